@@ -1,0 +1,108 @@
+"""The command line.  A command's module is imported only when it is called, so that those that read start quickly."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from typing import Any
+
+import click
+
+from tracesieve.errors import TracesieveError
+
+COMMANDS = {
+    "demo": "See the whole thing work on a simulated support agent",
+    "init": "Write a commented config for a server or a table",
+    "run": "Watch traces: count, tag, alert",
+    "report": "Error rate, latency, tokens and cost of a range of time",
+    "alerts": "List what is firing and what fired",
+    "explain": "Say for every rule whether a trace matched, and why",
+    "outbox": "List, retry or drop deliveries",
+    "undo": "Remove every tag and record that was written",
+    "rules": "Lint, test and list rule files",
+    "doctor": "Check the config, the store and the servers",
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose subcommands live in ``tracesieve/commands/<name>.py`` as ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the one command that was asked for."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"tracesieve.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tracesieve", prog_name="tracesieve")
+def cli() -> None:
+    """Watch GenAI traces: windowed error rates and latency, alerts with evidence, datasets that grow by themselves."""
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's ends in one message and exit 1, 2 or 3, never in a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except TracesieveError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        code = outside_exit_code(error)
+        if code is None:
+            raise
+        click.echo(str(error), err=True)
+        sys.exit(code)
+
+
+def outside_exit_code(error: Exception) -> int | None:
+    """2 or 3 for the error trees of the packages below (each class says its own ``exit_code``), None for a bug."""
+    code = getattr(error, "exit_code", None)
+    return code if isinstance(code, int) else None
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's time, level, logger and message, with ``extra={"fields": {...}}`` merged in."""
+        line: dict[str, Any] = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def set_up_logging(level: str, form: str) -> None:
+    """Send our own log to stderr as text or JSON, and keep the libraries quiet."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    for name in ("tracesieve", "streams", "sinks", "store", "rules"):
+        logging.getLogger(name).setLevel(level.upper())
