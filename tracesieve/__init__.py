@@ -1,1 +1,1 @@
-"""Wiring: command line, settings, followers, demo.  The only package that sees all the others, and the name outsiders import."""
+"""Wiring: command line, settings, followers, demo.  The one package that sees all others; outsiders import this name."""

@@ -4,7 +4,7 @@
 
     TracesieveError          exit 2
     ├── ConfigError          exit 2: a mistake in the config, all of them at once
-    ├── AnswerIsNo           exit 1: a failed test, a lint finding
+    ├── AnswerIsNoError         exit 1: a failed test, a lint finding
     └── OutsideError         exit 3: an outside system failed, or the store is taken
 """
 
@@ -42,7 +42,7 @@ class ConfigError(TracesieveError):
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
-class AnswerIsNo(TracesieveError):
+class AnswerIsNoError(TracesieveError):
     """The command worked and its answer is "no"."""
 
     exit_code = 1
