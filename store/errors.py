@@ -1,0 +1,29 @@
+"""What can go wrong with the store.
+
+::
+
+    StoreError              exit 3
+    ├── StoreVersionError   written by another version of the program
+    ├── StoreUnwritable     no permission, no space, no such place
+    └── StoreTaken          another run holds the lease
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The store cannot be used; the message says why and what to do."""
+
+    exit_code = 3
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a program of another store version."""
+
+
+class StoreUnwritable(StoreError):  # noqa: N818
+    """The store's place cannot be written: permission, space or a missing parent."""
+
+
+class StoreTaken(StoreError):  # noqa: N818
+    """Another ``run`` holds the store's lease."""

@@ -1,0 +1,144 @@
+"""One Delta table of the store, through delta-rs: idempotent appends and fresh reads.
+
+An append that carries an application transaction (``app_id``, ``version``) happens once, however often it is repeated:
+delta-rs records the version in the same atomic commit, and does not itself refuse a used one, so it is compared first.
+That comparison is safe because every table has a single writer (``store/schemas.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from store.errors import StoreUnwritable
+from store.schemas import TableSpec
+
+Rows = pa.Table | pl.DataFrame | Sequence[dict[str, Any]]
+_PROPERTIES = {"delta.logRetentionDuration": "interval 1 hours", "delta.checkpointInterval": "50",
+               "delta.deletedFileRetentionDuration": "interval 1 hours"}
+_ATTEMPTS = 5
+
+
+class Table:
+    """One table; safe to share between threads.
+
+    Delivery guarantee of :meth:`append`: exactly once for a given ``(app_id, version)``, at least once without.
+    """
+
+    def __init__(self, uri: str, spec: TableSpec, storage_options: dict[str, str] | None = None) -> None:
+        self.uri = uri
+        self.spec = spec
+        self._options = storage_options
+        self._lock = threading.RLock()
+        self._handle: DeltaTable | None = None
+
+    def append(
+        self, rows: Rows, *, app_id: str | None = None, version: int | None = None, metadata: dict[str, str] | None = None
+    ) -> bool:
+        """Append ``rows`` in one commit; False when ``(app_id, version)`` is in already.
+
+        No commit is made for no rows, unless ``metadata`` is to be kept.
+
+        Raises:
+            StoreUnwritable: the place cannot be written (permission, full disk).
+        """
+        table = self._arrow(rows)
+        with self._lock:
+            if app_id is not None and version is not None:
+                known = self.app_version(app_id)
+                if known is not None and known >= version:
+                    return False
+            if table.num_rows == 0 and not metadata:
+                return True
+            transactions = [Transaction(app_id, version)] if app_id is not None and version is not None else None
+            custom = {**(metadata or {}), **({"app": f"{app_id}@{version}"} if transactions else {})}
+            self._commit(table, CommitProperties(custom_metadata=custom, app_transactions=transactions))
+            return True
+
+    def _commit(self, table: pa.Table, properties: CommitProperties) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                handle = self._open()
+                if handle is None:
+                    write_deltalake(self.uri, table, mode="append", configuration=_PROPERTIES,
+                                    storage_options=self._options, commit_properties=properties)
+                else:
+                    write_deltalake(handle, table, mode="append", commit_properties=properties)
+                return
+            except CommitFailedError:  # compaction ran between; the append itself is not in
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            except (OSError, DeltaError) as error:
+                raise StoreUnwritable(f"{self.uri} cannot be written: {error}") from error
+
+    def app_version(self, app_id: str) -> int | None:
+        """The last version of that application that was committed, or None."""
+        handle = self._open()
+        return None if handle is None else handle.transaction_version(app_id)
+
+    def app_metadata(self, app_id: str, version: int, limit: int = 200) -> dict[str, str] | None:
+        """The metadata that the append ``(app_id, version)`` kept, looked up among the last ``limit`` commits."""
+        handle = self._open()
+        if handle is None:
+            return None
+        return next((entry for entry in handle.history(limit) if entry.get("app") == f"{app_id}@{version}"), None)
+
+    def read(self, columns: Sequence[str] | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
+        """The rows as they are now, files pruned by their statistics; an absent table reads as an empty one."""
+        handle = self._open()
+        if handle is None:
+            empty = pl.DataFrame(self.spec.schema.empty_table())
+            return empty.select(columns) if columns is not None else empty
+        frame = pl.scan_delta(handle, use_pyarrow=False)
+        if where is not None:
+            frame = frame.filter(where)
+        if columns is not None:
+            frame = frame.select(columns)
+        return frame.collect()
+
+    def version(self) -> int:
+        """The table's version, -1 while it is absent."""
+        handle = self._open()
+        return -1 if handle is None else handle.version()
+
+    def create(self) -> None:
+        """Create the table if it is absent (Spark can then stream from it)."""
+        with self._lock:
+            if self._open() is None:
+                try:
+                    DeltaTable.create(self.uri, self.spec.schema, configuration=_PROPERTIES, mode="ignore",
+                                      storage_options=self._options)
+                except (OSError, DeltaError) as error:
+                    raise StoreUnwritable(f"{self.uri} cannot be written: {error}") from error
+
+    def delta(self) -> DeltaTable | None:
+        """The delta-rs handle at the latest version, None while the table is absent."""
+        return self._open()
+
+    def _open(self) -> DeltaTable | None:
+        with self._lock:
+            if self._handle is None:
+                if "://" not in self.uri and not (Path(self.uri) / "_delta_log").is_dir():
+                    return None
+                try:
+                    self._handle = DeltaTable(self.uri, storage_options=self._options)
+                except TableNotFoundError:
+                    return None
+            else:
+                self._handle.update_incremental()
+            return self._handle
+
+    def _arrow(self, rows: Rows) -> pa.Table:
+        schema = self.spec.schema
+        if isinstance(rows, pl.DataFrame):
+            rows = rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+        if isinstance(rows, pa.Table):
+            return rows.select(schema.names).cast(schema)
+        return pa.Table.from_pylist(list(rows), schema=schema)
