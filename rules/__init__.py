@@ -1,1 +1,1 @@
-"""Pure core: rule models, the condition dialect, the vectorised matcher, histograms and verdicts.  No Spark, no client."""
+"""Pure core: rules, the condition dialect, the vectorised matcher, histograms, verdicts.  No Spark, no client."""

@@ -1,7 +1,16 @@
-"""The store: Delta tables written and read with delta-rs and Polars, never with Spark: schemas, append, tail, upkeep, lease."""
+"""The store: Delta tables through delta-rs and Polars, never Spark: schemas, append, netting, windows, lease."""
 
 from store.errors import StoreError, StoreTaken, StoreUnwritable, StoreVersionError
 from store.store import Store, net_facts, open_store
 from store.table import Table
 
-__all__ = ["Store", "StoreError", "StoreTaken", "StoreUnwritable", "StoreVersionError", "Table", "net_facts", "open_store"]
+__all__ = [
+    "Store",
+    "StoreError",
+    "StoreTaken",
+    "StoreUnwritable",
+    "StoreVersionError",
+    "Table",
+    "net_facts",
+    "open_store",
+]

@@ -18,7 +18,11 @@ _I64 = pa.int64()
 HIT: Final = pa.struct([pa.field("rule", _STR), pa.field("hash", _STR)])
 
 SPAN_EVENT: Final = pa.struct(
-    [pa.field("name", _STR), pa.field("timestamp", pa.timestamp("us", "UTC")), pa.field("attributes", pa.map_(_STR, _STR))]
+    [
+        pa.field("name", _STR),
+        pa.field("timestamp", pa.timestamp("us", "UTC")),
+        pa.field("attributes", pa.map_(_STR, _STR)),
+    ]
 )
 SPAN: Final = pa.struct(
     [
@@ -65,7 +69,9 @@ TRACES: Final = pa.schema(
         pa.field("tags", pa.map_(_STR, _STR)),
         pa.field("spans", pa.list_(SPAN)),
         pa.field("assessments", pa.list_(ASSESSMENT)),
-        pa.field("landed_us", _I64),  # when landing wrote the row; strictly increasing from one landing commit to the next
+        pa.field(
+            "landed_us", _I64
+        ),  # when landing wrote the row; strictly increasing from one landing commit to the next
     ]
 )
 

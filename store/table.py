@@ -20,9 +20,12 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from store.errors import StoreUnwritable
 from store.schemas import TableSpec
 
-Rows = pa.Table | pl.DataFrame | Sequence[dict[str, Any]]
-_PROPERTIES = {"delta.logRetentionDuration": "interval 1 hours", "delta.checkpointInterval": "50",
-               "delta.deletedFileRetentionDuration": "interval 1 hours"}
+Rows = Any  # a pyarrow Table, a Polars DataFrame or a sequence of dicts
+_PROPERTIES = {
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.checkpointInterval": "50",
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+}
 _ATTEMPTS = 5
 
 
@@ -40,7 +43,12 @@ class Table:
         self._handle: DeltaTable | None = None
 
     def append(
-        self, rows: Rows, *, app_id: str | None = None, version: int | None = None, metadata: dict[str, str] | None = None
+        self,
+        rows: Rows,
+        *,
+        app_id: str | None = None,
+        version: int | None = None,
+        metadata: dict[str, str] | None = None,
     ) -> bool:
         """Append ``rows`` in one commit; False when ``(app_id, version)`` is in already.
 
@@ -67,8 +75,14 @@ class Table:
             try:
                 handle = self._open()
                 if handle is None:
-                    write_deltalake(self.uri, table, mode="append", configuration=_PROPERTIES,
-                                    storage_options=self._options, commit_properties=properties)
+                    write_deltalake(
+                        self.uri,
+                        table,
+                        mode="append",
+                        configuration=_PROPERTIES,
+                        storage_options=self._options,
+                        commit_properties=properties,
+                    )
                 else:
                     write_deltalake(handle, table, mode="append", commit_properties=properties)
                 return
@@ -113,8 +127,13 @@ class Table:
         with self._lock:
             if self._open() is None:
                 try:
-                    DeltaTable.create(self.uri, self.spec.schema, configuration=_PROPERTIES, mode="ignore",
-                                      storage_options=self._options)
+                    DeltaTable.create(
+                        self.uri,
+                        self.spec.schema,
+                        configuration=_PROPERTIES,
+                        mode="ignore",
+                        storage_options=self._options,
+                    )
                 except (OSError, DeltaError) as error:
                     raise StoreUnwritable(f"{self.uri} cannot be written: {error}") from error
 

@@ -1,0 +1,39 @@
+"""The condition language of rules: a fenced SQL dialect with the names of MLflow's trace filters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rules.dialect.nodes import Node, fields_of
+from rules.dialect.parser import Parser
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A checked condition: its text as written, its tree, its canonical text and the raw columns it reads."""
+
+    text: str
+    node: Node
+
+    @property
+    def normal(self) -> str:
+        """The canonical text; equal for conditions that differ in layout alone."""
+        return str(self.node)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw columns (``rules/matcher/columns.py``) that the condition reads."""
+        return tuple(dict.fromkeys(raw for field in fields_of(self.node) for raw in field.raw))
+
+
+def compile_condition(text: str, *, kind: Literal["trace", "measure"] = "trace") -> Condition:
+    """Parse and check a condition on a trace, or on the measures of a window.
+
+    Raises:
+        rules.errors.ConditionError: with every finding in the text.
+    """
+    return Condition(text, Parser(text, kind).parse())
+
+
+__all__ = ["Condition", "compile_condition"]

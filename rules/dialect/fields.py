@@ -1,0 +1,104 @@
+"""The names a condition may use: what each means, its type and the raw columns of a trace it is read from.
+
+A field's ``decode`` names how the matcher turns raw columns into values (``rules/matcher/values.py``), so that every
+way in (Spark, delta-rs, a rule's inline test) shares one decoding.
+"""
+
+from __future__ import annotations
+
+from rules.dialect.nodes import Field, Type
+
+USAGE = "trace_metadata[mlflow.trace.tokenUsage]"
+COST = "trace_metadata[mlflow.trace.cost]"
+NAME = "tags[mlflow.traceName]"
+
+_TRACE: dict[str, tuple[Type, tuple[str, ...], str]] = {
+    "trace_id": ("text", ("trace_id",), "text"),
+    "request_id": ("text", ("trace_id",), "text"),
+    "client_request_id": ("text", ("client_request_id",), "text"),
+    "experiment": ("text", ("experiment_name", "experiment_id"), "first"),
+    "experiment_id": ("text", ("experiment_id",), "text"),
+    "name": ("text", (NAME,), "text"),
+    "trace_name": ("text", (NAME,), "text"),
+    "status": ("text", ("state",), "text"),
+    "state": ("text", ("state",), "text"),
+    "execution_time_ms": ("number", ("execution_duration_ms",), "duration"),
+    "execution_duration_ms": ("number", ("execution_duration_ms",), "duration"),
+    "timestamp_ms": ("number", ("request_time",), "time_ms"),
+    "timestamp": ("number", ("request_time",), "time_ms"),
+    "end_time_ms": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
+    "request": ("text", ("request",), "text"),
+    "response": ("text", ("response",), "text"),
+    "run_id": ("text", ("trace_metadata[mlflow.sourceRun]",), "text"),
+    "session": ("text", ("trace_metadata[mlflow.trace.session]",), "text"),
+    "user": ("text", ("trace_metadata[mlflow.trace.user]",), "text"),
+    "tokens.input": ("number", (USAGE,), "json:input_tokens"),
+    "tokens.output": ("number", (USAGE,), "json:output_tokens"),
+    "tokens.total": ("number", (USAGE,), "json:total_tokens"),
+    "cost.total": ("number", (COST,), "json:total_cost"),
+}
+_SPAN: dict[str, tuple[Type, tuple[str, ...], str]] = {
+    "name": ("text", ("spans.name",), "text"),
+    "type": ("text", ("spans.attributes[mlflow.spanType]",), "json_text"),
+    "status": ("text", ("spans.status_code",), "span_status"),
+    "status_message": ("text", ("spans.status_message",), "text"),
+    "span_id": ("text", ("spans.span_id",), "text"),
+    "parent_id": ("text", ("spans.parent_id",), "text"),
+    "duration_ms": ("number", ("spans.start_time", "spans.end_time"), "span_ms"),
+    "content": ("text", ("spans.attributes[mlflow.spanInputs]", "spans.attributes[mlflow.spanOutputs]"), "joined"),
+    "inputs": ("text", ("spans.attributes[mlflow.spanInputs]",), "text"),
+    "outputs": ("text", ("spans.attributes[mlflow.spanOutputs]",), "text"),
+}
+_PREFIXES = {"tags": "tags", "tag": "tags", "metadata": "trace_metadata", "request_metadata": "trace_metadata",
+             "attribute": "", "attributes": "", "trace": ""}  # fmt: skip
+MEASURES = ("traces", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "tokens", "cost_usd")
+ABSENT = ("issue", "prompt", "assessment")
+
+
+def trace_field(parts: tuple[str, ...]) -> Field | None:
+    """The field of a trace named by dotted ``parts``, or None."""
+    head, rest = parts[0].lower(), ".".join(parts[1:])
+    if head in ("tags", "tag", "metadata", "request_metadata") and rest:
+        return Field(f"{'tags' if head.startswith('tag') else 'metadata'}.{rest}", "text", "trace",
+                     (f"{_PREFIXES[head]}[{rest}]",), "text")  # fmt: skip
+    if head in ("trace", "attribute", "attributes") and rest:
+        return trace_field(parts[1:])
+    name = ".".join(parts).lower()
+    if name not in _TRACE:
+        return None
+    type_, raw, decode = _TRACE[name]
+    return Field(name, type_, "trace", raw, decode)
+
+
+def span_field(parts: tuple[str, ...]) -> Field | None:
+    """The field of a span named by dotted ``parts`` (without ``span.``), or None."""
+    if parts[0].lower() in ("attributes", "attribute") and len(parts) > 1:
+        key = ".".join(parts[1:])
+        return Field(f"attributes.{key}", "text", "spans", (f"spans.attributes[{key}]",), "json_text")
+    name = ".".join(parts).lower()
+    if name not in _SPAN:
+        return None
+    type_, raw, decode = _SPAN[name]
+    return Field(f"span.{name}", type_, "spans", raw, decode)
+
+
+def assessment_field(kind: str, name: str) -> Field:
+    """The value of a feedback or expectation of that name: one candidate an assessment, null for the others."""
+    raw = ("assessments.assessment_name", f"assessments.{kind}_value")
+    return Field(f"{kind}.{name}", "text", "assessments", raw, f"assessment:{name}")
+
+
+def measure_field(name: str) -> Field | None:
+    """A measure of a window rule, or None."""
+    return Field(name, "number", "measure", (), "measure") if name in MEASURES else None
+
+
+def known_names(scope: str) -> list[str]:
+    """What could have been written, for a message."""
+    if scope == "measure":
+        return list(MEASURES)
+    return (
+        [*sorted(_SPAN), "attributes.KEY"]
+        if scope == "spans"
+        else [*sorted(_TRACE), "tags.KEY", "metadata.KEY", "span.…"]
+    )

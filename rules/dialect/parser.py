@@ -1,0 +1,294 @@
+"""From tokens to a typed tree, by recursive descent; every unknown name and type error in a text is reported at once.
+
+MLflow's filter strings are valid and mean the same: all ``span.*`` terms of one AND-group bind one span, a feedback
+matches if any of several does.  Operators bind as in SQL: ``NOT`` over ``AND`` over ``OR``.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from rules.dialect import fields
+from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over, Type
+from rules.dialect.tokens import MAX_DEPTH, Token, finding, tokenize
+from rules.errors import ConditionError, ConditionFinding
+
+_COMPARE = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+_OVER = ("ANY", "ALL", "COUNT", "SUM")
+_LIKES = ("LIKE", "ILIKE", "RLIKE")
+
+
+class Parser:
+    """Parses one text; ``scope`` says where bare names are looked up: trace, spans or measure."""
+
+    def __init__(self, text: str, scope: str) -> None:
+        self.text = text
+        self.tokens = tokenize(text)
+        self.at = 0
+        self.scope = scope
+        self.findings: list[ConditionFinding] = []
+
+    def parse(self) -> Node:
+        """The whole text as one condition.
+
+        Raises:
+            ConditionError: with every finding.
+        """
+        node = self._or(0)
+        if self._now.kind != "end":
+            self._fail(f"{self._now.value!r} is not expected here", "join conditions with AND or OR")
+        if not self.findings and type_of(node) not in ("truth", "null"):
+            self._note(self.tokens[0], "type", "a condition has to be true or false", "compare it: `… > 0`")
+        if self.findings:
+            raise ConditionError(self.findings)
+        return node
+
+    @property
+    def _now(self) -> Token:
+        return self.tokens[self.at]
+
+    def _take(self, *values: str) -> Token | None:
+        if self._now.upper in values:
+            self.at += 1
+            return self.tokens[self.at - 1]
+        return None
+
+    def _need(self, value: str) -> None:
+        if not self._take(value):
+            self._fail(f"{value!r} is expected before {self._now.value or 'the end'!r}")
+
+    def _note(self, token: Token, code: str, message: str, mend: str = "") -> None:
+        self.findings.append(finding(self.text, token.at, code, message, mend))
+
+    def _fail(self, message: str, mend: str = "") -> None:
+        self._note(self._now, "syntax", message, mend)
+        raise ConditionError(self.findings)
+
+    def _or(self, depth: int) -> Node:
+        parts = [self._and(depth)]
+        while self._take("OR"):
+            parts.append(self._and(depth))
+        return parts[0] if len(parts) == 1 else Logic("OR", tuple(parts))
+
+    def _and(self, depth: int) -> Node:
+        parts = [self._not(depth)]
+        while self._take("AND"):
+            parts.append(self._not(depth))
+        return self._bind_spans(parts)
+
+    def _bind_spans(self, parts: list[Node]) -> Node:
+        """Put the bare ``span.*`` terms of an AND-group into one ``any(span, …)``; assessments each into their own."""
+        bare = [part for part in parts if not isinstance(part, Over) and _scopes(part) == {"spans"}]
+        if bare and self.scope == "trace":
+            one = bare[0] if len(bare) == 1 else Logic("AND", tuple(bare))
+            first = next(i for i, part in enumerate(parts) if any(part is b for b in bare))
+            rest = [part for part in parts if not any(part is b for b in bare)]
+            parts = [*rest[:first], Over("any", "spans", one), *rest[first:]]
+        parts = [Over("any", "assessments", p) if _scopes(p) == {"assessments"} else p for p in parts]
+        return parts[0] if len(parts) == 1 else Logic("AND", tuple(parts))
+
+    def _not(self, depth: int) -> Node:
+        flips = 0
+        while self._take("NOT"):
+            flips += 1
+        node = self._predicate(depth)
+        if flips and _scopes(node) == {"spans"} and self.scope == "trace":
+            node = Over("any", "spans", node)
+        return Not(node) if flips % 2 else node
+
+    def _predicate(self, depth: int) -> Node:
+        start = self._now
+        left = self._sum(depth)
+        if op := self._take(*_COMPARE):
+            right = self._sum(depth)
+            self._same_type(start, left, right)
+            return self._lift(start, Compare(_COMPARE[op.value], left, right))
+        if self._take("IS"):
+            negated = self._take("NOT") is not None
+            self._need("NULL")
+            null = self._lift(start, IsNull(left))
+            return Not(null) if negated else null
+        negated = self._take("NOT") is not None
+        if op := self._take(*_LIKES):
+            node: Node = Matches(op.upper, left, self._text_constant(start, left))
+        elif self._take("IN"):
+            node = self._in(start, left, depth)
+        elif self._take("BETWEEN"):
+            low = self._sum(depth)
+            self._need("AND")
+            high = self._sum(depth)
+            self._same_type(start, left, low)
+            self._same_type(start, left, high)
+            node = Logic("AND", (Compare(">=", left, low), Compare("<=", left, high)))
+        elif negated:
+            self._fail("LIKE, RLIKE, IN or BETWEEN is expected after NOT")
+            raise AssertionError
+        else:
+            return left
+        return Not(node) if negated else node
+
+    def _lift(self, start: Token, node: Node) -> Node:
+        if len(_scopes(node)) > 1 and self.scope == "trace" and _scopes(node) & {"spans", "assessments"}:
+            self._note(start, "scope", "a span's value cannot be compared with a trace's here", "write any(span, …)")
+        return node
+
+    def _text_constant(self, start: Token, left: Node) -> str:
+        if type_of(left) not in ("text", "null"):
+            self._note(start, "type", "a pattern needs a text on its left")
+        token = self._now
+        if token.kind != "text":
+            self._fail("a pattern in quotes is expected")
+        self.at += 1
+        return unquote(token.value)
+
+    def _in(self, start: Token, left: Node, depth: int) -> Node:
+        self._need("(")
+        options = [self._sum(depth)]
+        while self._take(","):
+            options.append(self._sum(depth))
+        self._need(")")
+        for option in options:
+            self._same_type(start, left, option)
+        equal = tuple(Compare("=", left, option) for option in options)
+        return equal[0] if len(equal) == 1 else Logic("OR", equal)
+
+    def _same_type(self, start: Token, left: Node, right: Node) -> None:
+        found = {type_of(left), type_of(right)} - {"null"}
+        if len(found) > 1:
+            mend = "numbers are written without quotes" if "number" in found else ""
+            self._note(start, "type", f"a {type_of(left)} is compared with a {type_of(right)}", mend)
+
+    def _sum(self, depth: int) -> Node:
+        node = self._product(depth)
+        while op := self._take("+", "-"):
+            node = self._arithmetic(op, node, self._product(depth))
+        return node
+
+    def _product(self, depth: int) -> Node:
+        node = self._value(depth)
+        while op := self._take("*", "/"):
+            node = self._arithmetic(op, node, self._value(depth))
+        return node
+
+    def _arithmetic(self, op: Token, left: Node, right: Node) -> Node:
+        if {type_of(left), type_of(right)} - {"number", "null"}:
+            self._note(op, "type", f"{op.value!r} needs numbers")
+        return Arithmetic(op.value, left, right)
+
+    def _value(self, depth: int) -> Node:
+        if depth > MAX_DEPTH:
+            self._fail(f"nested more than {MAX_DEPTH} deep")
+        token = self._now
+        if self._take("("):
+            node = self._or(depth + 1)
+            self._need(")")
+            return node
+        if self._take("-"):
+            return Arithmetic("-", Literal_(0.0), self._value(depth + 1))
+        if token.kind in ("number", "text"):
+            self.at += 1
+            return Literal_(float(token.value) if token.kind == "number" else unquote(token.value))
+        if token.upper in ("TRUE", "FALSE", "NULL"):
+            self.at += 1
+            return Literal_({"TRUE": True, "FALSE": False, "NULL": None}[token.upper])
+        if token.kind in ("word", "quoted"):
+            if token.upper in _OVER and self.tokens[self.at + 1].value == "(" and self.scope == "trace":
+                return self._over(depth)
+            return self._name()
+        self._fail("a value is expected " + (f"before {token.value!r}" if token.value else "at the end"))
+        raise AssertionError
+
+    def _over(self, depth: int) -> Node:
+        op = self._now.value.lower()
+        self.at += 1
+        self._need("(")
+        if not self._take("SPAN", "SPANS"):
+            self._fail("`span` is expected", f"write {op}(span, …)")
+        outer, self.scope = self.scope, "spans"
+        condition, value = Literal_(True), None
+        node: Node = condition
+        if op == "sum":
+            self._need(",")
+            value = self._sum(depth + 1)
+        if self._take(","):
+            node = self._or(depth + 1)
+        self.scope = outer
+        self._need(")")
+        return Over(op, "spans", node, value)
+
+    def _name(self) -> Node:
+        start = self._now
+        parts = [self._word()]
+        while self._now.value == "." and self._now.kind == "op":
+            self.at += 1
+            parts.append(self._word())
+        field = self._lookup(tuple(parts))
+        if field is None:
+            self._unknown(start, tuple(parts))
+            return Literal_(None)
+        return field
+
+    def _word(self) -> str:
+        token = self._now
+        if token.kind not in ("word", "quoted", "text"):
+            self._fail("a name is expected")
+        self.at += 1
+        return token.value if token.kind == "word" else token.value[1:-1]
+
+    def _lookup(self, parts: tuple[str, ...]) -> Field | None:
+        head = parts[0].lower()
+        if self.scope == "measure":
+            return fields.measure_field(".".join(parts).lower())
+        if head in ("span", "spans") and len(parts) > 1:
+            return fields.span_field(parts[1:])
+        if head in ("feedback", "expectation") and len(parts) > 1 and self.scope == "trace":
+            return fields.assessment_field(head, ".".join(parts[1:]))
+        if self.scope == "spans" and (found := fields.span_field(parts)):
+            return found
+        return fields.trace_field(parts)
+
+    def _unknown(self, token: Token, parts: tuple[str, ...]) -> None:
+        name = ".".join(parts)
+        if parts[0].lower() in fields.ABSENT:
+            self._note(token, "absent-field", f"`{name}` is not part of a trace row")
+            return
+        names = fields.known_names(self.scope)
+        close = get_close_matches(name.lower(), names, 1)
+        self._note(token, "unknown-field", f"unknown field `{name}`",
+                   f"did you mean `{close[0]}`?" if close else "there are: " + ", ".join(names))  # fmt: skip
+
+
+def unquote(value: str) -> str:
+    """The text inside quotes, doubled quotes undone."""
+    return value[1:-1].replace(value[0] * 2, value[0])
+
+
+def type_of(node: Node) -> Type:
+    """What a node's value is."""
+    if isinstance(node, Field):
+        return node.type
+    if isinstance(node, Literal_):
+        if node.value is None:
+            return "null"
+        return "truth" if isinstance(node.value, bool) else "text" if isinstance(node.value, str) else "number"
+    if isinstance(node, Arithmetic) or (isinstance(node, Over) and node.op in ("count", "sum")):
+        return "number"
+    return "truth"
+
+
+def _scopes(node: Node) -> set[str]:
+    """The scopes of the fields that are not yet bound by an ``any`` or its kin."""
+    if isinstance(node, Over):
+        return {"trace"}
+    if isinstance(node, Field):
+        return {node.scope}
+    parts: list[Node] = []
+    if isinstance(node, Compare | Arithmetic):
+        parts = [node.left, node.right]
+    elif isinstance(node, Matches | IsNull):
+        parts = [node.left]
+    elif isinstance(node, Not):
+        parts = [node.part]
+    elif isinstance(node, Logic):
+        parts = list(node.parts)
+    return {scope for part in parts for scope in _scopes(part)}

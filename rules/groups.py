@@ -1,0 +1,87 @@
+"""Groups: the keys by which traces are counted, and their values, never null and never longer than a label should be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rules.dialect.fields import NAME
+from rules.matcher import values as v
+from rules.matcher.evaluate import Evaluation
+
+MAX_VALUE = 128
+_TYPE, _MODEL, _MODEL_OLD = (
+    "spans.attributes[mlflow.spanType]", "spans.attributes[mlflow.llm.model]", "spans.attributes[model]",
+)  # fmt: skip
+_NAMED = {
+    "experiment": ("experiment_name", "experiment_id"),
+    "trace_name": (NAME,),
+    "environment": ("tags[environment]",),
+    "model": (_TYPE, _MODEL, _MODEL_OLD),
+}
+
+
+def raw_columns(key: str) -> tuple[str, ...]:
+    """The raw columns of one key.
+
+    Raises:
+        ValueError: there is no such key.
+    """
+    if key in _NAMED:
+        return _NAMED[key]
+    head, _, rest = key.partition(".")
+    if head in ("tags", "metadata") and rest:
+        return (f"{'tags' if head == 'tags' else 'trace_metadata'}[{rest}]",)
+    raise ValueError(f"unknown group key {key!r}: use {', '.join(_NAMED)}, tags.KEY or metadata.KEY")
+
+
+def group_columns(group_by: Sequence[str]) -> tuple[str, ...]:
+    """The raw columns that all keys together need."""
+    return tuple(dict.fromkeys(column for key in group_by for column in raw_columns(key)))
+
+
+def label_names(group_by: Sequence[str]) -> list[str]:
+    """Prometheus label names: ``tags.a.b`` → ``tags_a_b``.
+
+    Raises:
+        ValueError: two keys give one name.
+    """
+    names = [re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in group_by]
+    if len(set(names)) < len(names):
+        raise ValueError(f"group_by: two keys give the same label name among {', '.join(names)}")
+    return names
+
+
+def group_values(table: pa.Table, group_by: Sequence[str]) -> pa.Array:
+    """For each row the list of its values, ``""`` for null, in the order of ``group_by``."""
+    columns = [_values(table, key) for key in group_by]
+    rows = table.num_rows
+    if not columns:
+        return pa.array([[]] * rows, pa.list_(pa.string()))
+    flat = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1).ravel()
+    offsets = np.arange(0, (rows + 1) * len(columns), len(columns), dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.string()))
+
+
+def _values(table: pa.Table, key: str) -> pa.Array:
+    batch = Evaluation(table)
+    if key == "model":
+        found = _first_model(batch, table.num_rows)
+    else:
+        found = pc.coalesce(*(batch._flat(column).cast(pa.string()) for column in raw_columns(key)))
+    return pc.utf8_slice_codeunits(pc.fill_null(found, ""), 0, MAX_VALUE)
+
+
+def _first_model(batch: Evaluation, rows: int) -> pa.Array:
+    kinds = v.remap(v.texts(batch._flat(_TYPE)), v.json_text)
+    models = v.remap(v.texts(pc.coalesce(batch._flat(_MODEL), batch._flat(_MODEL_OLD))), v.json_text)
+    chat = [i for i, word in enumerate(kinds.words) if word == "CHAT_MODEL"]
+    usable = np.flatnonzero(np.isin(kinds.codes, chat) & models.known)
+    owners, first = np.unique(batch.parent("spans")[usable], return_index=True)
+    result = np.full(rows, None, dtype=object)
+    result[owners] = np.array([*models.words, ""], dtype=object)[models.codes[usable[first]]]
+    return pa.array(result, pa.string())

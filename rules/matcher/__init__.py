@@ -1,0 +1,8 @@
+"""The one matcher: live, backfill, dry run, ``explain`` and rule tests evaluate conditions with the code in here."""
+
+from rules.matcher.columns import raw_table
+from rules.matcher.derived import derive, derived_columns
+from rules.matcher.evaluate import Evaluation, Matcher, evaluate_measure
+from rules.matcher.explain import explain
+
+__all__ = ["Evaluation", "Matcher", "derive", "derived_columns", "evaluate_measure", "explain", "raw_table"]

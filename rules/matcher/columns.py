@@ -1,0 +1,50 @@
+"""Raw columns: what a condition reads of a trace, by name, and taking them out of a table of traces in Arrow.
+
+Names: ``state``, ``request``, …; ``tags[KEY]`` and ``trace_metadata[KEY]``; ``spans.name`` (a list, one item a span) and
+``spans.attributes[KEY]``; ``assessments.feedback_value``.  Spark takes the same names out of a DataFrame (streams/columns.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_NAME = re.compile(r"^(?P<base>[a-z_]+)(?:\.(?P<child>[a-z_]+))?(?:\[(?P<key>.*)\])?$", re.DOTALL)
+
+
+def split_name(name: str) -> tuple[str, str | None, str | None]:
+    """A raw column's name as (column, field of its structs or None, key of its map or None)."""
+    match = _NAME.match(name)
+    if match is None:
+        raise ValueError(f"not a raw column: {name}")
+    return match["base"], match["child"], match["key"]
+
+
+def raw_table(traces: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The raw columns of a table shaped like ``store.schemas.TRACES``; a column that it lacks is all null."""
+    return pa.table({name: _raw(traces, name) for name in columns} or {"trace_id": traces["trace_id"]})
+
+
+def _raw(traces: pa.Table, name: str) -> pa.Array:
+    base, child, key = split_name(name)
+    if base not in traces.column_names:
+        kind = pa.list_(pa.string()) if child else pa.string()
+        return pa.nulls(traces.num_rows, kind)
+    column = traces[base].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    if child is None:
+        return column if key is None else pc.map_lookup(column, key, "last")
+    structs = column.flatten()
+    names = [field.name for field in column.type.value_type]
+    values = structs.field(names.index(child)) if child in names else pa.nulls(len(structs), pa.string())
+    if key is not None:
+        values = (
+            pc.map_lookup(values, key, "last") if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
+        )
+    lengths = pc.fill_null(pc.list_value_length(column), 0)
+    offsets = pa.array([0, *pc.cumulative_sum(lengths).to_pylist()], pa.int32())
+    return pa.ListArray.from_arrays(offsets, values)

@@ -1,0 +1,58 @@
+"""Why a condition did or did not match one trace: every part with its value, from the evaluation that production uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from rules.dialect import Condition
+from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Logic, Matches, Node, Not, Over
+from rules.matcher import values as v
+from rules.matcher.evaluate import Evaluation, Truth, Value
+
+
+def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
+    """The condition on a table of one row, as ``{text, result, values, decided_by, parts}``, nested like the condition.
+
+    ``result`` is True, False or None (null); ``decided_by`` are the parts whose result made it so.
+    """
+    return _part(Evaluation(table), condition.node)
+
+
+def _part(batch: Evaluation, node: Node) -> dict[str, Any]:
+    truth = batch.truth(node)
+    result = bool(truth.true[0]) if truth.known[0] else None
+    said: dict[str, Any] = {"text": str(node), "result": result}
+    if isinstance(node, Logic):
+        said["parts"] = [_part(batch, part) for part in node.parts]
+        deciding = [part for part in said["parts"] if part["result"] == result]
+        said["decided_by"] = [part["text"] for part in deciding]
+    elif isinstance(node, Not):
+        said["parts"] = [_part(batch, node.part)]
+    elif isinstance(node, Over):
+        said["values"] = {
+            "spans": batch.size(node.scope),
+            "matching": int(batch.truth(node.condition, node.scope).true.sum()),
+        }
+    else:
+        said["values"] = {str(field): _show(batch.value(field)) for field in _operands(node)}
+    return said
+
+
+def _operands(node: Node) -> list[Node]:
+    if isinstance(node, Field | Over):
+        return [node]
+    if isinstance(node, Compare | Arithmetic):
+        return _operands(node.left) + _operands(node.right)
+    if isinstance(node, Matches | IsNull):
+        return _operands(node.left)
+    return []
+
+
+def _show(value: Value) -> Any:
+    if not value.known[0]:
+        return None
+    if isinstance(value, v.Texts):
+        return value.words[value.codes[0]]
+    return float(value.data[0]) if isinstance(value, v.Numbers) else bool(isinstance(value, Truth) and value.true[0])

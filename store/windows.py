@@ -1,0 +1,100 @@
+"""Windows: mergeable, subtractable partial aggregates of facts by the minute in which a trace ended (UTC).
+
+All sums are integers and signed by a fact's weight, so that partials add up to the same totals in any order or split.
+The same functions serve the batch that writes partials, the followers that read them, and reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from rules.histogram import bucket_index
+
+MINUTE_US = 60_000_000
+SUMS = (
+    "traces", "errors", "timed", "duration_sum_us",
+    "tokens_input", "tokens_input_known", "tokens_output", "tokens_output_known",
+    "tokens_total", "tokens_total_known", "cost_nusd", "cost_known",
+)  # fmt: skip
+KEYS = ("start_us", "size_us", "group_by", "group", "rule_hash")
+
+
+def partials(facts: pl.DataFrame, window_rule_hashes: Sequence[str] = ()) -> pl.DataFrame:
+    """Partials of a batch of facts: for all traces (``rule_hash`` "") and for each window rule whose ``where`` held.
+
+    The columns are those of the ``windows`` table without ``stream_id`` and ``batch_id``.
+    """
+    base = _prepared(facts).with_columns(pl.lit("").alias("rule_hash"))
+    frames = [base]
+    if window_rule_hashes:
+        own = (
+            base.drop("rule_hash").explode("hits").with_columns(pl.col("hits").struct.field("hash").alias("rule_hash"))
+        )
+        frames.append(own.filter(pl.col("rule_hash").is_in(list(window_rule_hashes))).select(base.columns))
+    else:
+        frames = [base]
+    every = pl.concat([frame.drop("hits", strict=False) for frame in frames])
+    sums = every.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
+    buckets = _buckets(every.filter(pl.col("bucket").is_not_null()).select(*KEYS, "bucket", pl.col("timed").alias("n")))
+    return _ordered(sums.join(buckets, on=list(KEYS), how="left", nulls_equal=True))
+
+
+def merge(windows: pl.DataFrame) -> pl.DataFrame:
+    """Add up partials with equal keys; the result has one row a key, and no key whose sums are all nothing."""
+    sums = windows.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
+    exploded = windows.select(*KEYS, pl.col("bucket_index").alias("bucket"), pl.col("bucket_count").alias("n"))
+    exploded = exploded.filter(pl.col("bucket").list.len() > 0).explode("bucket", "n")
+    merged = sums.join(_buckets(exploded), on=list(KEYS), how="left", nulls_equal=True)
+    return _ordered(merged.filter(pl.any_horizontal([pl.col(name) != 0 for name in SUMS])))
+
+
+def regrouped(windows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """The same partials with ``group`` reduced to the keys of ``by`` (each a key of ``group_by``)."""
+    frames = []
+    for (keys,), part in windows.partition_by("group_by", as_dict=True).items():
+        names = str(keys).split(",") if keys else []
+        if not set(by) <= set(names):
+            continue
+        picked = [pl.col("group").list.get(names.index(key)) for key in by]
+        group = pl.concat_list(picked) if picked else pl.lit([], dtype=pl.List(pl.String))
+        frames.append(part.with_columns(group.alias("group"), pl.lit(",".join(by)).alias("group_by")))
+    return pl.concat(frames) if frames else windows.clear()
+
+
+def _prepared(facts: pl.DataFrame) -> pl.DataFrame:
+    weight = pl.col("weight").cast(pl.Int64)
+    index = pl.Series("bucket", bucket_index(facts["duration_us"].fill_null(0).to_numpy()), dtype=pl.Int32)
+    columns = [
+        (pl.col("end_us") // MINUTE_US * MINUTE_US).alias("start_us"),
+        pl.lit(MINUTE_US, dtype=pl.Int64).alias("size_us"),
+        "group_by", "group", "hits",
+        weight.alias("traces"),
+        (weight * pl.col("error").cast(pl.Int64)).alias("errors"),
+        (weight * pl.col("duration_us").is_not_null().cast(pl.Int64)).alias("timed"),
+        (weight * pl.col("duration_us").fill_null(0)).alias("duration_sum_us"),
+        pl.when(pl.col("duration_us").is_not_null()).then(index).alias("bucket"),
+    ]  # fmt: skip
+    for name, known in (("tokens_input", "tokens_input_known"), ("tokens_output", "tokens_output_known"),
+                        ("tokens_total", "tokens_total_known"), ("cost_nusd", "cost_known")):  # fmt: skip
+        columns += [
+            (weight * pl.col(name).fill_null(0)).alias(name),
+            (weight * pl.col(name).is_not_null().cast(pl.Int64)).alias(known),
+        ]
+    return facts.select(columns)
+
+
+def _buckets(rows: pl.DataFrame) -> pl.DataFrame:
+    counted = rows.group_by(*KEYS, "bucket").agg(pl.col("n").sum()).filter(pl.col("n") != 0).sort("bucket")
+    return counted.group_by(KEYS, maintain_order=True).agg(
+        pl.col("bucket").alias("bucket_index"), pl.col("n").alias("bucket_count")
+    )
+
+
+def _ordered(frame: pl.DataFrame) -> pl.DataFrame:
+    filled = frame.with_columns(
+        pl.col("bucket_index").fill_null(pl.lit([], dtype=pl.List(pl.Int32))).cast(pl.List(pl.Int32)),
+        pl.col("bucket_count").fill_null(pl.lit([], dtype=pl.List(pl.Int64))).cast(pl.List(pl.Int64)),
+    )
+    return filled.sort("start_us", "rule_hash", "group")

@@ -1,0 +1,1 @@
+"""The demo: a real MLflow server, a simulated support agent, the monitor on its default pack, and a view of it all."""
