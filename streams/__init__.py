@@ -1,1 +1,1 @@
-"""The Spark side: sources, the batch function that turns traces into facts and windows, and the one file that starts queries."""
+"""The Spark side: sources, the batch that makes facts and windows, and the one file that starts queries."""

@@ -1,0 +1,235 @@
+"""One batch: traces in, facts and windows out, exactly once (SEMANTICS 8).
+
+A batch is a begin row, its facts, what windows those facts make (read back by batch id, never taken from the incoming
+rows), and an end row.  Each is one append that carries the stream's id and the batch's, so a batch that is repeated
+after a crash goes on where it stopped.  Its results leave only through tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import polars as pl
+import pyarrow as pa
+from rules.model import Pack
+
+from store import Store, open_store
+from store.schemas import TABLES
+from store.windows import partials
+from streams.columns import raw_frame
+from streams.facts import COUNTERS, Sorted, known_where, resolve, sort_out, totals
+from streams.match import NARROW, NARROW_DDL, mapper, plan
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+Clock = Callable[[], int]
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """All that a batch has to be told, as plain values: it may run in another process."""
+
+    store_path: str
+    stream_id: str
+    checkpoint: str
+    config_hash: str = ""
+    group_by: tuple[str, ...] = ("experiment", "trace_name", "environment")
+    include_evaluation: bool = False
+    dedupe_horizon_us: int = 30 * 86_400_000_000
+    columns: tuple[tuple[str, str], ...] = ()
+    source_table: str = ""
+
+
+class NoPack(RuntimeError):  # noqa: N818
+    """The store's table ``packs`` is empty: whoever starts a stream puts the present rules there first."""
+
+
+@lru_cache(maxsize=4)
+def _pack(text: str) -> Pack:
+    return Pack.from_json(text)
+
+
+def present_pack(store: Store) -> tuple[Pack, str]:
+    """The pack in force (the last row of ``packs``) and its hash."""
+    rows = store.table("packs").read().sort("loaded_us", maintain_order=True)
+    if rows.is_empty():
+        raise NoPack("no rules in the store's table packs")
+    return _pack(rows["pack"][-1]), str(rows["pack_hash"][-1])
+
+
+def verdicts_through(store: Store) -> int:
+    """The last instant whose verdicts are in (0: none yet): the version of ``instants`` that the follower commits."""
+    return store.table("verdicts").app_version("instants") or 0
+
+
+def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: Clock) -> None:
+    """Process one micro-batch; repeating it with the same id changes nothing.
+
+    Raises:
+        NoPack: there are no rules in the store.
+        StoreUnwritable: the store's place can't be written; the batch will be repeated.
+    """
+    store = open_store(config.store_path)
+    done = _rows_of(store, config.stream_id, batch_id)
+    if done.filter(pl.col("phase") == "end").height:
+        return
+    begun = done.filter(pl.col("phase") == "begin")
+    pack, pack_hash = present_pack(store)
+    row: dict[str, Any] = {
+        "stream_id": config.stream_id, "batch_id": batch_id, "phase": "begin",
+        "now_us": begun["now_us"][0] if begun.height else clock(),
+        "verdicts_through_us": begun["verdicts_through_us"][0] if begun.height else verdicts_through(store),
+        "pack_hash": pack_hash, "config_hash": config.config_hash, "group_by": ",".join(config.group_by),
+    }  # fmt: skip
+    counters = _facts_are_in(store, config.stream_id, batch_id)
+    if counters is None:
+        if not begun.height or begun["pack_hash"][-1] != pack_hash:
+            store.table("batches").append([row])
+        counters = _write_facts(store, frame, pack, row, config)
+    elif begun.height:  # the facts were made with the pack of their own begin row
+        row["pack_hash"] = begun["pack_hash"][-1]
+        pack = _pack_of(store, row["pack_hash"]) or pack
+    _write_windows(store, pack, row)
+    end = {**row, "phase": "end", **counters}
+    store.table("batches").append([end], app_id=f"batches:{config.stream_id}", version=batch_id)
+
+
+def _rows_of(store: Store, stream_id: str, batch_id: int) -> pl.DataFrame:
+    where = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id)
+    return store.table("batches").read(where=where).sort("now_us", maintain_order=True)
+
+
+def _pack_of(store: Store, pack_hash: str) -> Pack | None:
+    rows = store.table("packs").read(where=pl.col("pack_hash") == pack_hash)
+    return _pack(rows["pack"][-1]) if rows.height else None
+
+
+def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, int] | None:
+    facts = store.table("facts")
+    app = f"facts:{stream_id}"
+    last = facts.app_version(app)
+    if last is None or last < batch_id:
+        return None
+    kept = facts.app_metadata(app, batch_id) or {}
+    return {name: int(kept.get(name, 0)) for name in (*COUNTERS, "arrived_through_us")}
+
+
+def _write_facts(
+    store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig
+) -> dict[str, int]:
+    """Match, resolve, and append what the batch says; the counters travel in the facts' own commit."""
+    stream_id, batch_id, now_us = row["stream_id"], row["batch_id"], row["now_us"]
+    incoming = _arrivals(matched(frame, pack, config), config, now_us)
+    parts = sort_out(
+        incoming, group_by=row["group_by"], now_us=now_us, horizon_us=config.dedupe_horizon_us,
+        verdicts_through_us=row["verdicts_through_us"], include_evaluation=config.include_evaluation,
+    )  # fmt: skip
+    where = known_where(parts.ready["trace_id"], parts.ready["start_us"], (stream_id, batch_id))
+    resolved = resolve(parts.ready, store.table("facts").read(where=where))
+    _write_asides(store, parts, row)
+    aside = {"rows": incoming.height, "expired": parts.expired, "in_progress": parts.in_progress.height,
+             "quarantined": parts.quarantined.height}  # fmt: skip
+    counters = totals([aside, resolved.counters])
+    counters["arrived_through_us"] = _greatest(incoming["arrived_us"])
+    facts = resolved.facts.with_columns(
+        pl.lit(stream_id).alias("stream_id"), pl.lit(batch_id, dtype=pl.Int64).alias("batch_id")
+    )
+    metadata = {name: str(value) for name, value in counters.items()}
+    store.table("facts").append(
+        _typed(facts, "facts"), app_id=f"facts:{stream_id}", version=batch_id, metadata=metadata
+    )
+    return counters
+
+
+def _greatest(times: pl.Series) -> int:
+    latest = times.max()
+    return latest if isinstance(latest, int) else 0
+
+
+def matched(frame: DataFrame, pack: Pack, config: BatchConfig) -> pa.Table:
+    """The narrow rows of a frame of traces; the one place where Spark works."""
+    todo = plan(pack, config.group_by)
+    raw = raw_frame(frame, todo.columns, dict(config.columns))
+    table: pa.Table = raw.mapInArrow(mapper(todo), NARROW_DDL).toArrow()
+    return table.cast(NARROW)
+
+
+def _arrivals(narrow: pa.Table, config: BatchConfig, now_us: int) -> pl.DataFrame:
+    """Add ``arrived_us``: when landing wrote the row, else when the row's source file was committed."""
+    frame = pl.DataFrame(narrow)
+    files = frame.filter(pl.col("landed_us").is_null())["file"].drop_nulls().unique().to_list()
+    times = _file_times(config.source_table, files)
+    mapped = pl.col("file").replace_strict(times, default=now_us, return_dtype=pl.Int64) if times else pl.lit(now_us)
+    return frame.with_columns(pl.coalesce("landed_us", mapped).cast(pl.Int64).alias("arrived_us"))
+
+
+def _file_times(table: str, files: list[str]) -> dict[str, int]:
+    """When each file was committed, by the table's log; one that a later version removed, by its own date."""
+    if not files:
+        return {}
+    names: dict[str, int] = {}
+    if table:
+        from deltalake import DeltaTable
+
+        actions = pa.table(DeltaTable(table).get_add_actions(flatten=True))
+        for path, when in zip(
+            actions["path"].to_pylist(), actions["modification_time"].cast(pa.int64()).to_pylist(), strict=True
+        ):
+            names[unquote(path).rsplit("/", 1)[-1]] = when * 1000
+    out: dict[str, int] = {}
+    for file in files:
+        path = Path(unquote(urlparse(file).path))
+        if path.name in names:
+            out[file] = names[path.name]
+        elif path.exists():
+            out[file] = path.stat().st_mtime_ns // 1_000_000 * 1000
+    return out
+
+
+def _write_asides(store: Store, parts: Sorted, row: dict[str, Any]) -> None:
+    """What waits and what was refused, before the facts: a retry with facts in no longer knows them."""
+    for name, frame in (("quarantine", parts.quarantined), ("in_progress", parts.in_progress)):
+        own = frame.with_columns(
+            pl.lit(row["stream_id"]).alias("stream_id"),
+            pl.lit(row["batch_id"], dtype=pl.Int64).alias("batch_id"),
+            pl.lit(row["now_us"], dtype=pl.Int64).alias("now_us"),
+        )
+        if own.height:
+            store.table(name).append(_typed(own, name), app_id=f"{name}:{row['stream_id']}", version=row["batch_id"])
+
+
+def _write_windows(store: Store, pack: Pack, row: dict[str, Any]) -> None:
+    stream_id, batch_id = row["stream_id"], row["batch_id"]
+    where = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id)
+    facts = store.table("facts").read(where=where)
+    if facts.is_empty():
+        return
+    hashes = [rule.hash for rule in pack.window_rules if rule.where is not None]
+    # A withdrawn row may carry the hash of a rule that is no longer in force: its partial is taken back as well.
+    known = facts.filter(pl.col("weight") < 0).explode("hits")["hits"].struct.field("hash").drop_nulls()
+    old = set(known.to_list()) & _window_hashes(store, known)
+    windows = partials(facts, sorted({*hashes, *old})).with_columns(
+        pl.lit(stream_id).alias("stream_id"), pl.lit(batch_id, dtype=pl.Int64).alias("batch_id")
+    )
+    store.table("windows").append(_typed(windows, "windows"), app_id=f"windows:{stream_id}", version=batch_id)
+
+
+def _window_hashes(store: Store, among: pl.Series) -> set[str]:
+    if among.is_empty():
+        return set()
+    rows = store.table("windows").read(["rule_hash"], pl.col("rule_hash").is_in(among.unique().implode()))
+    return set(rows["rule_hash"].to_list())
+
+
+def _typed(frame: pl.DataFrame, table: str) -> pa.Table:
+    """The frame in the table's own schema, column by column."""
+    schema = TABLES[table].schema
+    arrow = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return arrow.cast(schema)

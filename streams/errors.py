@@ -1,0 +1,24 @@
+"""What can go wrong with a source.
+
+::
+
+    SourceError             exit 3: the source cannot be read as it is
+    ├── UnknownExperiment   an experiment of the config is not on the server
+    └── SourceDown          the server does not answer, or answers with a failure of its own
+"""
+
+from __future__ import annotations
+
+
+class SourceError(RuntimeError):
+    """The source cannot be read as it is; the message names what is wrong and what mends it."""
+
+    exit_code = 3
+
+
+class UnknownExperiment(SourceError):  # noqa: N818
+    """An experiment named in the config is not on the server; the message lists those there are."""
+
+
+class SourceDown(SourceError):  # noqa: N818
+    """The server cannot be reached or failed; trying again later may help."""

@@ -1,0 +1,112 @@
+"""From raw columns to narrow rows, on Spark's Python workers: which rules match, groups, tokens, cost, and what is wrong.
+
+The function given to ``mapInArrow`` holds only plain data (conditions, keys), so it pickles, and runs on executors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rules.groups import group_columns, group_values
+from rules.matcher import Matcher, derive, derived_columns
+from store.schemas import HIT
+
+if TYPE_CHECKING:
+    from rules.model import Pack
+
+NARROW = pa.schema(
+    [
+        ("trace_id", pa.string()),
+        ("experiment_id", pa.string()),
+        ("experiment", pa.string()),
+        ("group", pa.list_(pa.string())),
+        ("start_us", pa.int64()),
+        ("duration_ms", pa.float64()),
+        ("state", pa.string()),
+        ("source_run", pa.string()),
+        ("judge", pa.string()),
+        ("landed_us", pa.int64()),
+        ("file", pa.string()),
+        ("content_hash", pa.int64()),
+        ("change_us", pa.int64()),
+        ("tokens_input", pa.int64()),
+        ("tokens_output", pa.int64()),
+        ("tokens_total", pa.int64()),
+        ("cost_nusd", pa.int64()),
+        ("json_error", pa.string()),
+        ("hits", pa.list_(HIT)),
+    ]
+)
+NARROW_DDL = (
+    "trace_id string, experiment_id string, experiment string, `group` array<string>, start_us bigint, "
+    "duration_ms double, state string, source_run string, judge string, landed_us bigint, file string, "
+    "content_hash bigint, change_us bigint, tokens_input bigint, tokens_output bigint, tokens_total bigint, "
+    "cost_nusd bigint, json_error string, hits array<struct<rule:string,hash:string>>"
+)
+_PLAIN = (
+    "trace_id", "experiment_id", "experiment", "start_us", "duration_ms", "state", "source_run", "judge", "landed_us",
+    "file", "content_hash", "change_us",
+)  # fmt: skip
+_DERIVED = ("tokens_input", "tokens_output", "tokens_total", "cost_nusd", "json_error")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to evaluate on each trace: ids and hashes parallel to the conditions, and the keys of the group."""
+
+    ids: tuple[str, ...]
+    hashes: tuple[str, ...]
+    conditions: tuple[Any, ...]
+    group_by: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw columns that it reads, each once."""
+        wanted = [*Matcher(self.conditions).columns, *derived_columns, *group_columns(self.group_by)]
+        return tuple(dict.fromkeys(wanted))
+
+
+def plan(pack: Pack, group_by: tuple[str, ...]) -> Plan:
+    """The trace rules, and the ``where`` of the window rules that have one (those without count every trace)."""
+    rules = [(rule.id, rule.hash, rule.when) for rule in pack.trace_rules]
+    rules += [(rule.id, rule.hash, rule.where) for rule in pack.window_rules if rule.where is not None]
+    ids, hashes, conditions = zip(*rules, strict=True) if rules else ((), (), ())
+    return Plan(tuple(ids), tuple(hashes), tuple(conditions), group_by)
+
+
+def hits(matched: np.ndarray[Any, Any], ids: tuple[str, ...], hashes: tuple[str, ...]) -> pa.Array:
+    """``matched[rule, row]`` as a list of (rule, hash) for each row, in the order of the rules."""
+    rows, rules = np.nonzero(matched.T)
+    counts = np.bincount(rows, minlength=matched.shape[1])
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    taken = pa.array(rules.astype(np.int64))
+    parts = [pc.take(pa.array(texts, pa.string()), taken) for texts in (ids, hashes)]
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(parts, fields=list(HIT)))
+
+
+def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
+    """The narrow rows of one Arrow batch of raw columns."""
+    columns = {name: table.column(f"_{name}") for name in _PLAIN}
+    derived = derive(table)
+    columns |= {name: derived.column(name) for name in _DERIVED}
+    columns["group"] = group_values(table, todo.group_by)
+    columns["hits"] = hits(matcher.match(table), todo.ids, todo.hashes)
+    return pa.table([columns[field.name] for field in NARROW], names=NARROW.names).cast(NARROW)
+
+
+def mapper(todo: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function for ``mapInArrow``."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        matcher = Matcher(todo.conditions)
+        for batch in batches:
+            if batch.num_rows:
+                yield from narrow(pa.Table.from_batches([batch]), todo, matcher).combine_chunks().to_batches()
+
+    return run

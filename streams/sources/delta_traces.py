@@ -1,0 +1,127 @@
+"""A Delta table of traces as a source: read in commit order, exactly once by the checkpoint, repeats sorted by content.
+
+The table has the shape of MLflow's unified trace view, one row a trace.  It is read with ``ignoreChanges``, so that
+MERGE, UPDATE and OPTIMIZE are survived: what they rewrite comes again and is a duplicate or an amendment.  Deletes are
+not applied.  What would fail later, or silently count wrong, is refused here before anything starts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from store.schemas import TRACES
+
+OPTIONAL = frozenset(
+    {"experiment_id", "experiment_name", "client_request_id", "request", "response", "assessments", "landed_us"}
+)
+
+
+class SourceError(RuntimeError):
+    """The source can't be read as it is; the message names what is wrong and what mends it."""
+
+
+class DeltaTracesSource(BaseModel):
+    """``{kind: delta_traces, table: PATH, columns: {trace_id: my_id}}``; ``columns`` maps our names to the table's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["delta_traces"] = "delta_traces"
+    table: str
+    columns: dict[str, str] = {}
+
+
+def check(table: str, columns: dict[str, str]) -> None:
+    """Look at the table without Spark.
+
+    Raises:
+        SourceError: it is not a Delta table (a view has none), or columns are missing or of the wrong type; all named.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    if "://" not in table and not Path(table).exists():
+        raise SourceError(f"source.table: {table} does not exist")
+    try:
+        delta = DeltaTable(table)
+    except TableNotFoundError as error:
+        mend = "a view cannot be streamed: name its base tables"
+        raise SourceError(f"source.table: {table} is not a Delta table ({mend})") from error
+    schema = pa.schema(delta.schema().to_arrow())
+    wrong = [line for line in (_mistake(field, schema, columns) for field in TRACES) if line]
+    wrong += [f"columns.{name}: there is no such column of a trace" for name in columns if name not in TRACES.names]
+    if wrong:
+        raise SourceError(f"source.table: {table}: " + "; ".join(wrong))
+
+
+def _mistake(field: pa.Field, schema: pa.Schema, columns: dict[str, str]) -> str | None:
+    name = columns.get(field.name, field.name)
+    index = schema.get_field_index(name)
+    if index < 0:
+        needed = field.name in columns or field.name not in OPTIONAL
+        return f"column {name} is missing (map it with source.columns.{field.name})" if needed else None
+    have = schema.field(index).type
+    return None if _fits(have, field.type) else f"column {name} is {have}, not {_told(field.type)}"
+
+
+def _told(kind: Any) -> str:
+    if pa.types.is_list(kind):
+        return "an array of structs" if pa.types.is_struct(kind.value_type) else "an array"
+    return "a map of strings" if pa.types.is_map(kind) else str(kind)
+
+
+def _fits(have: Any, want: Any) -> bool:
+    """Numbers of any width are accepted; a struct must have the fields that matching cannot do without."""
+    types = pa.types
+    if types.is_string(want):
+        return bool(types.is_string(have) or types.is_large_string(have) or types.is_string_view(have))
+    if types.is_timestamp(want):
+        return bool(types.is_timestamp(have))
+    if types.is_floating(want) or types.is_integer(want):
+        return bool(types.is_integer(have) or types.is_floating(have) or types.is_decimal(have))
+    if types.is_map(want):
+        return bool(types.is_map(have))
+    if types.is_list(want):
+        listed = types.is_list(have) or types.is_large_list(have)
+        if not listed or not types.is_struct(have.value_type):
+            return False
+        names = {have.value_type.field(i).name for i in range(have.value_type.num_fields)}
+        needed = {"span_id", "name", "start_time"} if any(f.name == "events" for f in want.value_type) else set()
+        return needed <= names
+    return True
+
+
+def check_versions(table: str, checkpoint: str) -> None:
+    """Compare the next version that the checkpoint will ask for with the oldest one that the log still has.
+
+    Raises:
+        SourceError: versions in between were vacuumed away: reading on would lose them silently.
+    """
+    offset = last_offset(checkpoint)
+    log = Path(table) / "_delta_log"
+    if offset is None or not log.is_dir():
+        return
+    wanted = int(offset["reservoirVersion"])
+    there = sorted(int(path.stem) for path in log.glob("*.json") if path.stem.isdigit())
+    if there and wanted < there[0]:
+        raise SourceError(
+            f"source.table: {table}: versions {wanted} to {there[0] - 1} are gone from its log; "
+            "`tracesieve run --rebuild` reads the whole table again against the facts that are there"
+        )
+
+
+def last_offset(checkpoint: str) -> dict[str, Any] | None:
+    """The Delta offset that the checkpoint planned last, or None where nothing was."""
+    folder = Path(checkpoint) / "offsets"
+    batches = (
+        sorted((int(path.name), path) for path in folder.glob("*") if path.name.isdigit()) if folder.is_dir() else []
+    )
+    if not batches:
+        return None
+    lines = batches[-1][1].read_text(encoding="utf-8").strip().splitlines()
+    found = json.loads(lines[-1])
+    return found if isinstance(found, dict) and "reservoirVersion" in found else None

@@ -1,0 +1,193 @@
+"""Reading an MLflow server: listings that miss nothing, counts by the hour, spans in parallel.
+
+A page token of ``search_traces`` is an offset, so that whatever appears or disappears while paging shifts the rest.
+Hence a range of time that overflows one page is halved until each part fits; a single millisecond that still overflows
+is paged through again until two reads agree.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from streams.errors import SourceDown, UnknownExperiment
+
+HOUR_US = 3_600_000_000
+_BATCH = 10  # traces in one batchGet call, the most a server takes
+_READS = 8
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_STORED = ("TRACKING_STORE", "ARCHIVE_REPO")
+_T = TypeVar("_T")
+
+
+class MlflowReader:
+    """A server, read only; every failure of it is a :class:`streams.errors.SourceDown`."""
+
+    def __init__(self, tracking_uri: str, *, page: int = 1000, threads: int = 4) -> None:
+        for name, value in _PATIENCE.items():  # a landing step is repeated anyway: say quickly that a server is down
+            os.environ.setdefault(name, value)
+        self.uri = tracking_uri
+        self._page = page
+        self._threads = threads
+        self._store: Any = None
+
+    def _call(self, call: Callable[[Any], _T]) -> _T:
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            if self._store is None:
+                from mlflow.tracing.client import TracingClient
+
+                self._store = TracingClient(self.uri)
+            return call(self._store)
+        except (MlflowException, RequestException, OSError) as error:
+            text = str(error)[:400]
+            raise SourceDown(
+                f"source.tracking_uri: {self.uri}: {text} (is the server up? TRACKING_URI right?)"
+            ) from error
+
+    def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
+        """Name by id of the experiments named, in that order; a name wins over an id.
+
+        Raises:
+            UnknownExperiment: one is missing.
+        """
+        from mlflow import MlflowClient
+
+        client = self._call(lambda _: MlflowClient(self.uri))
+        there: dict[str, str] = {}
+        token: str | None = None
+        while True:
+            found = self._call(lambda _, t=token: client.search_experiments(max_results=1000, page_token=t))  # type: ignore[misc]
+            there.update({one.experiment_id: one.name for one in found})
+            token = found.token
+            if not token:
+                break
+        by_name = {name: key for key, name in there.items()}
+        keys = {one: by_name.get(one, one) for one in wanted}
+        missing = [one for one, key in keys.items() if key not in there]
+        if missing:
+            known = ", ".join(f"{name} ({key})" for key, name in sorted(there.items(), key=lambda pair: pair[1])[:50])
+            raise UnknownExperiment(
+                f"source.experiments: {self.uri} has no experiment {', '.join(missing)}; there are: {known or 'none'}"
+            )
+        return {key: there[key] for key in keys.values()}
+
+    def earliest_us(self, experiment: str) -> int | None:
+        """The start of the experiment's first trace, µs."""
+        infos, _ = self._search(experiment, None, 1, None, ["timestamp_ms ASC"])
+        return infos[0].request_time * 1000 if infos else None
+
+    def listed(
+        self, experiment: str, after_us: int, through_us: int, *, by: str = "end_time_ms"
+    ) -> Iterator[list[Any]]:
+        """Trace infos with ``after < end (or timestamp_ms) <= through``, in lists, ascending by time, without spans."""
+        todo = [(after_us // 1000, through_us // 1000)]
+        while todo:
+            low, high = todo.pop()
+            if high <= low:
+                continue
+            query = f"trace.{by} > {low} AND trace.{by} <= {high}"
+            infos, token = self._search(experiment, query, self._page, None)
+            if not token:
+                yield infos
+            elif high - low > 1:
+                middle = (low + high) // 2
+                todo += [(middle, high), (low, middle)]
+            else:
+                yield self._paged(experiment, query)
+
+    def _paged(self, experiment: str, query: str) -> list[Any]:
+        """All of a range that no split makes smaller: read until two reads agree, and all that any read saw."""
+        seen: dict[str, Any] = {}
+        before: set[str] | None = None
+        for _ in range(_READS):
+            now: dict[str, Any] = {}
+            token: str | None = None
+            while True:
+                infos, token = self._search(experiment, query, self._page, token)
+                now.update({info.trace_id: info for info in infos})
+                if not token:
+                    break
+            seen.update(now)
+            if before == now.keys():
+                break
+            before = set(now)
+        return list(seen.values())
+
+    def _search(
+        self, experiment: str, query: str | None, most: int, token: str | None, order: list[str] | None = None
+    ) -> tuple[list[Any], str | None]:
+        infos, after = self._call(
+            lambda client: client.store.search_traces(
+                locations=[experiment], filter_string=query, max_results=most, page_token=token, order_by=order
+            )
+        )
+        return list(infos), after or None
+
+    def counts(self, experiment: str, from_us: int, to_us: int) -> dict[tuple[int, str], int] | None:
+        """The server's number of traces by (start hour µs, state); None where it has no such call."""
+        from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+
+        found: dict[tuple[int, str], int] = {}
+        token: str | None = None
+        while True:
+            try:
+                points = self._call(
+                    lambda client, t=token: client.store.query_trace_metrics(  # type: ignore[misc]
+                        experiment_ids=[experiment],
+                        view_type=MetricViewType.TRACES,
+                        metric_name="trace_count",
+                        aggregations=[MetricAggregation(AggregationType.COUNT)],
+                        dimensions=["trace_status"],
+                        time_interval_seconds=3600,
+                        start_time_ms=from_us // 1000,
+                        end_time_ms=to_us // 1000,
+                        page_token=t,
+                    )
+                )
+            except (SourceDown, NotImplementedError):
+                return None  # an older server; if it is down, the listing that follows says so
+            for point in points:
+                hour = datetime.fromisoformat(point.dimensions["time_bucket"]).astimezone(UTC)
+                key = (int(hour.timestamp()) * 1_000_000, point.dimensions.get("trace_status", ""))
+                found[key] = found.get(key, 0) + int(point.values["COUNT"])
+            token = points.token
+            if not token:
+                return found
+
+    def fetch(self, infos: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The traces with spans; and the infos of those that are there but whose spans are not (yet).
+
+        What was deleted meanwhile is in neither.
+        """
+        stored = [one.trace_id for one in infos if one.tags.get("mlflow.trace.spansLocation") in _STORED]
+        known = set(stored)
+        other = [one for one in infos if one.trace_id not in known]
+        traces: list[Any] = []
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="landing") as pool:
+            groups = [stored[i : i + _BATCH] for i in range(0, len(stored), _BATCH)]
+            for found in pool.map(lambda ids: self._call(lambda c: c.store.batch_get_traces(ids)), groups):
+                traces += found
+            traces += [one for one in pool.map(self._from_artifacts, other) if one is not None]
+        have = {one.info.trace_id for one in traces}
+        lacking = [one.trace_id for one in infos if one.trace_id not in have]
+        there: list[Any] = []
+        for i in range(0, len(lacking), 100):
+            there += self._call(lambda c, ids=lacking[i : i + 100]: c.store.batch_get_trace_infos(ids))  # type: ignore[misc]
+        return traces, there
+
+    def _from_artifacts(self, info: Any) -> Any | None:
+        """A trace whose spans lie outside the tracking store, one by one; None if they are not readable."""
+        try:
+            return self._call(lambda client: client.get_trace(info.trace_id))
+        except SourceDown:
+            return None
