@@ -69,9 +69,7 @@ TRACES: Final = pa.schema(
         pa.field("tags", pa.map_(_STR, _STR)),
         pa.field("spans", pa.list_(SPAN)),
         pa.field("assessments", pa.list_(ASSESSMENT)),
-        pa.field(
-            "landed_us", _I64
-        ),  # when landing wrote the row; strictly increasing from one landing commit to the next
+        pa.field("landed_us", _I64),  # when landing wrote the row; strictly increasing from one landing commit to the next
     ]
 )
 

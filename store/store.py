@@ -20,9 +20,7 @@ class Store:
 
     def __init__(self, path: str, storage_options: dict[str, str] | None = None) -> None:
         self.path = path
-        self._tables = {
-            name: Table(f"{path.rstrip('/')}/{name}", spec, storage_options) for name, spec in TABLES.items()
-        }
+        self._tables = {name: Table(f"{path.rstrip('/')}/{name}", spec, storage_options) for name, spec in TABLES.items()}
 
     def table(self, name: str) -> Table:
         """The table of that name (a key of ``store.schemas.TABLES``)."""
@@ -60,9 +58,7 @@ def _check_version(folder: Path, create: bool) -> None:
             )
         return
     if not create:
-        raise StoreError(
-            f"there is no store at {folder}: `tracesieve run` makes one, or name another with store: in the config"
-        )
+        raise StoreError(f"there is no store at {folder}: `tracesieve run` makes one, or name another with store: in the config")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(".new")
@@ -77,8 +73,6 @@ def net_facts(facts: pl.DataFrame) -> pl.DataFrame:
 
     A trace's rows alternate +1, -1, +1, …: the standing one is the +1 of its last batch, if the weights sum to one.
     """
-    alive = (
-        facts.group_by("trace_id").agg(pl.col("weight").cast(pl.Int64).sum().alias("_net")).filter(pl.col("_net") > 0)
-    )
+    alive = facts.group_by("trace_id").agg(pl.col("weight").cast(pl.Int64).sum().alias("_net")).filter(pl.col("_net") > 0)
     order = facts.with_row_index("_row").filter(pl.col("weight") > 0).join(alive, on="trace_id", how="semi")
     return order.sort("batch_id", "_row").unique("trace_id", keep="last", maintain_order=True).drop("_row")

@@ -29,9 +29,7 @@ def partials(facts: pl.DataFrame, window_rule_hashes: Sequence[str] = ()) -> pl.
     base = _prepared(facts).with_columns(pl.lit("").alias("rule_hash"))
     frames = [base]
     if window_rule_hashes:
-        own = (
-            base.drop("rule_hash").explode("hits").with_columns(pl.col("hits").struct.field("hash").alias("rule_hash"))
-        )
+        own = base.drop("rule_hash").explode("hits").with_columns(pl.col("hits").struct.field("hash").alias("rule_hash"))
         frames.append(own.filter(pl.col("rule_hash").is_in(list(window_rule_hashes))).select(base.columns))
     else:
         frames = [base]

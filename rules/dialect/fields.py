@@ -97,8 +97,4 @@ def known_names(scope: str) -> list[str]:
     """What could have been written, for a message."""
     if scope == "measure":
         return list(MEASURES)
-    return (
-        [*sorted(_SPAN), "attributes.KEY"]
-        if scope == "spans"
-        else [*sorted(_TRACE), "tags.KEY", "metadata.KEY", "span.…"]
-    )
+    return [*sorted(_SPAN), "attributes.KEY"] if scope == "spans" else [*sorted(_TRACE), "tags.KEY", "metadata.KEY", "span.…"]

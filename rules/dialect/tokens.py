@@ -67,8 +67,6 @@ def tokenize(text: str) -> list[Token]:
             tokens.append(Token(kind, match[0], at))
             depth += (match[0] == "(") - (match[0] == ")")
             if depth > MAX_DEPTH:
-                raise ConditionError(
-                    [finding(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")]
-                )
+                raise ConditionError([finding(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")])
         at = match.end()
     return [*tokens, Token("end", "", len(text))]

@@ -42,9 +42,7 @@ def _raw(traces: pa.Table, name: str) -> pa.Array:
     names = [field.name for field in column.type.value_type]
     values = structs.field(names.index(child)) if child in names else pa.nulls(len(structs), pa.string())
     if key is not None:
-        values = (
-            pc.map_lookup(values, key, "last") if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
-        )
+        values = pc.map_lookup(values, key, "last") if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     offsets = pa.array([0, *pc.cumulative_sum(lengths).to_pylist()], pa.int32())
     return pa.ListArray.from_arrays(offsets, values)

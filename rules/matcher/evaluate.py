@@ -132,9 +132,7 @@ class Evaluation:
             return v.texts(pc.binary_join_element_wise(*columns, " ", null_handling="skip"))
         if kind.startswith("assessment:"):
             names, answers = self._flat(field.raw[0]), v.remap(v.texts(self._flat(field.raw[1])), v.json_text)
-            named = pc.fill_null(pc.equal(names, kind.removeprefix("assessment:")), False).to_numpy(
-                zero_copy_only=False
-            )
+            named = pc.fill_null(pc.equal(names, kind.removeprefix("assessment:")), False).to_numpy(zero_copy_only=False)
             return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.words)
         return self._time(field, first)
 
@@ -145,9 +143,7 @@ class Evaluation:
         second = self._flat(field.raw[1])
         if field.decode == "end_ms":
             took = v.numbers(second)
-            return v.Numbers(
-                np.floor(start.data / 1000) + np.where(took.known, np.maximum(took.data, 0), 0), start.known
-            )
+            return v.Numbers(np.floor(start.data / 1000) + np.where(took.known, np.maximum(took.data, 0), 0), start.known)
         end = v.epoch_us(second)
         return v.Numbers(np.maximum(end.data - start.data, 0) / 1000, start.known & end.known)
 
