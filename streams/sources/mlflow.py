@@ -52,9 +52,7 @@ class MlflowSource(BaseModel):
     @classmethod
     def _texts(cls, value: object) -> object:
         """YAML reads an experiment id as a number."""
-        return (
-            [str(one) if isinstance(one, int) else one for one in value] if isinstance(value, list | tuple) else value
-        )
+        return [str(one) if isinstance(one, int) else one for one in value] if isinstance(value, list | tuple) else value
 
     @field_validator("start")
     @classmethod

@@ -50,9 +50,7 @@ class MlflowReader:
             return call(self._store)
         except (MlflowException, RequestException, OSError) as error:
             text = str(error)[:400]
-            raise SourceDown(
-                f"source.tracking_uri: {self.uri}: {text} (is the server up? TRACKING_URI right?)"
-            ) from error
+            raise SourceDown(f"source.tracking_uri: {self.uri}: {text} (is the server up? TRACKING_URI right?)") from error
 
     def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
         """Name by id of the experiments named, in that order; a name wins over an id.
@@ -86,9 +84,7 @@ class MlflowReader:
         infos, _ = self._search(experiment, None, 1, None, ["timestamp_ms ASC"])
         return infos[0].request_time * 1000 if infos else None
 
-    def listed(
-        self, experiment: str, after_us: int, through_us: int, *, by: str = "end_time_ms"
-    ) -> Iterator[list[Any]]:
+    def listed(self, experiment: str, after_us: int, through_us: int, *, by: str = "end_time_ms") -> Iterator[list[Any]]:
         """Trace infos with ``after < end (or timestamp_ms) <= through``, in lists, ascending by time, without spans."""
         todo = [(after_us // 1000, through_us // 1000)]
         while todo:
