@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
 from sinks.alertmanager import AlertmanagerConfig
 from sinks.http_server import MetricsConfig
 from streams.session import SparkConfig
-
 from streams.sources import SourceConfig
 from tracesieve.errors import ConfigError, Mistake
 
