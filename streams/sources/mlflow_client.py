@@ -28,9 +28,9 @@ _T = TypeVar("_T")
 
 
 class MlflowReader:
-    """A server, read only; every failure of it is a :class:`streams.errors.SourceDown`."""
+    """A server, read only (``page``: traces a listing call, at most the 500 that a server allows); every failure of it is a :class:`streams.errors.SourceDown`."""
 
-    def __init__(self, tracking_uri: str, *, page: int = 1000, threads: int = 4) -> None:
+    def __init__(self, tracking_uri: str, *, page: int = 500, threads: int = 4) -> None:
         for name, value in _PATIENCE.items():  # a landing step is repeated anyway: say quickly that a server is down
             os.environ.setdefault(name, value)
         self.uri = tracking_uri
@@ -39,7 +39,7 @@ class MlflowReader:
         self._store: Any = None
 
     def _call(self, call: Callable[[Any], _T]) -> _T:
-        from mlflow.exceptions import MlflowException
+        from mlflow.exceptions import MlflowException, RestException
         from requests.exceptions import RequestException
 
         try:
@@ -50,7 +50,8 @@ class MlflowReader:
             return call(self._store)
         except (MlflowException, RequestException, OSError) as error:
             text = str(error)[:400]
-            raise SourceDown(f"source.tracking_uri: {self.uri}: {text} (is the server up? TRACKING_URI right?)") from error
+            mend = "" if isinstance(error, RestException) else " (is the server up, and source.tracking_uri right?)"
+            raise SourceDown(f"source.tracking_uri: {self.uri}: {text}{mend}") from error
 
     def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
         """Name by id of the experiments named, in that order; a name wins over an id.
