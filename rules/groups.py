@@ -21,6 +21,7 @@ _NAMED = {
     "experiment": ("experiment_name", "experiment_id"),
     "trace_name": (NAME,),
     "environment": ("tags[environment]",),
+    "session": ("trace_metadata[mlflow.trace.session]",),
     "model": (_TYPE, _MODEL, _MODEL_OLD),
 }
 

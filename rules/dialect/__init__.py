@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rules.dialect.nodes import Node, fields_of
+from rules.dialect.nodes import Node, fields_of, scopes_needed
 from rules.dialect.parser import Parser
 
 
@@ -24,7 +24,10 @@ class Condition:
     @property
     def columns(self) -> tuple[str, ...]:
         """The raw columns (``rules/matcher/columns.py``) that the condition reads."""
-        return tuple(dict.fromkeys(raw for field in fields_of(self.node) for raw in field.raw))
+        named = [raw for field in fields_of(self.node) for raw in field.raw]
+        if "spans" in scopes_needed(self.node) and not any(raw.startswith("spans.") for raw in named):
+            named.append("spans.span_id")  # `count(span)` names no field, yet needs the spans
+        return tuple(dict.fromkeys(named))
 
 
 def compile_condition(text: str, *, kind: Literal["trace", "measure"] = "trace") -> Condition:

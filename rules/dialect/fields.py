@@ -6,10 +6,13 @@ way in (Spark, delta-rs, a rule's inline test) shares one decoding.
 
 from __future__ import annotations
 
-from rules.dialect.nodes import Field, Type
+from dataclasses import replace
+
+from rules.dialect.nodes import Field, Node, Type
 
 USAGE = "trace_metadata[mlflow.trace.tokenUsage]"
 COST = "trace_metadata[mlflow.trace.cost]"
+SPAN_USAGE = "spans.attributes[mlflow.chat.tokenUsage]"
 NAME = "tags[mlflow.traceName]"
 
 _TRACE: dict[str, tuple[Type, tuple[str, ...], str]] = {
@@ -26,6 +29,9 @@ _TRACE: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "execution_duration_ms": ("number", ("execution_duration_ms",), "duration"),
     "timestamp_ms": ("number", ("request_time",), "time_ms"),
     "timestamp": ("number", ("request_time",), "time_ms"),
+    "execution_time": ("number", ("execution_duration_ms",), "duration"),
+    "end_time": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
+    "text": ("text", ("request", "response"), "joined"),
     "end_time_ms": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
     "request": ("text", ("request",), "text"),
     "response": ("text", ("response",), "text"),
@@ -46,6 +52,9 @@ _SPAN: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "parent_id": ("text", ("spans.parent_id",), "text"),
     "duration_ms": ("number", ("spans.start_time", "spans.end_time"), "span_ms"),
     "content": ("text", ("spans.attributes[mlflow.spanInputs]", "spans.attributes[mlflow.spanOutputs]"), "joined"),
+    "tokens.input": ("number", (SPAN_USAGE,), "json:input_tokens"),
+    "tokens.output": ("number", (SPAN_USAGE,), "json:output_tokens"),
+    "tokens.total": ("number", (SPAN_USAGE,), "json:total_tokens"),
     "inputs": ("text", ("spans.attributes[mlflow.spanInputs]",), "text"),
     "outputs": ("text", ("spans.attributes[mlflow.spanOutputs]",), "text"),
 }
@@ -86,6 +95,13 @@ def assessment_field(kind: str, name: str) -> Field:
     """The value of a feedback or expectation of that name: one candidate an assessment, null for the others."""
     raw = ("assessments.assessment_name", f"assessments.{kind}_value")
     return Field(f"{kind}.{name}", "text", "assessments", raw, f"assessment:{name}")
+
+
+def as_number(node: Node) -> Node:
+    """An assessment's value as a number (those that are JSON numbers); any other node as it is."""
+    if isinstance(node, Field) and node.scope == "assessments":
+        return replace(node, type="number", decode=node.decode.replace("assessment:", "assessment_number:", 1))
+    return node
 
 
 def measure_field(name: str) -> Field | None:

@@ -3,7 +3,7 @@ are evaluated once; ``str(node)`` is the canonical text from which rule hashes a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Type = Literal["text", "number", "truth", "null"]
@@ -19,6 +19,10 @@ class Literal_(Node):  # noqa: N801 - `Literal` is typing's
     """A constant."""
 
     value: str | float | bool | None
+    kind: str = field(init=False, default="")  # keeps TRUE and 1.0, which Python calls equal, apart
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", type(self.value).__name__)
 
     def __str__(self) -> str:
         if isinstance(self.value, str):
@@ -142,4 +146,20 @@ def fields_of(node: Node) -> list[Field]:
         parts = list(node.parts)
     elif isinstance(node, Over):
         parts = [node.condition] + ([node.value] if node.value is not None else [])
-    return [field for part in parts for field in fields_of(part)]
+    return [found for part in parts for found in fields_of(part)]
+
+
+def scopes_needed(node: Node) -> set[str]:
+    """The scopes (``spans``, ``assessments``) whose items a tree goes over."""
+    parts: list[Node] = []
+    if isinstance(node, Over):
+        return {node.scope}
+    if isinstance(node, Compare | Arithmetic):
+        parts = [node.left, node.right]
+    elif isinstance(node, Matches | IsNull):
+        parts = [node.left]
+    elif isinstance(node, Not):
+        parts = [node.part]
+    elif isinstance(node, Logic):
+        parts = list(node.parts)
+    return {scope for part in parts for scope in scopes_needed(part)}

@@ -9,8 +9,10 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from rules.dialect import fields
-from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over, Type
-from rules.dialect.tokens import MAX_DEPTH, Token, finding, tokenize
+from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
+from rules.dialect.patterns import regex_error
+from rules.dialect.tokens import MAX_DEPTH, Token, finding, tokenize, unquote
+from rules.dialect.types import any_assessment, scopes_of, type_of
 from rules.errors import ConditionError, ConditionFinding
 
 _COMPARE = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
@@ -64,36 +66,53 @@ class Parser:
         self._note(self._now, "syntax", message, mend)
         raise ConditionError(self.findings)
 
+    def _truth(self, at: Token, node: Node) -> Node:
+        if type_of(node) not in ("truth", "null"):
+            self._note(at, "type", f"a {type_of(node)} is not a condition", "compare it: `… > 0`")
+        return node
+
     def _or(self, depth: int) -> Node:
+        first = self._now
         parts = [self._and(depth)]
-        while self._take("OR"):
-            parts.append(self._and(depth))
+        while self._now.upper == "OR":
+            self._truth(first, parts[-1])
+            self.at += 1
+            first = self._now
+            parts.append(self._truth(first, self._and(depth)))
         return parts[0] if len(parts) == 1 else Logic("OR", tuple(parts))
 
     def _and(self, depth: int) -> Node:
+        first = self._now
         parts = [self._not(depth)]
-        while self._take("AND"):
-            parts.append(self._not(depth))
+        while self._now.upper == "AND":
+            self._truth(first, parts[-1])
+            self.at += 1
+            first = self._now
+            parts.append(self._truth(first, self._not(depth)))
         return self._bind_spans(parts)
 
     def _bind_spans(self, parts: list[Node]) -> Node:
         """Put the bare ``span.*`` terms of an AND-group into one ``any(span, …)``; assessments each into their own."""
-        bare = [part for part in parts if not isinstance(part, Over) and _scopes(part) == {"spans"}]
+        bare = [part for part in parts if not isinstance(part, Over) and scopes_of(part) == {"spans"}]
         if bare and self.scope == "trace":
             one = bare[0] if len(bare) == 1 else Logic("AND", tuple(bare))
             first = next(i for i, part in enumerate(parts) if any(part is b for b in bare))
             rest = [part for part in parts if not any(part is b for b in bare)]
             parts = [*rest[:first], Over("any", "spans", one), *rest[first:]]
-        parts = [Over("any", "assessments", p) if _scopes(p) == {"assessments"} else p for p in parts]
+        parts = [any_assessment(part) for part in parts]
         return parts[0] if len(parts) == 1 else Logic("AND", tuple(parts))
 
     def _not(self, depth: int) -> Node:
         flips = 0
         while self._take("NOT"):
             flips += 1
+        start = self._now
         node = self._predicate(depth)
-        if flips and _scopes(node) == {"spans"} and self.scope == "trace":
-            node = Over("any", "spans", node)
+        if flips:
+            self._truth(start, node)
+            node = any_assessment(node)
+            if scopes_of(node) == {"spans"} and self.scope == "trace":
+                node = Over("any", "spans", node)
         return Not(node) if flips % 2 else node
 
     def _predicate(self, depth: int) -> Node:
@@ -101,6 +120,8 @@ class Parser:
         left = self._sum(depth)
         if op := self._take(*_COMPARE):
             right = self._sum(depth)
+            if type_of(right) == "number":
+                left = fields.as_number(left)
             self._same_type(start, left, right)
             return self._lift(start, Compare(_COMPARE[op.value], left, right))
         if self._take("IS"):
@@ -110,7 +131,7 @@ class Parser:
             return Not(null) if negated else null
         negated = self._take("NOT") is not None
         if op := self._take(*_LIKES):
-            node: Node = Matches(op.upper, left, self._text_constant(start, left))
+            node: Node = Matches(op.upper, left, self._text_constant(start, left, op.upper))
         elif self._take("IN"):
             node = self._in(start, left, depth)
         elif self._take("BETWEEN"):
@@ -125,21 +146,24 @@ class Parser:
             raise AssertionError
         else:
             return left
-        return Not(node) if negated else node
+        return self._lift(start, Not(node) if negated else node)
 
     def _lift(self, start: Token, node: Node) -> Node:
-        if len(_scopes(node)) > 1 and self.scope == "trace" and _scopes(node) & {"spans", "assessments"}:
+        if len(scopes_of(node)) > 1 and self.scope == "trace" and scopes_of(node) & {"spans", "assessments"}:
             self._note(start, "scope", "a span's value cannot be compared with a trace's here", "write any(span, …)")
         return node
 
-    def _text_constant(self, start: Token, left: Node) -> str:
+    def _text_constant(self, start: Token, left: Node, op: str) -> str:
         if type_of(left) not in ("text", "null"):
             self._note(start, "type", "a pattern needs a text on its left")
         token = self._now
         if token.kind != "text":
             self._fail("a pattern in quotes is expected")
         self.at += 1
-        return unquote(token.value)
+        pattern = unquote(token.value)
+        if op == "RLIKE" and (wrong := regex_error(pattern)):
+            self._note(token, "pattern", f"not a regular expression of RE2: {wrong}", "RE2 has no look-around")
+        return pattern
 
     def _in(self, start: Token, left: Node, depth: int) -> Node:
         self._need("(")
@@ -159,16 +183,23 @@ class Parser:
             self._note(start, "type", f"a {type_of(left)} is compared with a {type_of(right)}", mend)
 
     def _sum(self, depth: int) -> Node:
-        node = self._product(depth)
+        node, terms = self._product(depth), 0
         while op := self._take("+", "-"):
+            terms = self._chain(terms)
             node = self._arithmetic(op, node, self._product(depth))
         return node
 
     def _product(self, depth: int) -> Node:
-        node = self._value(depth)
+        node, terms = self._value(depth), 0
         while op := self._take("*", "/"):
+            terms = self._chain(terms)
             node = self._arithmetic(op, node, self._value(depth))
         return node
+
+    def _chain(self, terms: int) -> int:
+        if terms >= MAX_DEPTH:
+            self._fail(f"more than {MAX_DEPTH} terms in one sum or product")
+        return terms + 1
 
     def _arithmetic(self, op: Token, left: Node, right: Node) -> Node:
         if {type_of(left), type_of(right)} - {"number", "null"}:
@@ -211,7 +242,10 @@ class Parser:
             self._need(",")
             value = self._sum(depth + 1)
         if self._take(","):
-            node = self._or(depth + 1)
+            start = self._now
+            node = self._truth(start, self._or(depth + 1))
+        elif op in ("any", "all"):
+            self._fail("a condition on the span is expected", f"write {op}(span, …)")
         self.scope = outer
         self._need(")")
         return Over(op, "spans", node, value)
@@ -256,39 +290,3 @@ class Parser:
         close = get_close_matches(name.lower(), names, 1)
         self._note(token, "unknown-field", f"unknown field `{name}`",
                    f"did you mean `{close[0]}`?" if close else "there are: " + ", ".join(names))  # fmt: skip
-
-
-def unquote(value: str) -> str:
-    """The text inside quotes, doubled quotes undone."""
-    return value[1:-1].replace(value[0] * 2, value[0])
-
-
-def type_of(node: Node) -> Type:
-    """What a node's value is."""
-    if isinstance(node, Field):
-        return node.type
-    if isinstance(node, Literal_):
-        if node.value is None:
-            return "null"
-        return "truth" if isinstance(node.value, bool) else "text" if isinstance(node.value, str) else "number"
-    if isinstance(node, Arithmetic) or (isinstance(node, Over) and node.op in ("count", "sum")):
-        return "number"
-    return "truth"
-
-
-def _scopes(node: Node) -> set[str]:
-    """The scopes of the fields that are not yet bound by an ``any`` or its kin."""
-    if isinstance(node, Over):
-        return {"trace"}
-    if isinstance(node, Field):
-        return {node.scope}
-    parts: list[Node] = []
-    if isinstance(node, Compare | Arithmetic):
-        parts = [node.left, node.right]
-    elif isinstance(node, Matches | IsNull):
-        parts = [node.left]
-    elif isinstance(node, Not):
-        parts = [node.part]
-    elif isinstance(node, Logic):
-        parts = list(node.parts)
-    return {scope for part in parts for scope in _scopes(part)}

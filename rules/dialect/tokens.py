@@ -70,3 +70,8 @@ def tokenize(text: str) -> list[Token]:
                 raise ConditionError([finding(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")])
         at = match.end()
     return [*tokens, Token("end", "", len(text))]
+
+
+def unquote(value: str) -> str:
+    """The text inside quotes, doubled quotes undone."""
+    return value[1:-1].replace(value[0] * 2, value[0])

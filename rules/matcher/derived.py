@@ -35,14 +35,16 @@ def derive(table: pa.Table) -> pa.Table:
 
 
 def _integers(values: v.Numbers, factor: int) -> pa.Array:
-    return pa.array(np.rint(values.data * factor).astype(np.int64), pa.int64(), mask=~values.known)
+    scaled = np.rint(values.data * factor)
+    known = values.known & (np.abs(scaled) < 2.0**62)  # beyond that it is no amount, and would overflow
+    return pa.array(np.where(known, scaled, 0).astype(np.int64), pa.int64(), mask=~known)
 
 
 def _broken(values: v.Texts) -> v.Bools:
     def is_broken(word: str) -> bool:
         try:
             return not isinstance(json.loads(word), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return True
 
     return np.array([is_broken(word) for word in values.words] + [False])[values.codes]

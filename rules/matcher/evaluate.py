@@ -7,7 +7,6 @@ Truth is a pair of masks: where the result is true, and where it is known.  Valu
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from rules.dialect import Condition
 from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
+from rules.dialect.patterns import like_regex
 from rules.matcher import values as v
 
 Bools = npt.NDArray[np.bool_]
@@ -130,11 +130,19 @@ class Evaluation:
         if kind == "joined":
             columns = [self._flat(raw).cast(pa.string()) for raw in field.raw]
             return v.texts(pc.binary_join_element_wise(*columns, " ", null_handling="skip"))
-        if kind.startswith("assessment:"):
-            names, answers = self._flat(field.raw[0]), v.remap(v.texts(self._flat(field.raw[1])), v.json_text)
-            named = pc.fill_null(pc.equal(names, kind.removeprefix("assessment:")), False).to_numpy(zero_copy_only=False)
-            return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.words)
+        if kind.startswith("assessment"):
+            return self._assessment(field, first)
         return self._time(field, first)
+
+    def _assessment(self, field: Field, names: pa.Array) -> Value:
+        kind, _, name = field.decode.partition(":")
+        named = pc.fill_null(pc.equal(names.cast(pa.string()), name), False).to_numpy(zero_copy_only=False)
+        written = v.texts(self._flat(field.raw[1]))
+        if kind == "assessment_number":
+            found = v.from_words(written, v.plain_number)
+            return v.Numbers(found.data, found.known & named)
+        answers = v.remap(written, v.json_text)
+        return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.words)
 
     def _time(self, field: Field, first: pa.Array) -> v.Numbers:
         start = v.epoch_us(first)
@@ -245,20 +253,6 @@ def _take(value: Value, rows: npt.NDArray[np.int64]) -> Value:
     return Truth(value.true[rows], value.known[rows])
 
 
-def like_regex(pattern: str) -> str:
-    """SQL's LIKE as an anchored RE2: ``%`` any text, ``_`` one character, a backslash escapes either."""
-    parts, at = [], 0
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "\\" and at + 1 < len(pattern):
-            at += 1
-            parts.append(re.escape(pattern[at]))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(char) or re.escape(char))
-        at += 1
-    return "(?s)^" + "".join(parts) + "$"
-
-
 class Matcher:
     """Matches conditions against batches of raw columns; picklable, so that it travels to Spark's workers."""
 
@@ -273,10 +267,3 @@ class Matcher:
         for index, condition in enumerate(self.conditions):
             result[index] = batch.truth(condition.node).true
         return result
-
-
-def evaluate_measure(condition: Condition, measures: Mapping[str, float | None]) -> bool | None:
-    """A window rule's condition on the measures of one window; None where it is null."""
-    one_row = pa.table({"trace_id": pa.array([None], pa.string())})
-    truth = Evaluation(one_row, measures).truth(condition.node, "measure")
-    return bool(truth.true[0]) if truth.known[0] else None

@@ -13,11 +13,14 @@ from rules.matcher.evaluate import Evaluation, Truth, Value
 
 
 def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
-    """The condition on a table of one row, as ``{text, result, values, decided_by, parts}``, nested like the condition.
+    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts}``, nested like it.
+
+    Raises nothing on content; costs one evaluation.
 
     ``result`` is True, False or None (null); ``decided_by`` are the parts whose result made it so.
     """
-    return _part(Evaluation(table), condition.node)
+    said = _part(Evaluation(table), condition.node)
+    return {"matched": said["result"], **said, "text": condition.text, "parts": said.get("parts", [])}
 
 
 def _part(batch: Evaluation, node: Node) -> dict[str, Any]:

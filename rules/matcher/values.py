@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 Bools = npt.NDArray[np.bool_]
 _ERROR_CODES = {"ERROR", "STATUS_CODE_ERROR", "2"}
+_UNSET_CODES = {"UNSET", "STATUS_CODE_UNSET", "0"}
 _OK_CODES = {"OK", "STATUS_CODE_OK", "1"}
 
 
@@ -79,7 +80,8 @@ def from_words(values: Texts, change: Any) -> Numbers:
 def epoch_us(column: pa.Array) -> Numbers:
     """A timestamp column as microseconds since the epoch."""
     known = column.is_valid().to_numpy(zero_copy_only=False)
-    micros = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).fill_null(0)
+    zone = column.type.tz if pa.types.is_timestamp(column.type) else "UTC"
+    micros = column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64()).fill_null(0)
     return Numbers(micros.to_numpy(zero_copy_only=False).astype(np.float64), known)
 
 
@@ -97,7 +99,9 @@ def json_text(word: str) -> str:
 def span_status(word: str) -> str:
     """``OK``, ``ERROR`` or the code as written (SEMANTICS 4)."""
     upper = word.upper()
-    return "ERROR" if upper in _ERROR_CODES else "OK" if upper in _OK_CODES else upper
+    if upper in _ERROR_CODES:
+        return "ERROR"
+    return "OK" if upper in _OK_CODES else "UNSET" if upper in _UNSET_CODES else upper
 
 
 def json_number(key: str) -> Any:
@@ -106,7 +110,7 @@ def json_number(key: str) -> Any:
     def read(word: str) -> float | None:
         try:
             value = json.loads(word)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         if not isinstance(value, dict):
             return None
@@ -119,6 +123,15 @@ def json_number(key: str) -> Any:
         return float(found) if _is_number(found) else None  # type: ignore[arg-type]
 
     return read
+
+
+def plain_number(word: str) -> float | None:
+    """The number that a JSON text is, or None (also for true, false and texts)."""
+    try:
+        value = json.loads(word)
+    except (ValueError, RecursionError):
+        return None
+    return float(value) if _is_number(value) else None
 
 
 def _is_number(value: object) -> bool:

@@ -1,0 +1,33 @@
+"""Conditions on the measures of a window: their truth, and the threshold that a measure is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from rules.dialect import Condition
+from rules.dialect.nodes import Compare, Field, Literal_, Logic, Node, Not
+from rules.matcher.evaluate import Evaluation
+
+
+def evaluate_measure(condition: Condition, measures: Mapping[str, float | None]) -> bool | None:
+    """A window rule's condition on the measures of one window; None where it is null."""
+    one_row = pa.table({"trace_id": pa.array([None], pa.string())})
+    truth = Evaluation(one_row, measures).truth(condition.node, "measure")
+    return bool(truth.true[0]) if truth.known[0] else None
+
+
+def threshold_of(condition: Condition, measure: str) -> float | None:
+    """The first constant that ``measure`` is compared with, in the order of the text; None if there is none."""
+    return _threshold(condition.node, measure)
+
+
+def _threshold(node: Node, measure: str) -> float | None:
+    if isinstance(node, Compare):
+        for one, other in ((node.left, node.right), (node.right, node.left)):
+            if isinstance(one, Field) and one.name == measure and isinstance(other, Literal_):
+                return float(other.value) if isinstance(other.value, float) else None
+        return None
+    parts: tuple[Node, ...] = node.parts if isinstance(node, Logic) else (node.part,) if isinstance(node, Not) else ()
+    return next((found for part in parts if (found := _threshold(part, measure)) is not None), None)
