@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlparse
 
 import polars as pl
 import pyarrow as pa
-from rules.model import Pack
 
+from rules.model import Pack
 from store import Store, open_store
 from store.schemas import TABLES
 from store.windows import partials
@@ -121,9 +121,7 @@ def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, int]
     return {name: int(kept.get(name, 0)) for name in (*COUNTERS, "arrived_through_us")}
 
 
-def _write_facts(
-    store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig
-) -> dict[str, int]:
+def _write_facts(store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig) -> dict[str, int]:
     """Match, resolve, and append what the batch says; the counters travel in the facts' own commit."""
     stream_id, batch_id, now_us = row["stream_id"], row["batch_id"], row["now_us"]
     incoming = _arrivals(matched(frame, pack, config), config, now_us)
@@ -138,13 +136,9 @@ def _write_facts(
              "quarantined": parts.quarantined.height}  # fmt: skip
     counters = totals([aside, resolved.counters])
     counters["arrived_through_us"] = _greatest(incoming["arrived_us"])
-    facts = resolved.facts.with_columns(
-        pl.lit(stream_id).alias("stream_id"), pl.lit(batch_id, dtype=pl.Int64).alias("batch_id")
-    )
+    facts = resolved.facts.with_columns(pl.lit(stream_id).alias("stream_id"), pl.lit(batch_id, dtype=pl.Int64).alias("batch_id"))
     metadata = {name: str(value) for name, value in counters.items()}
-    store.table("facts").append(
-        _typed(facts, "facts"), app_id=f"facts:{stream_id}", version=batch_id, metadata=metadata
-    )
+    store.table("facts").append(_typed(facts, "facts"), app_id=f"facts:{stream_id}", version=batch_id, metadata=metadata)
     return counters
 
 
@@ -211,7 +205,7 @@ def _write_windows(store: Store, pack: Pack, row: dict[str, Any]) -> None:
     facts = store.table("facts").read(where=where)
     if facts.is_empty():
         return
-    hashes = [rule.hash for rule in pack.window_rules if rule.where is not None]
+    hashes = [rule.partial_key for rule in pack.window_rules if rule.partial_key]
     # A withdrawn row may carry the hash of a rule that is no longer in force: its partial is taken back as well.
     known = facts.filter(pl.col("weight") < 0).explode("hits")["hits"].struct.field("hash").drop_nulls()
     old = set(known.to_list()) & _window_hashes(store, known)

@@ -1,4 +1,4 @@
-"""Spark SQL for what a batch needs of a trace: the raw columns that rules name, the content hash, the time of last change.
+"""Spark SQL for what a batch needs of a trace: the raw columns that rules name, its content hash, its last change.
 
 Only these columns are read from the files; span fields leave Spark as parallel lists, which the matcher evaluates whole
 columns at a time.  Raw columns are named as in ``rules.matcher`` (``tags[KEY]``, ``spans.attributes[KEY]``, …).
@@ -17,7 +17,7 @@ from store.schemas import ASSESSMENT, SPAN, TRACES
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Part of every content hash: raise it when the list below changes, and say in the changelog that known traces amend once.
+# Part of every content hash: when the list below changes, raise it: known traces then amend once.
 CONTENT_VERSION = 1
 TOKENS = "mlflow.trace.tokenUsage"
 COST = "mlflow.trace.cost"
@@ -98,20 +98,18 @@ class Shape:
         return f"transform({column}, s -> {self.item(column, field)})"
 
     def item(self, column: str, field: str) -> str:
-        """One field of the struct ``s`` of the list ``column``, in our type; null where the source has no such field."""
+        """One field of the struct ``s`` of the list ``column``, in our type, null where there is none."""
         ddl = _ddl(_NESTED[column].field(field).type)
         return f"try_cast(s.{field} as {ddl})" if field in self.fields(column) else f"cast(null as {ddl})"
 
     def content_hash(self) -> str:
-        """A 64-bit hash of the fixed list of SEMANTICS 1; null and empty are the same to it, order of lists is not seen."""
+        """A 64-bit hash of the fixed list of SEMANTICS 1; null and empty are one, order is not seen."""
         return (
             f"xxhash64({CONTENT_VERSION}, coalesce(state, ''), coalesce(unix_micros(request_time), -1), "
-            "coalesce(cast(round(execution_duration_ms * 1000) as bigint), -1), "
+            "coalesce(try_cast(round(execution_duration_ms * 1000) as bigint), -1), "
             "array_sort(transform(map_entries(map_filter(tags, (k, v) -> k != 'eval_candidate' AND "
             "NOT startswith(k, 'tracesieve.'))), e -> struct(e.key as k, coalesce(e.value, '') as v))), "
-            + ", ".join(
-                f"coalesce(try_element_at(trace_metadata, {literal(key)}), '')" for key in (TOKENS, COST, SOURCE_RUN)
-            )
+            + ", ".join(f"coalesce(try_element_at(trace_metadata, {literal(key)}), '')" for key in (TOKENS, COST, SOURCE_RUN))
             + f", {self._assessments()}, {self._spans()})"
         )
 
@@ -142,9 +140,7 @@ class Shape:
         ends = f"array_max({self.field('spans', 'end_time')})"
         told = f"array_max({self.field('assessments', 'last_update_time')})"
         made = f"array_max({self.field('assessments', 'create_time')})"
-        end = (
-            "unix_micros(request_time) + coalesce(cast(round(greatest(execution_duration_ms, 0) * 1000) as bigint), 0)"
-        )
+        end = "unix_micros(request_time) + coalesce(cast(round(greatest(execution_duration_ms, 0) * 1000) as bigint), 0)"
         others = ", ".join(f"unix_micros({text})" for text in (ends, told, made))
         return f"coalesce(greatest({end}, {others}), 0)"
 
@@ -165,10 +161,15 @@ PLAIN = {
 }
 
 
+def plain_names(columns: Sequence[str]) -> list[str]:
+    """The names under which raw columns travel: ``mapInArrow`` does not take names with dots and brackets."""
+    return [f"c{number}" for number in range(len(columns))]
+
+
 def raw_frame(frame: DataFrame, columns: Sequence[str], mapping: dict[str, str] | None = None) -> DataFrame:
     """The source's rows as raw columns plus ``_…`` columns for the fact itself."""
     shape = Shape(frame.schema, mapping)
     own = {**PLAIN, "_content_hash": shape.content_hash(), "_change_us": shape.change_us()}
     lines = [f"{text} as {quoted(name)}" for name, text in own.items()]
-    lines += [f"{shape.raw(name)} as {quoted(name)}" for name in dict.fromkeys(columns)]
+    lines += [f"{shape.raw(name)} as {plain}" for name, plain in zip(columns, plain_names(columns), strict=True)]
     return frame.selectExpr(*shape.base()).selectExpr(*lines)

@@ -1,7 +1,7 @@
-"""Which incoming rows become facts: repeats, amendments, expiry and taking back, as a pure function of Polars frames.
+"""Which incoming rows become facts: repeats, amendments, expiry and taking back, as pure functions of frames.
 
-A trace is known by its id and a content hash.  Of several contents the one with the latest change inside it stands; at a
-tie the one that landed later, unless that content was seen before.  Everything else here is counting.
+A trace is known by its id and a content hash.  Of several contents the one with the latest change inside it stands; at
+a tie the one that landed later, unless that content was seen before.  Everything else here is counting.
 """
 
 from __future__ import annotations
@@ -92,34 +92,27 @@ def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     ``known`` is every fact, of either weight, of the traces in ``incoming``, but those that this batch wrote itself.
     """
     latest, same, collapsed = _collapse(incoming)
-    standing = net_facts(known).select(
-        "trace_id", pl.col("change_us").alias("_change"), pl.col("content_hash").alias("_hash")
-    )
+    now_standing = net_facts(known)
+    standing = now_standing.select("trace_id", _change="change_us", _hash="content_hash")
     seen = known.filter(pl.col("weight") > 0).select("trace_id", "change_us", "content_hash").unique()
     seen = seen.with_columns(pl.lit(True).alias("_seen"))
-    keys = ["trace_id", "change_us", "content_hash"]
-    joined = latest.join(standing, on="trace_id", how="left").join(seen, on=keys, how="left")
-    is_known = pl.col("_hash").is_not_null()
+    joined = latest.join(standing, on="trace_id", how="left").join(seen, on=["trace_id", "change_us", "content_hash"], how="left")
     newer = pl.col("change_us") > pl.col("_change")
     tie = (pl.col("change_us") == pl.col("_change")) & pl.col("_seen").is_null()
     differs = pl.col("content_hash") != pl.col("_hash")
-    marked = joined.with_columns(
-        pl.when(~is_known).then(pl.lit("new")).when(differs & (newer | tie)).then(pl.lit("amends"))
-        .otherwise(pl.lit("repeat")).alias("_what")
-    )  # fmt: skip
+    what = (
+        pl.when(pl.col("_hash").is_null())
+        .then(pl.lit("new"))
+        .when(differs & (newer | tie))
+        .then(pl.lit("amends"))
+        .otherwise(pl.lit("repeat"))
+    )
+    marked = joined.with_columns(what.alias("_what"))
     fresh = marked.filter((pl.col("_what") == "new") & ~pl.col("left_out"))
     amends = marked.filter(pl.col("_what") == "amends")
     replaces = amends.filter(~pl.col("left_out"))
-    withdrawn = net_facts(known).join(amends.select("trace_id"), on="trace_id", how="semi")
-    facts = pl.concat(
-        [
-            withdrawn.select(*VALUES).with_columns(pl.lit(-1, dtype=pl.Int8).alias("weight")),
-            *(
-                frame.select(*VALUES).with_columns(pl.lit(1, dtype=pl.Int8).alias("weight"))
-                for frame in (fresh, replaces)
-            ),
-        ]
-    )
+    withdrawn = now_standing.join(amends.select("trace_id"), on="trace_id", how="semi")
+    facts = pl.concat([_weighted(withdrawn, -1), _weighted(fresh, 1), _weighted(replaces, 1)])
     repeats = marked.filter(pl.col("_what") == "repeat").height
     return Resolved(
         facts,
@@ -133,11 +126,13 @@ def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     )
 
 
+def _weighted(frame: pl.DataFrame, weight: int) -> pl.DataFrame:
+    return frame.select(*VALUES, pl.lit(weight, dtype=pl.Int8).alias("weight"))
+
+
 def _collapse(incoming: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
     """One row a trace: that which stands; how many rows had its very content, and how many other contents it beat."""
-    distinct = incoming.sort("arrived_us").unique(
-        ["trace_id", "content_hash", "change_us"], keep="first", maintain_order=True
-    )
+    distinct = incoming.sort("arrived_us").unique(["trace_id", "content_hash", "change_us"], keep="first", maintain_order=True)
     ordered = distinct.sort("trace_id", "change_us", "arrived_us", "content_hash")
     latest = ordered.unique("trace_id", keep="last", maintain_order=True)
     return latest, incoming.height - distinct.height, distinct.height - latest.height

@@ -52,7 +52,7 @@ builder.getOrCreate().stop()
 """
 
 
-class JarsMissing(RuntimeError):
+class JarsMissing(RuntimeError):  # noqa: N818
     """Delta's jars are not kept here and could not be resolved; the message holds Ivy's last lines."""
 
 

@@ -16,7 +16,7 @@ SUPPORTED = (17, 21)
 _DROPPED = "--add-modules=jdk.incubator.vector"
 
 
-class JavaMissing(RuntimeError):
+class JavaMissing(RuntimeError):  # noqa: N818
     """No Java 17 or 21 was found; the message says where it was looked for."""
 
 
@@ -48,7 +48,7 @@ def wrapper(home: Path, folder: Path) -> Path:
 
 
 def cache_dir() -> Path:
-    """Where jars and the wrapper are kept between runs: ``$XDG_CACHE_HOME/tracesieve``, by default under ``~/.cache``."""
+    """Where jars and the wrapper are kept between runs: ``$XDG_CACHE_HOME/tracesieve``."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "tracesieve"
 

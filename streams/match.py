@@ -1,4 +1,4 @@
-"""From raw columns to narrow rows, on Spark's Python workers: which rules match, groups, tokens, cost, and what is wrong.
+"""From raw columns to narrow rows, on Spark's Python workers: matching rules, groups, tokens, cost.
 
 The function given to ``mapInArrow`` holds only plain data (conditions, keys), so it pickles, and runs on executors.
 """
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from rules.groups import group_columns, group_values
 from rules.matcher import Matcher, derive, derived_columns
 from store.schemas import HIT
+from streams.columns import plain_names
 
 if TYPE_CHECKING:
     from rules.model import Pack
@@ -103,10 +104,15 @@ def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
 def mapper(todo: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for ``mapInArrow``."""
 
+    columns = todo.columns
+    back = dict(zip(plain_names(columns), columns, strict=True))
+
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         matcher = Matcher(todo.conditions)
         for batch in batches:
             if batch.num_rows:
-                yield from narrow(pa.Table.from_batches([batch]), todo, matcher).combine_chunks().to_batches()
+                table = pa.Table.from_batches([batch])
+                table = table.rename_columns([back.get(name, name) for name in table.column_names])
+                yield from narrow(table, todo, matcher).combine_chunks().to_batches()
 
     return run

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from store import Store, open_store
 from streams.batch import BatchConfig, Clock, process_batch
-from streams.sources.delta_traces import SourceError, check, check_versions
+from streams.errors import SourceError
+from streams.sources.delta_traces import check, check_versions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

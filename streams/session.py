@@ -1,4 +1,4 @@
-"""The Spark session: Delta's jars from the cache, no UI, errors only in the log, and as little shuffling as narrow rows need."""
+"""The Spark session: Delta's jars from the cache, no UI, errors only in the log, little shuffling."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ _CONF = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }
+_LOOPBACK = ("spark.driver.host", "spark.driver.bindAddress")
 
 
 def session(config: SparkConfig) -> SparkSession:
@@ -57,9 +58,7 @@ def session(config: SparkConfig) -> SparkSession:
     local = config.master.startswith("local")
     conf = {**_CONF, "spark.driver.memory": config.memory, "spark.jars": ",".join(map(str, resolve()))}
     if not local:  # a cluster calls back to this machine by name, not by loopback
-        conf = {
-            key: value for key, value in conf.items() if not key.startswith(("spark.driver.host", "spark.driver.bind"))
-        }
+        conf = {key: value for key, value in conf.items() if not key.startswith(("spark.driver.host", "spark.driver.bind"))}
     builder = SparkSession.builder.appName("tracesieve").master(config.master)
     for key, value in {**conf, **config.conf}.items():
         builder = builder.config(key, value)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from streams.sources.delta_traces import DeltaTracesSource, SourceError
+from typing import Annotated
 
-SourceConfig = DeltaTracesSource
+from pydantic import Field
 
-__all__ = ["DeltaTracesSource", "SourceConfig", "SourceError"]
+from streams.errors import SourceError
+from streams.sources.delta_traces import DeltaTracesSource
+from streams.sources.mlflow import MlflowSource
+
+SourceConfig = Annotated[MlflowSource | DeltaTracesSource, Field(discriminator="kind")]
+
+__all__ = ["DeltaTracesSource", "MlflowSource", "SourceConfig", "SourceError"]

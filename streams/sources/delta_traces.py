@@ -15,14 +15,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from store.schemas import TRACES
+from streams.errors import SourceError
 
-OPTIONAL = frozenset(
-    {"experiment_id", "experiment_name", "client_request_id", "request", "response", "assessments", "landed_us"}
-)
-
-
-class SourceError(RuntimeError):
-    """The source can't be read as it is; the message names what is wrong and what mends it."""
+OPTIONAL = frozenset({"experiment_id", "experiment_name", "client_request_id", "request", "response", "assessments", "landed_us"})
 
 
 class DeltaTracesSource(BaseModel):
@@ -117,9 +112,7 @@ def check_versions(table: str, checkpoint: str) -> None:
 def last_offset(checkpoint: str) -> dict[str, Any] | None:
     """The Delta offset that the checkpoint planned last, or None where nothing was."""
     folder = Path(checkpoint) / "offsets"
-    batches = (
-        sorted((int(path.name), path) for path in folder.glob("*") if path.name.isdigit()) if folder.is_dir() else []
-    )
+    batches = sorted((int(path.name), path) for path in folder.glob("*") if path.name.isdigit()) if folder.is_dir() else []
     if not batches:
         return None
     lines = batches[-1][1].read_text(encoding="utf-8").strip().splitlines()
