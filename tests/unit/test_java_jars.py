@@ -1,0 +1,61 @@
+"""Finding Java and Delta's jars, with stand-ins for both."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from streams import jars, java
+
+
+def fake_java(home: Path, version: str) -> Path:
+    executable = home / "bin" / "java"
+    executable.parent.mkdir(parents=True)
+    executable.write_text(f'#!/bin/sh\n[ "$1" = -version ] && echo \'openjdk version "{version}"\' >&2 || echo "$@"\n')
+    executable.chmod(0o755)
+    return home
+
+
+def test_java_home_wins_where_its_version_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = fake_java(tmp_path / "jdk", "17.0.1")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert java.java_home() == home
+
+
+def test_without_a_java_17_or_21_the_wheel_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "old", "11.0.2")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert java.java_home() == tmp_path / "cache" / "tracesieve" / "java"
+
+
+def test_the_wrapper_drops_one_argument_and_keeps_the_rest(tmp_path: Path) -> None:
+    home = java.wrapper(fake_java(tmp_path / "jdk", "21"), tmp_path / "wrapped")
+    said = subprocess.run(
+        [str(home / "bin" / "java"), "--add-modules=jdk.incubator.vector", "-Dx=a b", "Main"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout == "-Dx=a b Main\n"
+
+
+def test_jars_that_are_kept_are_not_resolved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("resolved"))
+    jars.folder().mkdir(parents=True)
+    for name in jars.NEEDED:
+        (jars.folder() / name).touch()
+    assert jars.main() == 0
+
+
+def test_what_cannot_be_resolved_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "jdk", "17")))
+    failed = subprocess.CompletedProcess([], 1, "", "unresolved dependency: io.delta")
+    real = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda args, **kw: failed if "-c" in args else real(args, **kw))
+    assert jars.main() == 3
+    assert "unresolved dependency" in capsys.readouterr().err
