@@ -120,7 +120,7 @@ def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
             "counted": fresh.height,
             "duplicates": same + repeats,
             "amended": amends.height + collapsed,
-            "late": int(fresh["late"].sum() + replaces["late"].sum()),
+            "late": fresh.filter("late").height + replaces.filter("late").height,
             "left_out": marked.filter((pl.col("_what") != "repeat") & pl.col("left_out")).height,
         },
     )
