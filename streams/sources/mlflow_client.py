@@ -28,7 +28,10 @@ _T = TypeVar("_T")
 
 
 class MlflowReader:
-    """A server, read only (``page``: traces a listing call, at most the 500 that a server allows); every failure of it is a :class:`streams.errors.SourceDown`."""
+    """A server, read only; every failure of it is a :class:`streams.errors.SourceDown`.
+
+    ``page`` is the traces in one listing call, at most the 500 that a server allows.
+    """
 
     def __init__(self, tracking_uri: str, *, page: int = 500, threads: int = 4) -> None:
         for name, value in _PATIENCE.items():  # a landing step is repeated anyway: say quickly that a server is down
