@@ -9,6 +9,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from rules.dialect import fields
+from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
 from rules.dialect.patterns import regex_error
 from rules.dialect.tokens import MAX_DEPTH, Token, finding, tokenize, unquote
@@ -41,6 +42,8 @@ class Parser:
             self._fail(f"{self._now.value!r} is not expected here", "join conditions with AND or OR")
         if not self.findings and type_of(node) not in ("truth", "null"):
             self._note(self.tokens[0], "type", "a condition has to be true or false", "compare it: `… > 0`")
+        if not self.findings and never_true(node):
+            self._note(self.tokens[0], "never-true", "the condition can never be true", "OR may be meant for AND")
         if self.findings:
             raise ConditionError(self.findings)
         return node

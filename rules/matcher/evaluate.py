@@ -203,12 +203,10 @@ class Evaluation:
 
     def _logic(self, node: Logic, scope: str) -> Truth:
         parts = [self.truth(part, scope) for part in node.parts]
-        if node.op == "AND":
-            true = np.logical_and.reduce([part.true for part in parts])
-            false = np.logical_or.reduce([part.known & ~part.true for part in parts])
-        else:
-            true = np.logical_or.reduce([part.true for part in parts])
-            false = np.logical_and.reduce([part.known & ~part.true for part in parts])
+        both, either = (np.logical_and, np.logical_or) if node.op == "AND" else (np.logical_or, np.logical_and)
+        true, false = parts[0].true, parts[0].known & ~parts[0].true
+        for part in parts[1:]:
+            true, false = both(true, part.true), either(false, part.known & ~part.true)
         return Truth(true, true | false)
 
     def _over(self, node: Over) -> Value:
@@ -259,11 +257,14 @@ class Matcher:
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.conditions = tuple(conditions)
         self.columns = tuple(dict.fromkeys(column for condition in conditions for column in condition.columns))
+        self._nodes = tuple(dict.fromkeys(condition.node for condition in conditions))
+        place = {node: index for index, node in enumerate(self._nodes)}
+        self._places = [place[condition.node] for condition in conditions]
 
     def match(self, table: pa.Table) -> npt.NDArray[np.bool_]:
         """A ``[conditions, rows]`` array: true only where the condition is TRUE in SQL's sense."""
         batch = Evaluation(table)
-        result = np.zeros((len(self.conditions), table.num_rows), dtype=bool)
-        for index, condition in enumerate(self.conditions):
-            result[index] = batch.truth(condition.node).true
-        return result
+        distinct = np.zeros((len(self._nodes), table.num_rows), dtype=bool)
+        for index, node in enumerate(self._nodes):
+            distinct[index] = batch.truth(node).true
+        return distinct[self._places]

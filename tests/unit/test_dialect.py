@@ -105,3 +105,26 @@ def test_measures_are_a_scope_of_their_own():
         compile_condition("status = 'OK'", kind="measure")
     with pytest.raises(ConditionError):
         compile_condition("error_rate > 0.05")
+
+
+@pytest.mark.parametrize(
+    ("text", "never"),
+    [
+        ("status = 'OK' AND status = 'ERROR'", True),
+        ("execution_time_ms > 5 AND (name = 'x' AND execution_time_ms < 5)", True),
+        ("execution_time_ms >= 5 AND execution_time_ms <= 5", False),
+        ("span.type = 'LLM' AND span.type = 'TOOL'", True),
+        ("any(span, type = 'LLM') AND any(span, type = 'TOOL')", False),
+        ("feedback.x = 'a' AND feedback.x = 'b'", False),
+        ("status = NULL", True),
+        ("NOT (status = 'OK' AND status = 'ERROR')", False),
+        ("tags.a IS NULL AND tags.a = 'x'", True),
+        ("status = 'OK' AND status <> 'OK' OR name = 'x'", False),
+    ],
+)
+def test_a_condition_that_can_never_be_true_is_refused(text, never):
+    if never:
+        with pytest.raises(ConditionError, match="never be true"):
+            compile_condition(text)
+    else:
+        compile_condition(text)

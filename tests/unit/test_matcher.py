@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.dialect import compile_condition
+from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Field, IsNull, Literal_, Logic, Not, Over
 from rules.matcher import Matcher, derive, derived_columns, evaluate_measure, explain, raw_table, threshold_of
 from store.schemas import TRACES
@@ -131,7 +132,7 @@ def naive(node, row, one=None):
     """True, False or None for a node, on one trace and, inside ``any(span, …)``, one of its spans."""
     if isinstance(node, Field):
         tags, attrs = dict(row["tags"] or {}), dict(one["attributes"]) if one else {}
-        return {"status": row["state"], "tags.a": tags.get("a"), "tags.b": tags.get("b"),
+        return {"status": row["state"], "tags.a": tags.get("a"), "tags.b": tags.get("b"), "tags.none": None,
                 "execution_time_ms": row["execution_duration_ms"], "span.name": one and one["name"],
                 "span.status": one and one["status_code"],
                 "span.type": attrs.get("mlflow.spanType", "").strip('"')}[node.name]  # fmt: skip
@@ -158,10 +159,13 @@ def naive(node, row, one=None):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ROW, max_size=5), st.lists(tree(st.one_of(LEAF, OVER)), min_size=1, max_size=4))
 def test_sem_28_matches_what_a_row_by_row_evaluator_does(rows, texts):
-    conditions = [compile_condition(text) for text in texts]
+    conditions = [compile_condition(f"({text}) OR tags.none = 'x'") for text in texts]  # never refused as never true
     matcher = Matcher(conditions)
     found = matcher.match(raw_table(traces(*rows), matcher.columns))
     assert found.tolist() == [[naive(c.node, row) is True for row in rows] for c in conditions]
+    for condition, hits in zip(conditions, found, strict=True):
+        assert isinstance(condition.node, Logic)
+        assert not (never_true(condition.node.parts[0]) and hits.any())
 
 
 def test_explain_agrees_and_names_the_part_that_decided():
