@@ -1,4 +1,4 @@
-"""Exactly-once in effect, for sinks whose deliveries may be repeated: take wishes, deliver, acknowledge, back off when told to."""
+"""Exactly-once in effect, for sinks whose deliveries may be repeated: deliver, acknowledge, back off when told to."""
 
 from __future__ import annotations
 
