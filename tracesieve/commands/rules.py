@@ -1,0 +1,151 @@
+"""``tracesieve rules``: check rule files, run the tests they carry, list them, print their JSON schema.  Starts no Java.
+
+Without a config the rules given, else the default pack, are used with the default ``group_by``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rules.errors import Finding
+from rules.model import TraceRule
+from rules.pack import Loaded, load_pack
+
+DEFAULT_CONFIG = "tracesieve.yaml"
+DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
+
+
+@click.group(name="rules")
+def rules() -> None:
+    """Lint, test and list rule files."""
+
+
+def _options(function: Any) -> Any:
+    function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
+    function = click.option("-c", "--config", help=f"The config file (default: {DEFAULT_CONFIG}, if there is one).")(function)
+    return click.argument("paths", nargs=-1, metavar="[PATH]…")(function)
+
+
+@rules.command()
+@_options
+def lint(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
+    """Report everything that is wrong in rule files, each with its place."""
+    loaded = _load(paths, config)
+    count = _rule_count(loaded)
+    if as_json:
+        _print_json({"ok": not loaded.errors, "rules": count, "findings": [vars(finding) for finding in loaded.findings]})
+    else:
+        _print_findings(loaded.findings)
+        click.echo(f"{count} rules, {len(loaded.findings)} findings", err=True)
+    sys.exit(1 if loaded.errors else 0)
+
+
+@rules.command()
+@_options
+def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
+    """Run the tests that rules carry, through the matcher that live traces go through."""
+    from rules.rule_tests import run_tests
+
+    loaded = _load(paths, config)
+    findings, results = list(loaded.findings), []
+    for rule in loaded.pack.trace_rules if loaded.pack else ():
+        failures = run_tests(rule)
+        results.append({"rule": rule.id, "tests": len(rule.tests), "failed": [failure.number for failure in failures]})
+        for failure in failures:
+            place = loaded.places[f"{rule.id}#{failure.number}"]
+            said = "should match and does not" if failure.expected else "should not match and does"
+            findings.append(Finding(*place, "test-failed", f"rule `{rule.id}`: this trace {said}", failure.why, rule=rule.id))
+    ok = loaded.pack is not None and not any(finding.severity == "error" for finding in findings)
+    ran, failed = sum(int(r["tests"]) for r in results), sum(len(r["failed"]) for r in results)  # type: ignore[call-overload,arg-type]
+    if as_json:
+        found = [vars(finding) for finding in findings]
+        _print_json({"ok": ok, "tests": ran, "failed": failed, "rules": results, "findings": found})
+    else:
+        _print_findings(findings)
+        click.echo(f"{ran} tests, {failed} failed" if loaded.pack else "not tested: the rules have errors", err=True)
+    sys.exit(0 if ok else 1)
+
+
+@rules.command(name="list")
+@_options
+def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
+    """List the rules that would be in force."""
+    loaded = _load(paths, config)
+    if loaded.pack is None:
+        if as_json:
+            _print_json({"ok": False, "rules": [], "findings": [vars(finding) for finding in loaded.findings]})
+        else:
+            _print_findings(loaded.findings)
+        sys.exit(1)
+    rows = [_row(rule, loaded) for rule in (*loaded.pack.trace_rules, *loaded.pack.window_rules)]
+    if as_json:
+        _print_json({"ok": True, "hash": loaded.pack.hash, "rules": rows, "findings": []})
+        return
+    width = max((len(row["id"]) for row in rows), default=0)
+    for row in rows:
+        click.echo(f"{row['id']:<{width}}  {row['kind']:<6}  {row['severity']:<8}  {row['tag'] or '-':<14}  {row['condition']}")
+        if row["points_to"]:
+            click.echo(f"{'':<{width}}  usually points to: {row['points_to']}")
+
+
+@rules.command()
+@click.option("--json", "as_json", is_flag=True, help="Accepted for symmetry: the schema is JSON anyway.")
+def schema(as_json: bool) -> None:
+    """Print the JSON schema of a rule file, for editors."""
+    from rules.schema import rule_schema
+
+    _print_json(rule_schema())
+
+
+def _load(paths: tuple[str, ...], config: str | None) -> Loaded:
+    entries: list[str] = list(paths)
+    group_by, base = DEFAULT_GROUP_BY, "."
+    if config is not None or Path(DEFAULT_CONFIG).is_file():
+        from tracesieve.settings import load_settings
+
+        settings = load_settings(config or DEFAULT_CONFIG)
+        group_by = settings.group_by
+        if not paths:
+            entries, base = settings.rules, settings.base_dir
+    loaded = load_pack(entries or ["packs/default"], group_by, base)
+    if missing := [finding for finding in loaded.findings if finding.code == "no-file"]:
+        raise click.UsageError("\n".join(f"{finding.file}: {finding.message}" for finding in missing))
+    return loaded
+
+
+def _rule_count(loaded: Loaded) -> int:
+    return sum("#" not in place for place in loaded.places)
+
+
+def _row(rule: Any, loaded: Loaded) -> dict[str, Any]:
+    trace = isinstance(rule, TraceRule)
+    file, line, _ = loaded.places[rule.id]
+    return {
+        "id": rule.id,
+        "kind": "trace" if trace else "window",
+        "severity": rule.severity,
+        "tag": rule.tag if trace else rule.evidence_tag,
+        "condition": (rule.when if trace else rule.fire).text,
+        "points_to": rule.points_to,
+        "hash": rule.hash,
+        "tests": len(rule.tests) if trace else 0,
+        "file": file,
+        "line": line,
+    }
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        click.echo(" ".join(str(finding).split("\n")))
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+command = rules

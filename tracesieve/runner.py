@@ -1,0 +1,247 @@
+"""The run: landing, the Spark query, followers, deliveries and the metrics server of one store, wired and kept going.
+
+``run_once`` fixes its time at the start and takes all that ended up to it (SEMANTICS 26); ``run_live`` goes on until it is
+told to stop.  Everything that is written is written by one process, which holds the store's lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from rules.model import Pack
+from rules.pack import load_pack
+from sinks.alertmanager import Alertmanager, AlertmanagerConfig
+from sinks.delivery import Delivery, drain
+from sinks.errors import RetryLater
+from sinks.http_server import serve
+from sinks.mlflow_tags import MlflowTags
+from sinks.prometheus import MetricsState
+from store import Store, open_store
+from store.lease import Lease
+from store.outbox import Outbox
+from streams.batch import BatchConfig
+from streams.query import Handle, check_source, checkpoint_of, start, stream_id
+from streams.session import session
+from streams.sources import DeltaTracesSource, MlflowSource
+from streams.sources.mlflow_landing import MlflowLanding
+from tracesieve.errors import OutsideError, TracesieveError
+from tracesieve.followers.metrics import MetricsFollower
+from tracesieve.followers.notifications import Notifications, payload_of
+from tracesieve.followers.verdicts import Verdicts
+from tracesieve.followers.wishes import TagWishes
+from tracesieve.settings import Settings
+
+log = logging.getLogger("tracesieve.run")
+Clock = Callable[[], int]
+DRAIN_S = 60.0
+TICK_S = 1.0
+
+
+def wall_us() -> int:
+    """Now, in µs since the epoch: the one place where a run reads the clock."""
+    return time.time_ns() // 1000
+
+
+@dataclass
+class Run:
+    """The parts of one run; build it with :func:`open_run`."""
+
+    settings: Settings
+    store: Store
+    config: BatchConfig
+    outbox: Outbox
+    pack: Pack
+    metrics: MetricsState
+    dry_run: bool = False
+    landing: MlflowLanding | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
+    alertmanager: Alertmanager | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self._verdicts = Verdicts(self.store, int(s.revise_for * 1e6))
+        self._notifications = Notifications(
+            self.store, self.outbox, int(s.alerts.page_if_newer_than * 1e6), bool(s.alerts.alertmanager) and not self.dry_run
+        )
+        self._wishes = TagWishes(self.store, self.outbox, self.config.stream_id)
+        self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id)
+        self._rules_seen = _mtimes(s)
+
+    def follow(self, through_us: int, now_us: int) -> None:
+        """One pass of all followers: verdicts up to ``through_us``, then what should be said and delivered."""
+        self._verdicts.step(self.pack, through_us, now_us)
+        self._notifications.step(self.pack, now_us)
+        done = self._last_batch()
+        if done is not None and self.settings.mlflow is not None and not self.dry_run:
+            self._wishes.step(self.pack, done, now_us)
+        self._metrics.step(self.pack, now_us)
+
+    def deliver(self, now_us: int) -> None:
+        """One pass of every sink."""
+        for delivery in self.deliveries:
+            delivery.step(now_us)
+        if self.alertmanager is not None:
+            firing = {
+                key: payload_of(r) for key, r in self._notifications.said().items() if r["status"] == "firing" and r["paged"]
+            }
+            try:
+                self.alertmanager.resend(firing)
+            except RetryLater as error:
+                log.warning("%s", error)
+
+    def reload_rules(self, now_us: int) -> None:
+        """Take changed rule files; a bad one leaves the last good set in force."""
+        seen = _mtimes(self.settings)
+        if seen == self._rules_seen:
+            return
+        self._rules_seen = seen
+        loaded = load_pack(self.settings.rules, self.settings.group_by, self.settings.base_dir)
+        self.metrics.set_gauge(
+            "tracesieve_rules_reload_success", "1 if the last load of rules worked.", [], {(): float(bool(loaded.pack))}
+        )
+        if loaded.pack is None:
+            log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
+            return
+        self.pack = loaded.pack
+        put_pack(self.store, self.pack, self.settings, now_us)
+        log.info("rules reloaded: %d trace rules, %d window rules", len(self.pack.trace_rules), len(self.pack.window_rules))
+
+    def _last_batch(self) -> int | None:
+        mine = (pl.col("stream_id") == self.config.stream_id) & (pl.col("phase") == "end")
+        highest = self.store.table("batches").read(["batch_id"], mine)["batch_id"].max()
+        return int(highest) if isinstance(highest, int) else None
+
+
+def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bool, now_us: int) -> Run:
+    """Check everything that can be checked without Spark, take the lease, and wire the parts.
+
+    Raises:
+        TracesieveError, StoreError, SourceError, StreamMismatch: with one message that says what to do.
+    """
+    loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
+    if loaded.pack is None:
+        raise TracesieveError("\n".join(map(str, loaded.findings)))
+    store = open_store(settings.store_path)
+    lease = Lease(settings.store_path)
+    lease.acquire()
+    stack.callback(lease.release)
+    source = settings.source
+    landing = None
+    if isinstance(source, MlflowSource):
+        landing = MlflowLanding(source, store)
+        landing.check()
+        store.table("traces").create()
+    checkpoint = checkpoint_of(settings.store_path)
+    table, columns = store.table("traces").uri, ()
+    if isinstance(source, DeltaTracesSource):
+        table = source.table if "://" in source.table else str((Path(settings.base_dir) / source.table).resolve())
+        columns = tuple(source.columns.items())  # type: ignore[assignment]
+    config = BatchConfig(
+        settings.store_path, stream_id(store, checkpoint, rebuild=rebuild), checkpoint, settings.config_hash,
+        settings.group_by, settings.include_evaluation, int(settings.dedupe_horizon * 1e6), columns, table,
+    )  # fmt: skip
+    check_source(config)
+    put_pack(store, loaded.pack, settings, now_us)
+    metrics = MetricsState(settings.group_by)
+    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, dry_run, landing)
+    _wire_sinks(run)
+    return run
+
+
+def _wire_sinks(run: Run) -> None:
+    if run.dry_run:
+        return
+    if run.settings.mlflow is None:
+        log.info("no `mlflow:` in the config: traces are not tagged")
+    else:
+        run.deliveries.append(Delivery(MlflowTags(run.settings.mlflow.tracking_uri), run.outbox, run.metrics.delivered))
+    if run.settings.alerts.alertmanager:
+        configs = [AlertmanagerConfig(url=one) if isinstance(one, str) else one for one in run.settings.alerts.alertmanager]
+        run.alertmanager = Alertmanager(configs)
+        run.deliveries.append(Delivery(run.alertmanager, run.outbox, run.metrics.delivered))
+
+
+def put_pack(store: Store, pack: Pack, settings: Settings, now_us: int) -> None:
+    """Make the pack the one in force: the last row of ``packs``; nothing is written if it is already."""
+    rows = store.table("packs").read().sort("loaded_us", maintain_order=True)
+    group_by = ",".join(settings.group_by)
+    if rows.height and rows.row(-1, named=True)["pack_hash"] == pack.hash and rows.row(-1, named=True)["group_by"] == group_by:
+        return
+    store.table("packs").append([{"pack_hash": pack.hash, "loaded_us": now_us, "group_by": group_by, "pack": pack.to_json()}])
+
+
+def run_once(run: Run) -> int:
+    """Take all that ended up to now, deliver for up to ``DRAIN_S`` seconds; how many deliveries still wait."""
+    fixed = wall_us()
+    settle = run.settings.settle
+    if run.landing is not None:
+        time.sleep(settle)
+        run.landing.land_through(fixed)
+    handle = start(session(run.settings.spark), run.config, lambda: fixed, once=True)
+    handle.wait()
+    run.follow(fixed, fixed)
+    return 0 if run.dry_run else drain(run.deliveries, run.outbox, wall_us, DRAIN_S)
+
+
+def run_live(run: Run, stack: ExitStack) -> None:
+    """Go on until ``run.stop`` is set; a batch under way when it is set is repeated by the next run.
+
+    Raises:
+        OutsideError: the query ended by itself.
+    """
+    ready = threading.Event()
+    if run.settings.metrics is not None:
+        server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
+        stack.callback(server.shutdown)
+    if run.landing is not None:
+        _thread(run, "landing", 1.0, lambda: run.landing.step(wall_us()))  # type: ignore[union-attr]
+    _thread(run, "deliveries", 0.5, lambda: run.deliver(wall_us()))
+    spark = session(run.settings.spark)
+    handle = start(spark, run.config, wall_us)
+    stack.callback(handle.stop)
+    ready.set()
+    log.info("watching; the store is %s", run.settings.store_path)
+    while not run.stop.is_set():
+        now = wall_us()
+        run.reload_rules(now)
+        run.follow(now - int(run.settings.evaluate_after * 1e6), now)
+        _still_active(handle)
+        run.stop.wait(TICK_S)
+    log.info("stopping")
+
+
+def _still_active(handle: Handle) -> None:
+    if not handle.active:
+        raise OutsideError(f"the streaming query ended: {handle.error() or 'no reason was given'}")
+
+
+def _thread(run: Run, name: str, every_s: float, work: Callable[[], object]) -> None:
+    def loop() -> None:
+        wait = every_s
+        while not run.stop.wait(wait):
+            try:
+                work()
+                wait = every_s
+            except Exception as error:  # noqa: BLE001 - a server that is down must not end the run; said, and tried again
+                wait = min(60.0, max(wait, 1.0) * 2)
+                log.warning("%s failed, trying again in %.0f s: %s", name, wait, error)
+
+    threading.Thread(target=loop, name=name, daemon=True).start()
+
+
+def _mtimes(settings: Settings) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for entry in settings.rules:
+        path = Path(settings.base_dir) / entry
+        files = [*path.glob("*.yaml"), *path.glob("*.yml")] if path.is_dir() else [path]
+        found |= {str(file): file.stat().st_mtime for file in files if file.is_file()}
+    return found
