@@ -22,14 +22,19 @@ _UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_0
 MINUTE_US = 60_000_000
 
 
-def _duration_us(value: Any) -> Any:
+def duration_us(value: Any) -> Any:
+    """Microseconds of a text such as ``30s``, ``5m``, ``2h`` or ``1d``.
+
+    Raises:
+        ValueError: it is not one.
+    """
     match = re.fullmatch(r"(\d+)([smhd])", value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("a duration such as 30s, 5m, 2h or 1d is expected")
     return int(match[1]) * _UNITS[match[2]]
 
 
-DurationUs = Annotated[int, BeforeValidator(_duration_us), Field(json_schema_extra={"type": "string", "pattern": r"^\d+[smhd]$"})]
+DurationUs = Annotated[int, BeforeValidator(duration_us), Field(json_schema_extra={"type": "string", "pattern": r"^\d+[smhd]$"})]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Category = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -38,11 +43,56 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Scalar = str | int | float | bool
+Value = Scalar | None
+
+
+class ShortSpan(_Strict):
+    """A span of a test's trace."""
+
+    type: str = "UNKNOWN"
+    status: str = "OK"
+    status_message: str | None = None
+    name: str | None = None
+    parent_id: str | None = None
+    duration_ms: float = Field(0, ge=0)
+    inputs: Any = None
+    outputs: Any = None
+    attributes: dict[str, Any] = {}
+
+
+class ShortTokens(_Strict):
+    """How many tokens a test's trace used."""
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+
+
+class ShortTrace(_Strict):
+    """A trace in a test: only what matters to the rule; the rest has no value."""
+
+    status: str = "OK"
+    name: str | None = None
+    experiment: str | None = None
+    duration_ms: float | None = None
+    request: str | None = None
+    response: str | None = None
+    tags: dict[str, Scalar] = {}
+    metadata: dict[str, Scalar] = {}
+    tokens: ShortTokens | None = None
+    cost: float | None = Field(None, description="USD")
+    feedback: dict[str, Value] = {}
+    spans: list[ShortSpan] = []
+
+
 class TestsModel(_Strict):
     """Traces in short form that must, or must not, match."""
 
-    match: list[dict[str, Any]] = []
-    no_match: list[dict[str, Any]] = []
+    __test__ = False  # not a test class of pytest
+
+    match: list[ShortTrace] = []
+    no_match: list[ShortTrace] = []
 
 
 class WindowModel(_Strict):
@@ -183,7 +233,7 @@ def build(model: TraceRuleModel | WindowRuleModel) -> TraceRule | WindowRule:
     if isinstance(model, TraceRuleModel):
         when = compile_condition(model.when)
         meaning = [model.id, when.normal, model.tag, model.severity]
-        tests = [(flag, json.dumps(t, sort_keys=True)) for flag, ts in _tests(model) for t in ts]
+        tests = [(flag, json.dumps(t.model_dump(exclude_unset=True), sort_keys=True)) for flag, ts in _tests(model) for t in ts]
         return TraceRule(model.id, when, model.tag, model.severity, model.points_to, _hash(meaning), tuple(tests))
     where = compile_condition(model.where) if model.where else None
     fire = compile_condition(model.fire, kind="measure")
@@ -222,7 +272,7 @@ def _dump(model: TraceRuleModel | WindowRuleModel) -> dict[str, Any]:
     return data
 
 
-def _tests(model: TraceRuleModel) -> list[tuple[bool, list[dict[str, Any]]]]:
+def _tests(model: TraceRuleModel) -> list[tuple[bool, list[ShortTrace]]]:
     return [(True, model.tests.match), (False, model.tests.no_match)] if model.tests else []
 
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from rules.errors import ConditionError, Finding
+from rules.dialect import compile_condition
+from rules.errors import ConditionError, ConditionFinding, Finding
 from rules.groups import raw_columns
-from rules.model import Pack, TraceRuleModel, WindowRuleModel, build, build_pack, parse_rule
+from rules.lint import never_true
+from rules.model import MINUTE_US, Pack, TraceRuleModel, WindowRuleModel, build_pack, duration_us, parse_rule
 from rules.yaml_source import Source, load
 
 SHIPPED = Path(__file__).parent / "packs"
 Path_ = tuple[str | int, ...]
+Place = tuple[str, int, int]
+Model = TraceRuleModel | WindowRuleModel
+_CONDITIONS: tuple[tuple[str, Literal["trace", "measure"]], ...] = (
+    ("when", "trace"), ("where", "trace"), ("fire", "measure"), ("clear", "measure"),
+)  # fmt: skip
 
 
 @dataclass
@@ -24,6 +32,7 @@ class Loaded:
 
     pack: Pack | None
     findings: list[Finding] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)  # of each rule, and of test n of it as "id#n"
 
     @property
     def errors(self) -> list[Finding]:
@@ -39,29 +48,34 @@ def load_pack(entries: Sequence[str | Path], group_by: Sequence[str], base_dir: 
             raw_columns(key)
         except ValueError as error:
             findings.append(Finding("group_by", 1, 1, "group-key", str(error)))
-    models: list[TraceRuleModel | WindowRuleModel] = []
-    seen: dict[str, str] = {}
+    models: list[Model] = []
+    places: dict[str, Place] = {}
+    files: list[Path] = []
     for entry in entries:
-        files = _files(entry, Path(base_dir))
-        if not files:
+        found = _files(entry, Path(base_dir))
+        if not found:
             findings.append(Finding(str(entry), 1, 1, "no-file", "there is no such pack, file or folder of *.yaml"))
-        for file in files:
-            models += _load_file(file, group_by, seen, findings)
+        files += [file for file in found if file not in files]
+    for file in files:
+        of_file: list[Finding] = []
+        models += _load_file(file, group_by, places, of_file)
+        findings += sorted(of_file, key=lambda finding: (finding.line, finding.column))
     ok = not any(finding.severity == "error" for finding in findings)
-    return Loaded(build_pack(models) if ok else None, findings)
+    return Loaded(build_pack(models) if ok else None, findings, places)
 
 
 def _files(entry: str | Path, base: Path) -> list[Path]:
-    shipped = SHIPPED / (Path(str(entry)).name.removesuffix(".yaml") + ".yaml")
-    if str(entry).removeprefix("packs/") == Path(str(entry)).name and not str(entry).endswith(".yaml") and shipped.is_file():
-        return [shipped]
+    name = str(entry).removeprefix("packs/")
     path = base / entry
     if path.is_dir():
         return sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
-    return [path] if path.is_file() else []
+    if path.is_file():
+        return [path]
+    shipped = SHIPPED / f"{name}.yaml"
+    return [shipped] if Path(name).name == name and shipped.is_file() else []
 
 
-def _load_file(file: Path, group_by: Sequence[str], seen: dict[str, str], findings: list[Finding]) -> list[Any]:
+def _load_file(file: Path, group_by: Sequence[str], places: dict[str, Place], findings: list[Finding]) -> list[Model]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -72,78 +86,112 @@ def _load_file(file: Path, group_by: Sequence[str], seen: dict[str, str], findin
     if source is None:
         return []
     data = source.data
-    if not isinstance(data, dict) or data.get("version") != 1 or not isinstance(data.get("rules"), list):
-        findings.append(Finding(str(file), 1, 1, "format", "a rule file has `version: 1` and a list of `rules`"))
+    if not isinstance(data, dict) or not isinstance(data.get("rules"), list):
+        where = source.at(("rules",))
+        findings.append(Finding(str(file), *where, "format", "a rule file has `version: 1` and a list of `rules`"))
         return []
-    for key in set(data) - {"version", "rules"}:
-        findings.append(Finding(str(file), *source.at((key,)), "unknown-key", f"unknown key `{key}`"))
-    models = [_rule(source, index, item, group_by, seen, findings) for index, item in enumerate(data["rules"])]
+    if type(data.get("version")) is not int or data["version"] != 1:
+        findings.append(Finding(str(file), *source.at(("version",)), "format", "`version: 1` is expected"))
+    for key in data.keys() - {"version", "rules"}:
+        findings.append(
+            Finding(str(file), *source.at((key,)), "unknown-key", f"unknown key `{key}`", "a file has version, rules")
+        )
+    models = [_Rule(source, ("rules", i), item, group_by, places, findings).check() for i, item in enumerate(data["rules"])]
     return [model for model in models if model is not None]
 
 
-def _rule(
-    source: Source, index: int, item: Any, group_by: Sequence[str], seen: dict[str, str], findings: list[Finding]
-) -> TraceRuleModel | WindowRuleModel | None:
-    path: Path_ = ("rules", index)
-    if not isinstance(item, dict):
-        findings.append(Finding(source.file, *source.at(path), "format", "a rule is a mapping of keys"))
-        return None
-    name = str(item.get("id", ""))
-    try:
-        model = parse_rule(item)
-    except ValidationError as error:
-        findings += [_shape(source, path, item, problem, name) for problem in error.errors()]
-        _conditions(source, path, item, name, findings)
-        return None
-    if name in seen:
-        line, column = source.at((*path, "id"))
-        findings.append(Finding(source.file, line, column, "duplicate-id", f"rule `{name}` is defined twice",
-                                f"first in {seen[name]}", rule=name))  # fmt: skip
-    seen.setdefault(name, f"{source.file}:{source.at((*path, 'id'))[0]}")
-    if _conditions(source, path, item, name, findings):
-        build(model)
-    if isinstance(model, WindowRuleModel):
-        _window(source, path, model, group_by, findings)
-    return model
+class _Rule:
+    """The checks of one rule; each is made whatever the others found."""
 
+    def __init__(
+        self, source: Source, path: Path_, item: Any, group_by: Sequence[str], places: dict[str, Place], findings: list[Finding]
+    ) -> None:
+        self.source, self.path, self.item = source, path, item
+        self.group_by, self.places, self.findings = group_by, places, findings
+        self.name = item["id"] if isinstance(item, dict) and isinstance(item.get("id"), str) else ""
 
-def _shape(source: Source, path: Path_, item: dict[str, Any], problem: Any, rule: str) -> Finding:
-    where: Path_ = (*path, *(part for part in problem["loc"] if isinstance(part, str | int)))
-    key = ".".join(str(part) for part in problem["loc"])
-    line, column = source.at(where)
-    if problem["type"] == "extra_forbidden":
-        return Finding(source.file, line, column, "unknown-key", f"unknown key `{key}`", rule=rule)
-    if problem["type"] == "missing":
-        kind = "a trace rule (it has `when`)" if "when" in item else "a window rule (a trace rule has `when`)"
-        return Finding(source.file, line, column, "missing-key", f"`{key}` is required in {kind}", rule=rule)
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return Finding(source.file, line, column, "wrong-value", f"`{key}`: {message}", rule=rule)
-
-
-def _conditions(source: Source, path: Path_, item: dict[str, Any], rule: str, findings: list[Finding]) -> bool:
-    from rules.dialect import compile_condition
-
-    ok = True
-    for key, kind in (("when", "trace"), ("where", "trace"), ("fire", "measure"), ("clear", "measure")):
-        if not isinstance(item.get(key), str):
-            continue
+    def check(self) -> Model | None:
+        """Report everything that is wrong; the rule, unless it does not have the shape of one."""
+        if not isinstance(self.item, dict):
+            self._note((), "format", "a rule is a mapping of keys")
+            return None
+        model: Model | None = None
         try:
-            compile_condition(item[key], kind=kind)  # type: ignore[arg-type]
+            model = parse_rule(self.item)
+        except ValidationError as error:
+            for problem in error.errors():
+                self._shape(problem)
+        self._identity()
+        for key, kind in _CONDITIONS:
+            self._condition(key, kind)
+        if isinstance(window := self.item.get("window"), dict):
+            self._window(window)
+        return model
+
+    def _note(self, path: Path_, code: str, message: str, mend: str = "") -> None:
+        where = self.source.at((*self.path, *path))
+        self.findings.append(Finding(self.source.file, *where, code, message, mend, rule=self.name))
+
+    def _shape(self, problem: Any) -> None:
+        path = tuple(part for part in problem["loc"] if isinstance(part, str | int))
+        key = ".".join(str(part) for part in path)
+        if problem["type"] == "extra_forbidden":
+            names = _known_keys("when" in self.item) if len(path) == 1 else []
+            close = get_close_matches(key, names, 1)
+            mend = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names)}" if names else ""
+            self._note(path, "unknown-key", f"unknown key `{key}`", mend)
+        elif problem["type"] == "missing":
+            kind = "a trace rule (it has `when`)" if "when" in self.item else "a window rule (a trace rule has `when`)"
+            self._note(path, "missing-key", f"`{key}` is required in {kind}")
+        else:
+            self._note(path, "wrong-value", f"`{key}`: {str(problem['msg']).removeprefix('Value error, ')}")
+
+    def _identity(self) -> None:
+        if not self.name:
+            return
+        line, column = self.source.at((*self.path, "id"))
+        if self.name in self.places:
+            first = self.places[self.name]
+            self._note(("id",), "duplicate-id", f"rule `{self.name}` is defined twice", f"first in {first[0]}:{first[1]}")
+            return
+        self.places[self.name] = (self.source.file, line, column)
+        tests = self.item.get("tests")
+        number = 0
+        for key in ("match", "no_match"):
+            for index in range(len(tests[key]) if isinstance(tests, dict) and isinstance(tests.get(key), list) else 0):
+                number += 1
+                line, column = self.source.at((*self.path, "tests", key, index))
+                self.places[f"{self.name}#{number}"] = (self.source.file, line, column)
+
+    def _condition(self, key: str, kind: Literal["trace", "measure"]) -> None:
+        text = self.item.get(key)
+        if not isinstance(text, str):
+            return
+        try:
+            reason = never_true(compile_condition(text, kind=kind).node)
+            found = [ConditionFinding("never-true", 1, 1, f"`{key}` can never be true: {reason}")] if reason else []
         except ConditionError as error:
-            ok = False
-            for found in error.findings:
-                line, column = source.inside((*path, key), found.line, found.column)
-                findings.append(Finding(source.file, line, column, found.code, found.message, found.mend, rule=rule))
-    return ok
+            found = list(error.findings)
+        for one in found:
+            place = self.source.inside((*self.path, key), one.line, one.column)
+            self.findings.append(Finding(self.source.file, *place, one.code, one.message, one.mend, one.severity, self.name))
+
+    def _window(self, window: dict[str, Any]) -> None:
+        by = window.get("by")
+        for index, key in enumerate(by if isinstance(by, list) else []):
+            if isinstance(key, str) and key not in self.group_by:
+                mend = f"use some of {', '.join(self.group_by)}"
+                self._note(("window", "by", index), "by", f"`{key}` is not in group_by", mend)
+        for name in ("size", "every"):
+            if isinstance(value := window.get(name), str):
+                try:
+                    micros = duration_us(value)
+                except ValueError:
+                    continue  # reported with the shape
+                if micros < MINUTE_US or micros % MINUTE_US:
+                    self._note(("window", name), "window", f"`{name}` must be whole minutes", "such as 5m")
 
 
-def _window(source: Source, path: Path_, model: WindowRuleModel, group_by: Sequence[str], findings: list[Finding]) -> None:
-    line, column = source.at((*path, "window", "by"))
-    for key in model.window.by:
-        if key not in group_by:
-            findings.append(Finding(source.file, line, column, "by", f"`{key}` is not in group_by",
-                                    f"use some of {', '.join(group_by)}", rule=model.id))  # fmt: skip
-    for name, value in (("size", model.window.size), ("every", model.window.every)):
-        if value < 60_000_000 or value % 60_000_000:
-            where = source.at((*path, "window", name))
-            findings.append(Finding(source.file, *where, "window", f"`{name}` must be whole minutes", rule=model.id))
+def _known_keys(trace: bool) -> list[str]:
+    model = TraceRuleModel if trace else WindowRuleModel
+    return [info.alias or name for name, info in model.model_fields.items()]

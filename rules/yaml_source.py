@@ -5,6 +5,7 @@ A file has at most 1 MB, no aliases (they can make a small file huge) and no key
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ import yaml
 from rules.errors import Finding
 
 MAX_BYTES = 1_000_000
+_ESCAPE = re.compile(r"\\(x..|u.{4}|U.{8}|\n[ \t]*|.)", re.DOTALL)
+_FOLD = re.compile(r"[ \t]*\n[ \t\n]*")
 Path_ = tuple[str | int, ...]
 
 
@@ -25,7 +28,7 @@ class Source:
     text: str = ""
     keys: dict[Path_, tuple[int, int]] = field(default_factory=dict)
     values: dict[Path_, tuple[int, int]] = field(default_factory=dict)
-    blocks: set[Path_] = field(default_factory=set)
+    scalars: dict[Path_, yaml.ScalarNode] = field(default_factory=dict)
 
     def at(self, path: Path_) -> tuple[int, int]:
         """Line and column, from 1, of the deepest known part of ``path``: its key, else its value."""
@@ -35,32 +38,71 @@ class Source:
         return 1, 1
 
     def inside(self, path: Path_, line: int, column: int) -> tuple[int, int]:
-        """The place in the file of a place inside the text value at ``path`` (a block's text starts a line later)."""
-        first, indent = self.values.get(path, (1, 1))
-        if path in self.blocks:
-            row = first + line
-            lines = self.text.splitlines()
-            spaces = len(lines[row - 1]) - len(lines[row - 1].lstrip()) if row <= len(lines) else 0
-            return row, spaces + column
-        quoted = self.text.splitlines()[first - 1][indent - 1 : indent] in ("'", '"')
-        return (first, indent + column - 1 + quoted) if line == 1 else (first + line - 1, column)
+        """The place in the file of a place (from 1) inside the text value at ``path``, whichever way YAML wrote it."""
+        node = self.scalars.get(path)
+        if node is None:
+            return self.values.get(path, (1, 1))
+        offset = sum(len(part) + 1 for part in node.value.split("\n")[: line - 1]) + column - 1
+        places = _block_places(self.text, node) if node.style in ("|", ">") else _flow_places(self.text, node)
+        place = places[min(offset, len(places) - 1)]
+        return self.text.count("\n", 0, place) + 1, place - (self.text.rfind("\n", 0, place) + 1) + 1
+
+
+def _flow_places(text: str, node: yaml.ScalarNode) -> list[int]:
+    """The index in the file of each character of a plain or quoted scalar, and of its end."""
+    start, end = node.start_mark.index, node.end_mark.index
+    if node.style in ("'", '"'):
+        start, end = start + 1, end - 1
+    places, at = [], start
+    while at < end:
+        if fold := _FOLD.match(text, at, end):
+            places += [at] * max(1, fold[0].count("\n") - 1)
+            at = fold.end()
+        elif node.style == '"' and (escape := _ESCAPE.match(text, at, end)):
+            places += [] if escape[1].startswith("\n") else [at]
+            at = escape.end()
+        else:
+            places.append(at)
+            at += 2 if node.style == "'" and text.startswith("''", at) else 1
+    return [*places, end]
+
+
+def _block_places(text: str, node: yaml.ScalarNode) -> list[int]:
+    """The same for a block scalar: its lines begin below its header, and its first line's indentation is not its own."""
+    at = text.find("\n", node.start_mark.index) + 1
+    end = node.end_mark.index
+    first = re.compile(r"(?:[ \t]*\n)*( *)").match(text, at, end)
+    indent = len(first[1]) if first else 0
+    places: list[int] = []
+    while at < end:
+        stop = text.find("\n", at, end)
+        stop = end if stop < 0 else stop
+        places += range(min(at + indent, stop), stop + 1)
+        at = stop + 1
+    # Where `>` keeps a line break that it otherwise turns into a space, or drops one, the place is a line off at most.
+    return places[: len(node.value)] + [places[min(len(node.value.rstrip("\n")), len(places) - 1)]] if places else [end]
 
 
 def load(file: str, text: str) -> tuple[Source | None, list[Finding]]:
     """Load one file; a file that is not usable YAML gives findings and no source."""
     if len(text.encode()) > MAX_BYTES:
         return None, [Finding(file, 1, 1, "too-large", f"a rule file has at most {MAX_BYTES} bytes")]
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    source = Source(file, None, text)
+    findings: list[Finding] = []
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            return None, [Finding(file, 1, 1, "yaml", "aliases (`*name`) are not allowed", "write the value out")]
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                line, column = token.start_mark.line + 1, token.start_mark.column + 1
+                return None, [Finding(file, line, column, "yaml", "aliases (`*name`) are not allowed", "write the value out")]
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        source.data = _plain(root, (), source, findings) if root is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return None, [Finding(file, line, column, "yaml", getattr(error, "problem", None) or "is not YAML")]
-    source = Source(file, None, text)
-    findings: list[Finding] = []
-    source.data = _plain(root, (), source, findings) if root is not None else None
+    except RecursionError:
+        return None, [Finding(file, 1, 1, "yaml", "is nested too deep")]
     return source, findings
 
 
@@ -78,6 +120,11 @@ def _plain(node: yaml.Node, path: Path_, source: Source, findings: list[Finding]
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, index), source, findings) for index, item in enumerate(node.value)]
-    if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
-        source.blocks.add(path)
-    return yaml.SafeLoader("").construct_object(node) if node.tag != "tag:yaml.org,2002:str" else node.value
+    assert isinstance(node, yaml.ScalarNode)
+    source.scalars[path] = node
+    if node.tag == "tag:yaml.org,2002:str":
+        return node.value
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except ValueError as error:  # a date that is none, such as 2026-13-40
+        raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
