@@ -26,6 +26,12 @@ _PROPERTIES = {
     "delta.checkpointInterval": "50",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
+# Spark streams from this one: a run that was down must find the versions that it has not read yet.
+_STREAMED = {
+    **_PROPERTIES,
+    "delta.logRetentionDuration": "interval 30 days",
+    "delta.deletedFileRetentionDuration": "interval 30 days",
+}
 _ATTEMPTS = 5
 
 
@@ -41,6 +47,7 @@ class Table:
         self._options = storage_options
         self._lock = threading.RLock()
         self._handle: DeltaTable | None = None
+        self._properties = _STREAMED if spec.writer == "landing" else _PROPERTIES
 
     def append(
         self,
@@ -79,7 +86,7 @@ class Table:
                         self.uri,
                         table,
                         mode="append",
-                        configuration=_PROPERTIES,
+                        configuration=self._properties,
                         storage_options=self._options,
                         commit_properties=properties,
                     )
@@ -130,7 +137,7 @@ class Table:
                     DeltaTable.create(
                         self.uri,
                         self.spec.schema,
-                        configuration=_PROPERTIES,
+                        configuration=self._properties,
                         mode="ignore",
                         storage_options=self._options,
                     )

@@ -53,15 +53,16 @@ def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
 
     loaded = _load(paths, config)
     findings, results = list(loaded.findings), []
+    ran = failed = 0
     for rule in loaded.pack.trace_rules if loaded.pack else ():
         failures = run_tests(rule)
         results.append({"rule": rule.id, "tests": len(rule.tests), "failed": [failure.number for failure in failures]})
+        ran, failed = ran + len(rule.tests), failed + len(failures)
         for failure in failures:
             place = loaded.places[f"{rule.id}#{failure.number}"]
             said = "should match and does not" if failure.expected else "should not match and does"
             findings.append(Finding(*place, "test-failed", f"rule `{rule.id}`: this trace {said}", failure.why, rule=rule.id))
     ok = loaded.pack is not None and not any(finding.severity == "error" for finding in findings)
-    ran, failed = sum(int(r["tests"]) for r in results), sum(len(r["failed"]) for r in results)  # type: ignore[call-overload,arg-type]
     if as_json:
         found = [vars(finding) for finding in findings]
         _print_json({"ok": ok, "tests": ran, "failed": failed, "rules": results, "findings": found})
@@ -104,7 +105,8 @@ def schema(as_json: bool) -> None:
 
 def _load(paths: tuple[str, ...], config: str | None) -> Loaded:
     entries: list[str] = list(paths)
-    group_by, base = DEFAULT_GROUP_BY, "."
+    group_by: tuple[str, ...] = DEFAULT_GROUP_BY
+    base = "."
     if config is not None or Path(DEFAULT_CONFIG).is_file():
         from tracesieve.settings import load_settings
 
