@@ -1,7 +1,8 @@
 """Running the tests that rules carry, through the one matcher, without Java.
 
 A trace in short form has any of: ``status, name, experiment, duration_ms, request, response, tags, metadata,
-tokens, cost, feedback, spans`` (each span: ``type, status, name, duration_ms, inputs, outputs, attributes``); ``rules.model.ShortTrace``.
+tokens, cost, feedback, spans`` (each span: ``type, status, name, duration_ms, inputs, outputs, attributes``);
+``rules.model.ShortTrace`` checks it.
 """
 
 from __future__ import annotations

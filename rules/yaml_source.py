@@ -79,8 +79,11 @@ def _block_places(text: str, node: yaml.ScalarNode) -> list[int]:
         stop = end if stop < 0 else stop
         places += range(min(at + indent, stop), stop + 1)
         at = stop + 1
-    # Where `>` keeps a line break that it otherwise turns into a space, or drops one, the place is a line off at most.
-    return places[: len(node.value)] + [places[min(len(node.value.rstrip("\n")), len(places) - 1)]] if places else [end]
+    if not places:
+        return [end]
+    # Where `>` drops a line break that it otherwise turns into a space, the place is a line off at most.
+    last = places[min(len(node.value.rstrip("\n")), len(places) - 1)]
+    return [*places[: len(node.value)], last]
 
 
 def load(file: str, text: str) -> tuple[Source | None, list[Finding]]:
