@@ -1,6 +1,6 @@
 """YAML whose values remember where they stand: safe loading with the line and column of every key and value.
 
-A file has at most 1 MB, no aliases (they can make a small file huge) and no key twice.
+A file has at most 1 MB, is at most 64 deep, and has no aliases (they can make a small file huge) and no key twice.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import yaml
 from rules.errors import Finding
 
 MAX_BYTES = 1_000_000
+MAX_DEPTH = 64
+_OPENS = (yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken, yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
+_CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _ESCAPE = re.compile(r"\\(x..|u.{4}|U.{8}|\n[ \t]*|.)", re.DOTALL)
 _FOLD = re.compile(r"[ \t]*\n[ \t\n]*")
 Path_ = tuple[str | int, ...]
@@ -94,7 +97,11 @@ def load(file: str, text: str) -> tuple[Source | None, list[Finding]]:
     source = Source(file, None, text)
     findings: list[Finding] = []
     try:
+        depth = 0
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+            if depth > MAX_DEPTH:  # composing is recursive, and scanning takes time that grows with the square of the depth
+                return None, [Finding(file, token.start_mark.line + 1, 1, "yaml", f"is nested more than {MAX_DEPTH} deep")]
             if isinstance(token, yaml.AliasToken):
                 line, column = token.start_mark.line + 1, token.start_mark.column + 1
                 return None, [Finding(file, line, column, "yaml", "aliases (`*name`) are not allowed", "write the value out")]
@@ -104,8 +111,6 @@ def load(file: str, text: str) -> tuple[Source | None, list[Finding]]:
         mark = getattr(error, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         return None, [Finding(file, line, column, "yaml", getattr(error, "problem", None) or "is not YAML")]
-    except RecursionError:
-        return None, [Finding(file, 1, 1, "yaml", "is nested too deep")]
     return source, findings
 
 
