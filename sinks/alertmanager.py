@@ -1,13 +1,15 @@
 """Exactly-once in effect: alerts to Alertmanager's API v2, which knows an alert by its labels; posting again changes nothing.
 
 A firing alert is posted again every minute with an ``endsAt`` four minutes of wall-clock time ahead, so that it outlives
-missed posts but not us; a resolved one carries the time at which it was resolved (Prometheus's own client does the same).
+missed posts but not us; a resolved one carries the time at which it was resolved, and is posted again for five minutes
+(Prometheus's own client does the same), so that an instance that had restarted hears of it too.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +20,7 @@ from sinks.errors import Refused, RetryLater
 from store.outbox import Pending
 
 RESEND_S = 60.0
+RESOLVED_US = 300_000_000
 AHEAD_US = 240_000_000
 TIMEOUT_S = 10.0
 
@@ -34,40 +37,47 @@ class AlertmanagerConfig(BaseModel):
     ca_file: str | None = None
 
 
+def _wall_us() -> int:
+    return time.time_ns() // 1000
+
+
 class Alertmanager:
     """Posts to every instance: all must have taken an alert for it to count as delivered."""
 
     name = "alertmanager"
 
-    def __init__(self, instances: Sequence[AlertmanagerConfig]) -> None:
+    def __init__(self, instances: Sequence[AlertmanagerConfig], clock: Callable[[], int] = _wall_us) -> None:
         self._instances = tuple(instances)
-        self._firing: dict[str, dict[str, Any]] = {}
+        self._resolved: dict[str, tuple[int, dict[str, Any]]] = {}
         self._sent_us: dict[str, int] = {}
-        self.now_us = lambda: int(datetime.now(UTC).timestamp() * 1e6)
+        self._clock = clock
 
     def deliver(self, wish: Pending) -> str:
         """Post one alert, firing or resolved."""
         self._post([self._alert(wish.payload)])
-        if wish.payload["status"] == "firing":
-            self._firing[wish.target] = wish.payload
-            self._sent_us[wish.target] = self.now_us()
+        self._sent_us[wish.target] = self._clock()
+        if wish.payload["status"] == "resolved":
+            self._resolved[wish.target] = (self._clock() + RESOLVED_US, wish.payload)
         else:
-            self._firing.pop(wish.target, None)
+            self._resolved.pop(wish.target, None)
         return ""
 
     def resend(self, firing: dict[str, dict[str, Any]]) -> None:
-        """Post again what still fires (payloads by target) and was last posted a minute ago or more.
+        """Post again what still fires (payloads by target) or was resolved of late, and was last posted a minute ago or more.
 
         Raises:
             RetryLater: an instance did not take it.
         """
-        due = [t for t in firing if self.now_us() - self._sent_us.get(t, 0) >= RESEND_S * 1e6]
+        now = self._clock()
+        self._resolved = {t: (until, p) for t, (until, p) in self._resolved.items() if now < until and t not in firing}
+        known = {**{target: payload for target, (_, payload) in self._resolved.items()}, **firing}
+        due = [t for t in known if now - self._sent_us.get(t, 0) >= RESEND_S * 1e6]
         if due:
-            self._post([self._alert(firing[target]) for target in due])
-            self._sent_us.update(dict.fromkeys(due, self.now_us()))
+            self._post([self._alert(known[target]) for target in due])
+            self._sent_us.update(dict.fromkeys(due, self._clock()))
 
     def _alert(self, payload: dict[str, Any]) -> dict[str, Any]:
-        ends = payload["resolved_us"] if payload["status"] == "resolved" else self.now_us() + AHEAD_US
+        ends = payload["resolved_us"] if payload["status"] == "resolved" else self._clock() + AHEAD_US
         labels = {"alertname": payload["rule"], "severity": payload["severity"], **payload["group"]}
         annotations = {
             "summary": payload["summary"],

@@ -1,0 +1,91 @@
+"""Alerts against a real Alertmanager."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from servers import free_port, process
+
+from sinks.alertmanager import Alertmanager, AlertmanagerConfig
+from sinks.errors import RetryLater
+from store.outbox import Pending
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    program = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+    if program is None:
+        pytest.skip("no Alertmanager on this machine")
+    folder: Path = tmp_path_factory.mktemp("alertmanager")
+    config = folder / "alertmanager.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    uri = f"http://127.0.0.1:{(port := free_port())}"
+    command = [program, f"--config.file={config}", f"--storage.path={folder / 'data'}"]
+    command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
+    with process(command, f"{uri}/-/ready", folder / "log"):
+        yield uri
+
+
+def _wish(rule: str, status: str, starts_us: int) -> Pending:
+    payload = {"status": status, "rule": rule, "severity": "critical", "by": "experiment",
+               "group": {"experiment": "shop", "x": ""},
+               "starts_us": starts_us, "resolved_us": time.time_ns() // 1000 if status == "resolved" else None, "value": 0.25,
+               "condition": "error_rate > 0.05", "summary": "errors", "evidence": ["tr-1"], "episode": "e1"}  # fmt: skip
+    return Pending("alertmanager", rule, payload)
+
+
+def _alerts(uri: str, rule: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = requests.get(f"{uri}/api/v2/alerts", timeout=10).json()
+    return [alert for alert in found if alert["labels"]["alertname"] == rule]
+
+
+def test_an_alert_fires_once_however_often_it_is_posted_and_resolves(server: str) -> None:
+    sink = Alertmanager([AlertmanagerConfig(url=server)])
+    now = time.time_ns() // 1000
+    for _ in range(2):
+        sink.deliver(_wish("rate-high", "firing", now - 60_000_000))
+    (alert,) = _alerts(server, "rate-high")
+    assert alert["labels"] == {"alertname": "rate-high", "severity": "critical", "experiment": "shop"}
+    assert alert["annotations"]["evidence"] == "tr-1"
+    sink.deliver(_wish("rate-high", "resolved", now - 60_000_000))
+    assert _alerts(server, "rate-high") == []
+
+
+def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str) -> None:
+    sink = Alertmanager([AlertmanagerConfig(url=server)])
+    now = time.time_ns() // 1000
+    wish = _wish("slow", "firing", now - 60_000_000)
+    sink.deliver(wish)
+    first = _alerts(server, "slow")[0]["endsAt"]
+    sink.resend({wish.target: wish.payload})
+    assert _alerts(server, "slow")[0]["endsAt"] == first
+    sink.now_us = lambda: now + 61_000_000
+    sink.resend({wish.target: wish.payload})
+    assert _alerts(server, "slow")[0]["endsAt"] > first
+
+
+def test_a_resolved_alert_is_posted_again_for_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, now = Alertmanager([AlertmanagerConfig(url="http://unused")]), time.time_ns() // 1000
+    posts: list[Any] = []
+    monkeypatch.setattr(sink, "_post", posts.append)
+    sink.deliver(_wish("over", "resolved", now - 60_000_000))
+    for minute in range(1, 9):
+        sink.now_us = lambda at=now + minute * 60_500_000: at
+        sink.resend({})
+    assert len(posts) == 1 + 4
+    assert len({post[0]["endsAt"] for post in posts}) == 1
+
+
+def test_every_instance_must_take_it(server: str) -> None:
+    sink = Alertmanager([AlertmanagerConfig(url="http://127.0.0.1:9"), AlertmanagerConfig(url=server)])
+    with pytest.raises(RetryLater):
+        sink.deliver(_wish("partial", "firing", time.time_ns() // 1000))
+    assert len(_alerts(server, "partial")) == 1

@@ -1,0 +1,196 @@
+"""Tags, dataset records and undo against a real MLflow server."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import MlflowServer
+
+from sinks.delivery import Delivery
+from sinks.errors import Refused, RetryLater
+from sinks.mlflow_datasets import SOURCES, WITHDRAWN, MlflowDatasets, content_of
+from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, MlflowTags
+from sinks.undo import undo
+from store import Store, open_store
+from store.outbox import Outbox, Pending, Wish
+
+pytestmark = pytest.mark.e2e
+CONTENT = {
+    "t1": ('{"q": "same"}', '"first"'),
+    "t2": ('{"q": "same"}', '"second"'),
+    "t3": ('{"q": "other"}', '{"a": 3}'),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "store"))
+
+
+def _payload(trace_id: str, experiment_id: str, *categories: str, end_us: int | None = None) -> dict[str, Any]:
+    why = {"rules": [{"rule": "tool-errors", "hash": "abc"}], "reason": "tool-errors matched"}
+    return {"trace_id": trace_id, "start_us": 1, "end_us": end_us or int(trace_id[-1]), "experiment_id": experiment_id,
+            "categories": dict.fromkeys(categories, why)}  # fmt: skip
+
+
+class Datasets:
+    """The sink, and what the server holds."""
+
+    def __init__(self, uri: str, experiment_id: str, store: Store) -> None:
+        self.store, self.uri, self.experiment_id = store, uri, experiment_id
+        self.restart()
+
+    def restart(self) -> None:
+        self.sink = MlflowDatasets(self.uri, "tracesieve", self.store, lambda trace, _start: CONTENT.get(trace))
+
+    def deliver(self, trace_id: str, *categories: str) -> None:
+        self.sink._listings.clear()  # as if LISTING_S had passed
+        payload = _payload(trace_id, self.experiment_id, *categories)
+        self.sink.deliver(Pending("mlflow_datasets", trace_id, payload))
+
+    def dataset(self) -> Any:
+        found = self.sink._client.search_datasets([self.experiment_id], "name = 'tracesieve_error_case'")
+        assert len(found) == 1
+        return found[0]
+
+    def records(self) -> dict[str, Any]:
+        loaded, _ = self.sink._server._load_dataset_records(self.dataset().dataset_id)
+        return {record.inputs["q"]: record for record in loaded}
+
+
+@pytest.fixture
+def datasets(mlflow_server: MlflowServer, experiment: tuple[str, str], store: Store) -> Datasets:
+    return Datasets(mlflow_server.uri, experiment[0], store)
+
+
+def _trace(uri: str, experiment_id: str) -> str:
+    import mlflow
+    from mlflow import MlflowClient
+
+    mlflow.set_tracking_uri(uri)  # the exporter of spans knows no other
+    client = MlflowClient(uri)
+    span = client.start_trace("agent", experiment_id=experiment_id, inputs={"q": 1})
+    client.end_trace(span.trace_id, outputs={"a": 1})
+    return str(span.trace_id)
+
+
+def test_sem_22_tags_are_set_changed_and_withdrawn(mlflow_server: MlflowServer, experiment: tuple[str, str]) -> None:
+    from mlflow import MlflowClient
+
+    client, sink = MlflowClient(mlflow_server.uri), MlflowTags(mlflow_server.uri)
+    trace = _trace(mlflow_server.uri, experiment[0])
+
+    def deliver(category: str | None, *rules: str) -> dict[str, str]:
+        payload = {"trace_id": trace, "category": category, "rules": list(rules)}
+        sink.deliver(Pending("mlflow_tags", trace, payload))
+        tags = client.get_trace(trace, display=False).info.tags
+        return {key: tags[key] for key in (CANDIDATE, RULES, CATEGORY) if key in tags}
+
+    assert deliver("error_case", "b", "a") == {CANDIDATE: "error_case", RULES: "a,b", CATEGORY: "error_case"}
+    assert deliver("slow_response", "s") == {CANDIDATE: "slow_response", RULES: "s", CATEGORY: "slow_response"}
+    client.set_trace_tag(trace, CANDIDATE, "mine")
+    assert deliver("error_case", "a")[CANDIDATE] == "mine"
+    assert deliver(None) == {CANDIDATE: "mine"}
+
+
+def test_sem_21_a_missing_trace_is_refused_and_a_dead_server_is_tried_again(
+    mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = Pending("mlflow_tags", "tr-none", {"trace_id": "tr-none", "category": "a", "rules": ["r"]})
+    with pytest.raises(Refused):
+        MlflowTags(mlflow_server.uri).deliver(wish)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(RetryLater):
+        MlflowTags("http://127.0.0.1:9").deliver(wish)
+
+
+def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sources(datasets: Datasets) -> None:
+    datasets.deliver("t2", "error_case")
+    datasets.deliver("t1", "error_case")  # ended earlier, came later
+    datasets.deliver("t1", "error_case")
+    records = datasets.records()
+    assert list(records) == ["same"]
+    assert records["same"].outputs == "second"
+    assert json.loads(records["same"].tags[SOURCES]) == ["t1", "t2"]
+    assert records["same"].tags["tracesieve.rules"] == "tool-errors@abc"
+    assert records["same"].tags["tracesieve.reason"] == "tool-errors matched"
+
+
+def test_sem_23_withdrawal_takes_the_source_out_and_deletes_the_last(datasets: Datasets) -> None:
+    datasets.deliver("t1", "error_case")
+    datasets.deliver("t2", "error_case")
+    datasets.deliver("t2")
+    assert datasets.records()["same"].outputs == "first"
+    assert json.loads(datasets.records()["same"].tags[SOURCES]) == ["t1"]
+    datasets.restart()
+    datasets.deliver("t1")
+    assert datasets.records() == {}
+    datasets.deliver("t1", "error_case")
+    assert list(datasets.records()) == ["same"]
+
+
+def test_sem_23_an_edited_record_is_kept_and_tagged_withdrawn(datasets: Datasets) -> None:
+    datasets.deliver("t3", "error_case")
+    edit = {"inputs": {"q": "other"}, "expectations": {"answer": 4}}
+    datasets.sink._server.upsert_dataset_records(datasets.dataset().dataset_id, [edit])
+    datasets.deliver("t3")
+    assert datasets.records()["other"].tags[WITHDRAWN] == "true"
+    assert datasets.records()["other"].expectations == {"answer": 4}
+
+
+def test_sem_23_a_record_a_person_deleted_stays_deleted(datasets: Datasets) -> None:
+    datasets.deliver("t1", "error_case")
+    dataset_id = datasets.dataset().dataset_id
+    datasets.sink._server.delete_dataset_records(dataset_id, [datasets.records()["same"].dataset_record_id])
+    datasets.restart()
+    datasets.deliver("t2", "error_case")
+    datasets.deliver("t1")
+    datasets.deliver("t1", "error_case")
+    assert datasets.records() == {}
+
+
+def test_sem_23_a_kill_before_our_own_deletion_is_finished_by_the_next_delivery(
+    datasets: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets.deliver("t1", "error_case")
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowDatasets, "_delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            datasets.deliver("t1")
+    datasets.restart()
+    datasets.deliver("t2", "error_case")
+    assert json.loads(datasets.records()["same"].tags[SOURCES]) == ["t2"]
+
+
+def test_sem_20_content_comes_from_the_trace_table_by_id_and_day(store: Store) -> None:
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    row = {"trace_id": "t1", "request_time": start, "request": '{"q": 1}', "response": "plain", "landed_us": 1}
+    store.table("traces").append([row])
+    start_us = int(start.timestamp() * 1e6)
+    assert content_of(store)("t1", start_us) == ('{"q": 1}', "plain")
+    assert content_of(store)("t1", start_us + 3 * 86_400_000_000) is None
+    assert content_of(store)("t2", start_us) is None
+
+
+def test_sem_20_content_that_is_gone_is_a_dead_letter(datasets: Datasets) -> None:
+    with pytest.raises(Refused):
+        datasets.deliver("t9", "error_case")
+
+
+def test_undo_takes_back_every_tag_and_record(datasets: Datasets, mlflow_server: MlflowServer) -> None:
+    trace = _trace(mlflow_server.uri, datasets.experiment_id)
+    outbox, tags = Outbox(datasets.store), MlflowTags(mlflow_server.uri)
+    outbox.wish([Wish("mlflow_tags", trace, {"trace_id": trace, "category": "error_case", "rules": ["r"]}),
+                 Wish("mlflow_datasets", "t1", _payload("t1", datasets.experiment_id, "error_case"))], 1)  # fmt: skip
+    deliveries = [Delivery(tags, outbox), Delivery(datasets.sink, outbox)]
+    assert sum(delivery.step(2) for delivery in deliveries) == 2
+    assert list(datasets.records()) == ["same"]
+    assert undo(datasets.store, deliveries, lambda: 3, 20).withdrawn == 2
+    assert datasets.records() == {}
+    left = tags._client.get_trace(trace, display=False).info.tags
+    assert not {CANDIDATE, RULES, CATEGORY} & set(left)
+    assert undo(datasets.store, deliveries, lambda: 4, 5).withdrawn == 0

@@ -1,0 +1,129 @@
+"""The delivery loop against a sink that fails on demand: an outage delays and loses nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sinks.delivery import Delivery, drain
+from sinks.errors import Refused, RetryLater
+from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, changes
+from store import open_store
+from store.outbox import Outbox, Pending, Wish
+
+
+class Recorder:
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.got: list[Pending] = []
+        self.fail: Exception | None = None
+
+    def deliver(self, wish: Pending) -> str:
+        if self.fail is not None:
+            raise self.fail
+        self.got.append(wish)
+        return ""
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(open_store(str(tmp_path / "store")))
+
+
+def _wish(target: str, value: int = 0) -> Wish:
+    return Wish("recorder", target, {"value": value})
+
+
+def test_sem_21_an_outage_delays_and_loses_nothing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, now = Recorder(), 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    outbox.wish([_wish("a"), _wish("b")], 1)
+    delivery = Delivery(sink, outbox)
+    sink.fail = RetryLater("down")
+    for _ in range(5):
+        assert delivery.step(2) == 0
+        now += 100
+    assert outbox.count() == 2
+    sink.fail = None
+    assert delivery.step(3) == 2
+    assert outbox.count() == 0
+    assert {wish.target for wish in sink.got} == {"a", "b"}
+
+
+def test_backs_off_after_a_failure(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, now = Recorder(), 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    outbox.wish([_wish("a")], 1)
+    delivery = Delivery(sink, outbox)
+    sink.fail = RetryLater("down")
+    delivery.step(2)
+    sink.fail = None
+    assert delivery.step(2) == 0
+    now = 1.1
+    assert delivery.step(2) == 1
+
+
+def test_sem_21_refused_becomes_a_dead_letter_and_the_rest_goes_on(outbox: Outbox) -> None:
+    sink = Recorder()
+    outbox.wish([_wish("a")], 1)
+    sink.fail = Refused("404")
+    Delivery(sink, outbox).step(2)
+    assert [row["outcome"] for row in outbox.rows()] == ["dead"]
+    sink.fail = None
+    outbox.wish([_wish("b")], 3)
+    assert Delivery(sink, outbox).step(4) == 1
+
+
+def test_only_the_newest_wish_of_a_target_is_delivered(outbox: Outbox) -> None:
+    sink = Recorder()
+    outbox.wish([_wish("a", 1)], 1)
+    outbox.wish([_wish("a", 2)], 2)
+    Delivery(sink, outbox).step(3)
+    assert [wish.payload["value"] for wish in sink.got] == [2]
+    assert outbox.count() == 0
+
+
+def test_drain_gives_up_at_its_deadline(outbox: Outbox) -> None:
+    sink = Recorder()
+    sink.fail = RetryLater("down")
+    outbox.wish([_wish("a")], 1)
+    assert drain([Delivery(sink, outbox)], outbox, lambda: 2, 0.5) == 1
+
+
+TAGS: list[dict[str, str]] = [
+    {},
+    {CANDIDATE: "a", CATEGORY: "a", RULES: "r"},
+    {CANDIDATE: "mine"},
+    {CANDIDATE: "mine", CATEGORY: "a", RULES: "r"},
+    {CATEGORY: "a"},
+]
+
+
+@pytest.mark.parametrize("before", TAGS)
+@pytest.mark.parametrize("category", [None, "a", "b"])
+def test_sem_22_any_cut_and_a_repeat_end_alike_and_keep_a_persons_tag(before: dict[str, str], category: str | None) -> None:
+    payload = {"category": category, "rules": ["r"] if category else []}
+
+    def apply(tags: dict[str, str], steps: list[tuple[str, str, str]]) -> dict[str, str]:
+        out = dict(tags)
+        for change, key, value in steps:
+            out.pop(key, None) if change == "delete" else out.update({key: value})
+        return out
+
+    steps = changes(before, payload)
+    end = apply(before, steps)
+    assert changes(end, payload) == []
+    if before.get(CANDIDATE) == "mine":
+        assert end[CANDIDATE] == "mine"
+    else:
+        assert end.get(CANDIDATE) == category
+    for cut in range(len(steps)):
+        middle = apply(before, steps[:cut])
+        assert apply(middle, changes(middle, payload)) == end
+        back = {"category": None, "rules": []}
+        undone = apply(middle, changes(middle, back))
+        assert undone.get(CANDIDATE) in (None, "mine")
+        assert RULES not in undone
+        assert CATEGORY not in undone
