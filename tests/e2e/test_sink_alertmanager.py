@@ -60,25 +60,26 @@ def test_an_alert_fires_once_however_often_it_is_posted_and_resolves(server: str
 
 
 def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str) -> None:
-    sink = Alertmanager([AlertmanagerConfig(url=server)])
-    now = time.time_ns() // 1000
-    wish = _wish("slow", "firing", now - 60_000_000)
+    start = now = time.time_ns() // 1000
+    sink = Alertmanager([AlertmanagerConfig(url=server)], lambda: now)
+    wish = _wish("slow", "firing", start - 60_000_000)
     sink.deliver(wish)
     first = _alerts(server, "slow")[0]["endsAt"]
     sink.resend({wish.target: wish.payload})
     assert _alerts(server, "slow")[0]["endsAt"] == first
-    sink.now_us = lambda: now + 61_000_000
+    now += 61_000_000
     sink.resend({wish.target: wish.payload})
     assert _alerts(server, "slow")[0]["endsAt"] > first
 
 
 def test_a_resolved_alert_is_posted_again_for_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    sink, now = Alertmanager([AlertmanagerConfig(url="http://unused")]), time.time_ns() // 1000
+    start = now = time.time_ns() // 1000
+    sink = Alertmanager([AlertmanagerConfig(url="http://unused")], lambda: now)
     posts: list[Any] = []
     monkeypatch.setattr(sink, "_post", posts.append)
-    sink.deliver(_wish("over", "resolved", now - 60_000_000))
+    sink.deliver(_wish("over", "resolved", start - 60_000_000))
     for minute in range(1, 9):
-        sink.now_us = lambda at=now + minute * 60_500_000: at
+        now = start + minute * 60_500_000
         sink.resend({})
     assert len(posts) == 1 + 4
     assert len({post[0]["endsAt"] for post in posts}) == 1
