@@ -25,7 +25,7 @@ class MetricsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: str = Field("127.0.0.1:9464", pattern=r"^\S+:\d{1,5}$")
+    listen: str = Field(default="127.0.0.1:9464", pattern=r"^\S+:\d{1,5}$")
     username: str | None = None
     password_env: str | None = None
     tls_cert: str | None = None
@@ -38,10 +38,17 @@ class PortInUse(SinkError):  # noqa: N818
     exit_code = 2
 
 
+class NoPassword(SinkError):  # noqa: N818
+    """A user name without a password would let everyone in."""
+
+    exit_code = 2
+
+
 def serve(config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[], bool]) -> ThreadingHTTPServer:
     """Serve in a thread of its own until ``shutdown()``.
 
     Raises:
+        NoPassword: a user name is set and its password is not.
         PortInUse: the address cannot be had; the message names it and the key to change.
     """
 
@@ -69,6 +76,8 @@ def serve(config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[]
         def log_message(self, format: str, *args: object) -> None:
             """Scrapes are not worth a log line."""
 
+    if config.username is not None and not os.environ.get(config.password_env or ""):
+        raise NoPassword("metrics.password_env: name an environment variable that holds the password (it is unset or empty)")
     host, _, port = config.listen.rpartition(":")
     try:
         server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)

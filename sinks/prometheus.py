@@ -78,6 +78,11 @@ class MetricsState:
         with self._lock:
             self._gauges[name] = (help_text, list(labels), dict(values))
 
+    def capped(self, values: Sequence[str]) -> Key:
+        """A group's values with those beyond a label's cap replaced."""
+        with self._lock:
+            return self._capped(values)
+
     def registry(self) -> CollectorRegistry:
         """A registry with this state alone in it."""
         state = self
@@ -126,7 +131,7 @@ class MetricsState:
             yield _counter(f"tracesieve_{name}", f"Traces: {key}.", [], {(): self._totals[key]})
         yield _counter("tracesieve_quarantined", "Rows that could not be read.", ["reason"],
                        {(reason,): n for reason, n in self._quarantined.items()})  # fmt: skip
-        overflow = {(label,): float(len(self._refused[i])) for i, label in enumerate(self.labels)}
+        overflow: dict[Key, float] = {(label,): float(len(self._refused[i])) for i, label in enumerate(self.labels)}
         yield _gauge("tracesieve_label_overflow", "Values of a label beyond its cap.", ["label"], overflow)
         for name, (help_text, labels, values) in self._gauges.items():
             yield _gauge(name, help_text, labels, values)
@@ -134,7 +139,8 @@ class MetricsState:
     def _durations(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily("tracesieve_trace_duration_seconds", "Duration of finished traces.", labels=self.labels)
         for group, counts in self._buckets.items():
-            total, buckets = 0, []
+            total = 0
+            buckets: list[Any] = []
             for index, count in enumerate(counts):
                 total += count
                 bound = str(BUCKETS_S[index]) if index < len(BUCKETS_S) else "+Inf"

@@ -59,7 +59,7 @@ def _groups(facts: pl.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     groups = []
     for (keys, values), part in facts.group_by("group_by", "group"):
         names = str(keys).split(",") if keys else []
-        whole = dict(zip(names, values, strict=True))  # type: ignore[call-overload]
+        whole = dict(zip(names, values, strict=True))
         groups.append(({key: whole.get(key, "") for key in (by or names)}, part))
     merged: dict[tuple[tuple[str, str], ...], list[pl.DataFrame]] = {}
     for group, part in groups:

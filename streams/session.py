@@ -18,7 +18,7 @@ class SparkConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     master: str = "local[*]"
-    memory: str = Field("2g", pattern=r"^\d+[kmgKMG]$")
+    memory: str = Field(default="2g", pattern=r"^\d+[kmgKMG]$")
     conf: dict[str, str] = {}
 
 

@@ -14,15 +14,12 @@ from tracesieve.errors import TracesieveError
 
 COMMANDS = {
     "demo": "See the whole thing work on a simulated support agent",
-    "init": "Write a commented config for a server or a table",
     "run": "Watch traces: count, tag, alert",
     "report": "Error rate, latency, tokens and cost of a range of time",
     "alerts": "List what is firing and what fired",
     "explain": "Say for every rule whether a trace matched, and why",
     "outbox": "List, retry or drop deliveries",
-    "undo": "Remove every tag and record that was written",
     "rules": "Lint, test and list rule files",
-    "doctor": "Check the config, the store and the servers",
 }
 
 

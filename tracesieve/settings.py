@@ -57,7 +57,7 @@ class AlertsConfig(_Part):
 class DatasetsConfig(_Part):
     """Regression datasets: one a category, named ``<prefix>_<category>``."""
 
-    prefix: str = Field("tracesieve", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    prefix: str = Field(default="tracesieve", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
 
 
 class LogConfig(_Part):
@@ -146,7 +146,8 @@ def load_settings(path: str | Path) -> Settings:
 def _mistake(path: str, root: yaml.Node, item: Any) -> Mistake:
     """One pydantic error as a line of the file; union tags in pydantic's location are stepped over."""
     loc = [str(part) for part in item["loc"]]
-    node, line, named = root, 1, []
+    node, line = root, 1
+    named: list[str] = []
     for part in loc:
         found = _child(node, part)
         if found is None:

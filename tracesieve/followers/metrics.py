@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from rules.histogram import add, quantile_us
@@ -22,11 +24,12 @@ class MetricsFollower:
         self._store, self._state, self._stream = store, state, stream_id
         self._cursor = self._last()
         self._outbox = Outbox(store)
+        self._held: list[dict[str, Any]] = []
 
     def step(self, pack: Pack, now_us: int) -> None:
         """One pass."""
         last = self._last()
-        if last > self._cursor:
+        if last > self._cursor or self._held:
             self._count(pack, self._cursor, last, now_us)
             self._cursor = last
         self._gauges(pack, now_us)
@@ -41,20 +44,30 @@ class MetricsFollower:
     def _count(self, pack: Pack, after: int, last: int, now_us: int) -> None:
         new = self._mine() & (pl.col("batch_id") > after) & (pl.col("batch_id") <= last)
         categories = {rule.id: rule.tag for rule in pack.trace_rules}
-        facts = self._store.table("facts").read(where=new & (pl.col("end_us") < now_us))
+        facts = self._store.table("facts").read(where=new)
+        self._held = [fact for fact in self._held if not self._observed(fact, categories, now_us)]
         amended = set(facts.filter(pl.col("weight") < 0)["trace_id"])
         for fact in facts.filter(pl.col("weight") > 0).iter_rows(named=True):
-            if fact["trace_id"] not in amended:
-                self._state.observe_fact(fact, categories)
+            if fact["trace_id"] not in amended and not self._observed(fact, categories, now_us):
+                self._held.append(fact)
         for batch in self._store.table("batches").read(where=new & (pl.col("phase") == "end")).iter_rows(named=True):
             self._state.add_totals(batch)
+
+    def _observed(self, fact: dict[str, Any], categories: dict[str, str], now_us: int) -> bool:
+        """Count a trace unless it is dated in the future (SEMANTICS 11)."""
+        if fact["end_us"] >= now_us:
+            return False
+        self._state.observe_fact(fact, categories)
+        return True
 
     def _gauges(self, pack: Pack, now_us: int) -> None:
         state, end = self._state, now_us // MINUTE_US * MINUTE_US
         state.set_gauge(
             "tracesieve_rules_loaded", "Rules in force.", [], {(): float(len(pack.trace_rules) + len(pack.window_rules))}
         )
-        waiting = {(sink,): float(self._outbox.count(sink)) for sink in ("mlflow_tags", "alertmanager")}
+        waiting: dict[tuple[str, ...], float] = {
+            (sink,): float(self._outbox.count(sink)) for sink in ("mlflow_tags", "alertmanager")
+        }
         state.set_gauge("tracesieve_outbox_pending", "Deliveries that wait.", ["sink"], waiting)
         alerts: dict[tuple[str, ...], float] = {(r.id, r.severity, "firing"): 0.0 for r in pack.window_rules}
         said = self._store.table("notifications").read().unique("episode", keep="last", maintain_order=True)
@@ -79,7 +92,7 @@ class MetricsFollower:
         if rows is None:
             return
         for (group,), part in rows.group_by("group"):
-            key = tuple(group)  # type: ignore[arg-type]
+            key = self._state.capped(tuple(group))
             traces = int(part["traces"].sum())
             if traces > 0 and len(key) == len(self._state.labels):
                 ratios[key] = int(part["errors"].sum()) / traces

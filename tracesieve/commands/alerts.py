@@ -1,0 +1,121 @@
+"""``tracesieve alerts``: what fires and what fired, with its evidence; a test alert; silences in Alertmanager."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from tracesieve.errors import OutsideError, TracesieveError
+
+_CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
+_TEST_RULE = "tracesieve-test"
+
+
+@click.group("alerts")
+def command() -> None:
+    """List what is firing and what fired; send a test alert."""
+
+
+@command.command("list")
+@_CONFIG
+@click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+def list_(config: str, as_json: bool) -> None:
+    """Every alert, the newest first, with what was measured and the traces behind it."""
+    from store import open_store
+    from tracesieve.settings import load_settings
+
+    alerts = listed(open_store(load_settings(config).store_path, create=False))
+    if as_json:
+        click.echo(json.dumps({"alerts": alerts}))
+        return
+    for alert in alerts:
+        group = "/".join(alert["group"].values())
+        click.echo(f"{alert['status'].upper():8}  {_iso(alert['starts_us'])}  {alert['rule']} ({alert['severity']})  {group}")
+        click.echo(f"          {alert['summary']}")
+        if alert["evidence"]:
+            click.echo(f"          evidence: {', '.join(alert['evidence'][:5])}")
+    click.echo(f"{sum(a['status'] == 'firing' for a in alerts)} firing, {len(alerts)} in all")
+
+
+def listed(store: Any) -> list[dict[str, Any]]:
+    """The last notification of each episode, the newest episode first; times in µs."""
+    rows = store.table("notifications").read().sort("said_us", maintain_order=True)
+    last = {row["episode"]: row for row in rows.iter_rows(named=True)}
+    names = ("episode", "rule", "severity", "status", "reason", "starts_us", "value", "condition", "summary", "traces",
+             "errors", "evidence", "paged")  # fmt: skip
+    found = []
+    for row in last.values():
+        group = dict(zip(row["by"].split(",") if row["by"] else [], row["group"], strict=True))
+        resolved = row["instant_us"] if row["status"] == "resolved" else None
+        found.append({**{name: row[name] for name in names}, "group": group, "resolved_us": resolved})
+    return sorted(found, key=lambda alert: (-alert["starts_us"], alert["rule"], alert["episode"]))
+
+
+@command.command("test")
+@_CONFIG
+def test(config: str) -> None:
+    """Send an alert named tracesieve-test to every Alertmanager of the config, and resolve it at once."""
+    from sinks.alertmanager import Alertmanager
+    from sinks.errors import Refused, RetryLater
+    from store.outbox import Pending
+
+    now = time.time_ns() // 1000
+    payload = {
+        "rule": _TEST_RULE, "severity": "info", "group": {}, "starts_us": now - 1_000_000, "resolved_us": now, "value": None,
+        "condition": "", "summary": "A test alert of tracesieve", "evidence": [], "episode": "test",
+    }  # fmt: skip
+    instances = _instances(config)
+    sink = Alertmanager(instances)
+    try:
+        for status in ("firing", "resolved"):
+            sink.deliver(Pending("alertmanager", "test", {**payload, "status": status}))
+    except (RetryLater, Refused) as error:
+        raise OutsideError(str(error)) from error
+    click.echo(f"sent to {', '.join(one.url for one in instances)}")
+
+
+@command.command("mute")
+@_CONFIG
+@click.argument("rule")
+@click.option("--for", "how_long", default="1h", show_default=True, help="a duration: 30m, 4h, 1d")
+def mute(config: str, rule: str, how_long: str) -> None:
+    """Silence RULE in every Alertmanager of the config; its alerts are still counted and listed here."""
+    import requests
+
+    from sinks.alertmanager import TIMEOUT_S, _access
+    from tracesieve.settings import parse_duration_s
+
+    seconds = parse_duration_s(how_long)
+    if not isinstance(seconds, float):
+        raise TracesieveError(f"--for {how_long}: write a duration such as 30m, 4h or 1d")
+    now = time.time_ns() // 1000
+    silence = {
+        "matchers": [{"name": "alertname", "value": rule, "isRegex": False, "isEqual": True}],
+        "startsAt": _iso(now), "endsAt": _iso(now + int(seconds * 1e6)),
+        "createdBy": "tracesieve", "comment": f"tracesieve alerts mute {rule}",
+    }  # fmt: skip
+    for one in _instances(config):
+        try:
+            answer = requests.post(f"{one.url.rstrip('/')}/api/v2/silences", json=silence, timeout=TIMEOUT_S, **_access(one))
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise OutsideError(f"Alertmanager {one.url}: {type(error).__name__}") from error
+        click.echo(f"{rule} is silent at {one.url} until {silence['endsAt']}")
+
+
+def _instances(config: str) -> list[Any]:
+    from sinks.alertmanager import AlertmanagerConfig
+    from tracesieve.settings import load_settings
+
+    found = load_settings(config).alerts.alertmanager
+    if not found:
+        raise TracesieveError("there is no Alertmanager in the config (alerts: {alertmanager: [URL]})")
+    return [AlertmanagerConfig(url=one) if isinstance(one, str) else one for one in found]
+
+
+def _iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

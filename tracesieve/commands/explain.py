@@ -1,0 +1,115 @@
+"""``tracesieve explain``: for every rule whether one trace matched, and why, by the matcher that production uses."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tracesieve.errors import AnswerIsNoError, TracesieveError
+
+
+@click.command("explain")
+@click.argument("trace_id")
+@click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
+@click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+def command(trace_id: str, config: str, as_json: bool) -> None:
+    """Say for every rule whether the trace TRACE_ID matches, and which part decided."""
+    from rules.pack import load_pack
+    from tracesieve.settings import load_settings
+
+    settings = load_settings(config)
+    loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
+    if loaded.pack is None:
+        raise TracesieveError("\n".join(map(str, loaded.findings)))
+    document = explained(settings, loaded.pack, trace_id)
+    click.echo(json.dumps(document)) if as_json else show(document)
+
+
+def explained(settings: Any, pack: Any, trace_id: str) -> dict[str, Any]:
+    """What is known of a trace and how each rule sees it.
+
+    Raises:
+        AnswerIsNoError: neither the store nor the source has the trace.
+    """
+    import polars as pl
+
+    from rules.matcher import explain, raw_table
+    from store import net_facts, open_store
+
+    store = open_store(settings.store_path, create=False)
+    facts = net_facts(store.table("facts").read(where=pl.col("trace_id") == trace_id)).to_dicts()
+    fact = facts[0] if facts else None
+    row = content(settings, store, trace_id, fact["start_us"] if fact else None)
+    if row is None:
+        raise AnswerIsNoError(f"there is no trace {trace_id} in the store or its source")
+    rules = [(rule.id, "trace", rule.tag, rule.when) for rule in pack.trace_rules]
+    rules += [(rule.id, "window", rule.evidence_tag, rule.where) for rule in pack.window_rules if rule.where is not None]
+    said = []
+    for name, kind, tag, condition in rules:
+        told = explain(condition, raw_table(row, condition.columns))
+        said.append({"rule": name, "kind": kind, "tag": tag, **told})
+    evidence = store.table("evidence").read(["rule", "episode"], pl.col("trace_id") == trace_id).to_dicts()
+    counted = None
+    if fact:
+        names = ("state", "error", "start_us", "end_us", "duration_us", "tokens_total", "cost_nusd", "late", "group")
+        counted = {**{name: fact[name] for name in names}, "rules": [hit["rule"] for hit in fact["hits"]]}
+    return {"trace_id": trace_id, "counted": counted, "evidence_of": evidence, "rules": said}
+
+
+def content(settings: Any, store: Any, trace_id: str, start_us: int | None) -> Any:
+    """The trace as an Arrow table of one row with our column names, None if it is gone; pruned by its start if known."""
+    import pyarrow.compute as pc
+    from deltalake import DeltaTable
+
+    from streams.sources import DeltaTracesSource
+
+    source, columns = settings.source, {}
+    if isinstance(source, DeltaTracesSource):
+        columns = source.columns
+        uri = source.table if "://" in source.table else str((Path(settings.base_dir) / source.table).resolve())
+        table = DeltaTable(uri)
+    else:
+        table = store.table("traces").delta()
+    if table is None:
+        return None
+    wanted = pc.field(columns.get("trace_id", "trace_id")) == trace_id
+    if start_us is not None:
+        start = datetime.fromtimestamp(start_us // 1_000_000, UTC)
+        name = columns.get("request_time", "request_time")
+        near = (pc.field(name) >= start - timedelta(hours=1)) & (pc.field(name) <= start + timedelta(hours=1))
+        wanted = wanted & near
+    rows = table.to_pyarrow_dataset().to_table(filter=wanted)
+    if not rows.num_rows:
+        return None
+    back = {theirs: ours for ours, theirs in columns.items()}
+    return rows.rename_columns([back.get(name, name) for name in rows.column_names]).slice(rows.num_rows - 1)
+
+
+def show(document: dict[str, Any]) -> None:
+    """One line a rule, and under it the parts that decided."""
+    counted = document["counted"]
+    if counted:
+        took = "-" if counted["duration_us"] is None else f"{counted['duration_us'] / 1000:,.0f} ms"
+        click.echo(f"{document['trace_id']}: {counted['state']}, {took}, {'/'.join(counted['group'])}")
+    else:
+        click.echo(f"{document['trace_id']}: not counted (in progress, left out, expired or not yet read)")
+    words = {True: "yes", False: "no", None: "null"}
+    for rule in document["rules"]:
+        click.echo(f"{words[rule['matched']]:4}  {rule['rule']}: {rule['text']}")
+        for part in rule["parts"]:
+            click.echo(f"        {words[part['result']]:4}  {part['text']}{_values(part)}")
+        if not rule["parts"] and rule.get("values"):
+            click.echo(f"        {_values(rule).strip()}")
+    for row in document["evidence_of"]:
+        click.echo(f"evidence of {row['rule']} (episode {row['episode']})")
+
+
+def _values(part: dict[str, Any]) -> str:
+    found = part.get("values") or {}
+    # The trace's own words come to the terminal: shortened, and without control characters.
+    shown = [f"{name} = {json.dumps(value)[:80]}" for name, value in found.items()]
+    return f"   [{', '.join(shown)}]" if shown else ""
