@@ -19,6 +19,7 @@ COMMANDS = {
     "alerts": "List what is firing and what fired",
     "explain": "Say for every rule whether a trace matched, and why",
     "outbox": "List, retry or drop deliveries",
+    "undo": "Remove every tag and record that was written",
     "rules": "Lint, test and list rule files",
 }
 

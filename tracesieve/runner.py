@@ -22,6 +22,7 @@ from sinks.alertmanager import Alertmanager, AlertmanagerConfig
 from sinks.delivery import Delivery, drain
 from sinks.errors import RetryLater
 from sinks.http_server import serve
+from sinks.mlflow_datasets import MlflowDatasets
 from sinks.mlflow_tags import MlflowTags
 from sinks.prometheus import MetricsState
 from store import Store, open_store
@@ -34,10 +35,11 @@ from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow_landing import MlflowLanding
 from tracesieve.errors import OutsideError, TracesieveError
 from tracesieve.followers.metrics import MetricsFollower
-from tracesieve.followers.notifications import Notifications, payload_of
+from tracesieve.followers.notifications import Notifications
 from tracesieve.followers.verdicts import Verdicts
-from tracesieve.followers.wishes import TagWishes
+from tracesieve.followers.wishes import TraceWishes
 from tracesieve.settings import Settings
+from tracesieve.trace_row import table_uri
 
 log = logging.getLogger("tracesieve.run")
 Clock = Callable[[], int]
@@ -72,7 +74,7 @@ class Run:
         self._notifications = Notifications(
             self.store, self.outbox, int(s.alerts.page_if_newer_than * 1e6), bool(s.alerts.alertmanager) and not self.dry_run
         )
-        self._wishes = TagWishes(self.store, self.outbox, self.config.stream_id)
+        self._wishes = TraceWishes(self.store, self.outbox, self.config.stream_id, datasets=feeds_datasets(s))
         self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id)
         self._rules_seen = _mtimes(s)
 
@@ -90,11 +92,8 @@ class Run:
         for delivery in self.deliveries:
             delivery.step(now_us)
         if self.alertmanager is not None:
-            firing = {
-                key: payload_of(r) for key, r in self._notifications.said().items() if r["status"] == "firing" and r["paged"]
-            }
             try:
-                self.alertmanager.resend(firing)
+                self.alertmanager.resend(self._notifications.firing())
             except RetryLater as error:
                 log.warning("%s", error)
 
@@ -143,7 +142,7 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     checkpoint = checkpoint_of(settings.store_path)
     table, columns = store.table("traces").uri, ()
     if isinstance(source, DeltaTracesSource):
-        table = source.table if "://" in source.table else str((Path(settings.base_dir) / source.table).resolve())
+        table = table_uri(settings, source)
         columns = tuple(source.columns.items())  # type: ignore[assignment]
     config = BatchConfig(
         settings.store_path, stream_id(store, checkpoint, rebuild=rebuild), checkpoint, settings.config_hash,
@@ -163,11 +162,29 @@ def _wire_sinks(run: Run) -> None:
     if run.settings.mlflow is None:
         log.info("no `mlflow:` in the config: traces are not tagged")
     else:
-        run.deliveries.append(Delivery(MlflowTags(run.settings.mlflow.tracking_uri), run.outbox, run.metrics.delivered))
+        run.deliveries += mlflow_deliveries(run.settings, run.store, run.outbox, run.metrics.delivered)
     if run.settings.alerts.alertmanager:
         configs = [AlertmanagerConfig(url=one) if isinstance(one, str) else one for one in run.settings.alerts.alertmanager]
         run.alertmanager = Alertmanager(configs)
         run.deliveries.append(Delivery(run.alertmanager, run.outbox, run.metrics.delivered))
+
+
+def feeds_datasets(settings: Settings) -> bool:
+    """Whether regression datasets grow: they live in the source's experiments, so the source must be an MLflow server."""
+    return settings.mlflow is not None and settings.datasets is not False and isinstance(settings.source, MlflowSource)
+
+
+def mlflow_deliveries(
+    settings: Settings, store: Store, outbox: Outbox, observe: Callable[[str, str, int], None] | None = None
+) -> list[Delivery]:
+    """The deliveries to MLflow that the config asks for: tags, and datasets where there are any."""
+    if settings.mlflow is None:
+        return []
+    found = [Delivery(MlflowTags(settings.mlflow.tracking_uri), outbox, observe)]
+    if feeds_datasets(settings) and settings.datasets is not False:
+        sink = MlflowDatasets(settings.mlflow.tracking_uri, settings.datasets.prefix, store)
+        found.append(Delivery(sink, outbox, observe))
+    return found
 
 
 def put_pack(store: Store, pack: Pack, settings: Settings, now_us: int) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -39,11 +37,12 @@ def explained(settings: Any, pack: Any, trace_id: str) -> dict[str, Any]:
 
     from rules.matcher import explain, raw_table
     from store import net_facts, open_store
+    from tracesieve.trace_row import trace_row
 
     store = open_store(settings.store_path, create=False)
     facts = net_facts(store.table("facts").read(where=pl.col("trace_id") == trace_id)).to_dicts()
     fact = facts[0] if facts else None
-    row = content(settings, store, trace_id, fact["start_us"] if fact else None)
+    row = trace_row(settings, store, trace_id, fact["start_us"] if fact else None)
     if row is None:
         raise AnswerIsNoError(f"there is no trace {trace_id} in the store or its source")
     rules = [(rule.id, "trace", rule.tag, rule.when) for rule in pack.trace_rules]
@@ -58,35 +57,6 @@ def explained(settings: Any, pack: Any, trace_id: str) -> dict[str, Any]:
         names = ("state", "error", "start_us", "end_us", "duration_us", "tokens_total", "cost_nusd", "late", "group")
         counted = {**{name: fact[name] for name in names}, "rules": [hit["rule"] for hit in fact["hits"]]}
     return {"trace_id": trace_id, "counted": counted, "evidence_of": evidence, "rules": said}
-
-
-def content(settings: Any, store: Any, trace_id: str, start_us: int | None) -> Any:
-    """The trace as an Arrow table of one row with our column names, None if it is gone; pruned by its start if known."""
-    import pyarrow.compute as pc
-    from deltalake import DeltaTable
-
-    from streams.sources import DeltaTracesSource
-
-    source, columns = settings.source, {}
-    if isinstance(source, DeltaTracesSource):
-        columns = source.columns
-        uri = source.table if "://" in source.table else str((Path(settings.base_dir) / source.table).resolve())
-        table = DeltaTable(uri)
-    else:
-        table = store.table("traces").delta()
-    if table is None:
-        return None
-    wanted = pc.field(columns.get("trace_id", "trace_id")) == trace_id
-    if start_us is not None:
-        start = datetime.fromtimestamp(start_us // 1_000_000, UTC)
-        name = columns.get("request_time", "request_time")
-        near = (pc.field(name) >= start - timedelta(hours=1)) & (pc.field(name) <= start + timedelta(hours=1))
-        wanted = wanted & near
-    rows = table.to_pyarrow_dataset().to_table(filter=wanted)
-    if not rows.num_rows:
-        return None
-    back = {theirs: ours for ours, theirs in columns.items()}
-    return rows.rename_columns([back.get(name, name) for name in rows.column_names]).slice(rows.num_rows - 1)
 
 
 def show(document: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""``tracesieve undo``: take back every tag that was written; what people set stays."""
+"""``tracesieve undo``: take back every tag and dataset record that was written; what people set or edited stays."""
 
 from __future__ import annotations
 
@@ -16,17 +16,15 @@ _DRAIN_S = 600.0
 @click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 def command(config: str, as_json: bool) -> None:
-    """Remove every tag that was written to MLflow; not while a run goes on.
+    """Remove every tag and record that was written to MLflow; not while a run goes on.
 
     A trace whose ``eval_candidate`` a person has changed keeps it.  Repeating it changes nothing.
     """
-    import polars as pl
-
-    from sinks.delivery import Delivery, drain
-    from sinks.mlflow_tags import MlflowTags
+    from sinks.undo import undo
     from store import open_store
     from store.lease import Lease
-    from store.outbox import Outbox, Wish
+    from store.outbox import Outbox
+    from tracesieve.runner import mlflow_deliveries
     from tracesieve.settings import load_settings
 
     settings = load_settings(config)
@@ -36,19 +34,13 @@ def command(config: str, as_json: bool) -> None:
     lease = Lease(settings.store_path)
     lease.acquire()
     try:
-        outbox = Outbox(store)
-        ours = pl.col("sink") == MlflowTags.name
-        targets = sorted(store.table("outbox").read(["target"], ours)["target"].unique().to_list())
-        wishes = [Wish(MlflowTags.name, one, {"trace_id": one, "category": None, "rules": []}) for one in targets]
-        made = outbox.wish(wishes, time.time_ns() // 1000)
-        sink = Delivery(MlflowTags(settings.mlflow.tracking_uri), outbox)
-        drain([sink], outbox, lambda: time.time_ns() // 1000, _DRAIN_S if outbox.count(MlflowTags.name) else 0)
-        waiting = outbox.count(MlflowTags.name)
+        deliveries = mlflow_deliveries(settings, store, Outbox(store))
+        done = undo(store, deliveries, lambda: time.time_ns() // 1000, _DRAIN_S)
     finally:
         lease.release()
     if as_json:
-        click.echo(json.dumps({"taken_back": made - min(made, waiting), "waiting": waiting}))
+        click.echo(json.dumps({"withdrawn": done.withdrawn, "waiting": done.waiting}))
     else:
-        click.echo(f"tags of {made - min(made, waiting)} traces taken back")
-    if waiting:
-        raise OutsideError(f"{waiting} deliveries still wait: repeat `tracesieve undo` when the server answers")
+        click.echo(f"{done.withdrawn} tags and records taken back")
+    if done.waiting:
+        raise OutsideError(f"{done.waiting} deliveries still wait: repeat `tracesieve undo` when the server answers")

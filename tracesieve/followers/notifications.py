@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from rules.groups import label_names
 from rules.model import Pack, WindowRule
 from store import Store
 from store.outbox import Outbox, Wish
@@ -59,10 +60,27 @@ class Notifications:
         rows = self.store.table("notifications").read().sort("said_us", maintain_order=True)
         return {row["episode"]: row for row in rows.iter_rows(named=True)}
 
+    def by_target(self) -> dict[str, dict[str, Any]]:
+        """What was last said of each rule and group, which Alertmanager takes for one alert: an episode that fires wins.
+
+        So an edited rule that goes on firing is not resolved by the end of the episode of its former version.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for row in sorted(self.said().values(), key=lambda row: (row["starts_us"], row["said_us"])):
+            target = target_of(row)
+            if target not in found or row["status"] == "firing" or found[target]["status"] != "firing":
+                found[target] = row
+        return found
+
+    def firing(self) -> dict[str, dict[str, Any]]:
+        """The alerts that Alertmanager should hold as firing, as its sink takes them, by target."""
+        rows = self.by_target().items()
+        return {target: payload_of(row) for target, row in rows if row["status"] == "firing" and row["paged"]}
+
     def _tell(self, now_us: int) -> None:
         """Wish for whatever was said to be delivered; a wish that is in already is not made again."""
         if self.to_alertmanager:
-            wishes = [Wish("alertmanager", row["episode"], payload_of(row)) for row in self.said().values() if row["paged"]]
+            wishes = [Wish("alertmanager", target, payload_of(row)) for target, row in self.by_target().items() if row["paged"]]
             self.outbox.wish(wishes, now_us)
 
     def _firing(self, rule: WindowRule, row: dict[str, Any], episode: str, now_us: int) -> dict[str, Any]:
@@ -80,10 +98,16 @@ class Notifications:
         }  # fmt: skip
 
 
+def target_of(row: dict[str, Any]) -> str:
+    """What a newer alert supersedes: the rule and the group, whatever the rule's version."""
+    text = "\x1f".join([row["rule"], row["by"], *row["group"]])
+    return f"{row['rule']}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
 def payload_of(row: dict[str, Any]) -> dict[str, Any]:
     """A notification as Alertmanager's sink takes it."""
     keys = row["by"].split(",") if row["by"] else []
-    names = [key.replace(".", "_") for key in keys]
+    names = label_names(keys)
     return {
         "status": row["status"], "rule": row["rule"], "severity": row["severity"],
         "group": dict(zip(names, row["group"], strict=True)), "starts_us": row["starts_us"],

@@ -1,4 +1,4 @@
-"""Wishes: the tags a trace should bear, from its standing fact and the evidence it was picked for."""
+"""Wishes: the tags a trace should bear and the datasets it should be in, from its standing fact and its evidence."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from store.outbox import Outbox, Wish
 
 
 @dataclass
-class TagWishes:
+class TraceWishes:
     """Follows ``facts`` and ``evidence`` of one stream; its cursor is committed with the wishes."""
 
     store: Store
     outbox: Outbox
     stream_id: str
+    datasets: bool = False
     _evidence_seen: int = field(default=-2)
 
     def step(self, pack: Pack, batch_id: int, now_us: int) -> int:
@@ -31,7 +32,8 @@ class TagWishes:
             since = -1 if cursor is None else cursor
             new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > since) & (pl.col("batch_id") <= batch_id)
             touched = self.store.table("facts").read(["trace_id", "weight", "hits"], new)
-            ids = touched.filter((pl.col("hits").list.len() > 0) | (pl.col("weight") < 0))["trace_id"].unique().to_list()
+            # A withdrawn row copies the hits it withdraws, so a trace that no longer matches is among them.
+            ids = touched.filter(pl.col("hits").list.len() > 0)["trace_id"].unique().to_list()
             made = self.outbox.wish(self._wishes(pack, ids), now_us, app_id=app, version=batch_id)
         version = self.store.table("evidence").version()
         if version != self._evidence_seen:
@@ -49,7 +51,12 @@ class TagWishes:
         evidence: dict[str, set[str]] = defaultdict(set)
         for row in self.store.table("evidence").read(["trace_id", "rule"], wanted).iter_rows(named=True):
             evidence[row["trace_id"]].add(row["rule"])
-        return [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)]
+        wishes = [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)]
+        if self.datasets:
+            wishes += [
+                Wish("mlflow_datasets", t, membership_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)
+            ]
+        return wishes
 
 
 def tags_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str]) -> dict[str, Any]:
@@ -63,3 +70,22 @@ def tags_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: se
     if category is None and picked:
         category = picked[0].evidence_tag
     return {"trace_id": trace_id, "category": category, "rules": sorted({*hits, *(rule.id for rule in picked)})}
+
+
+def membership_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str]) -> dict[str, Any]:
+    """The dataset categories a trace belongs to, each with the rules and versions that say so; none withdraws it."""
+    if fact is None:
+        return {"trace_id": trace_id, "categories": {}}
+    hits = {hit["rule"]: hit["hash"] for hit in fact["hits"]}
+    found = [(rule.tag, rule.id, hits[rule.id]) for rule in pack.trace_rules if rule.id in hits]
+    found += [(rule.evidence_tag, rule.id, rule.hash) for rule in pack.window_rules if rule.id in evidence and rule.evidence_tag]
+    points = {rule.id: rule.points_to or rule.id for rule in pack.trace_rules}
+    points |= {rule.id: rule.points_to or rule.id for rule in pack.window_rules}
+    categories: dict[str, dict[str, Any]] = {}
+    for tag, rule, version in found:
+        entry = categories.setdefault(tag, {"rules": [], "reason": points[rule]})
+        entry["rules"].append({"rule": rule, "hash": version})
+    return {
+        "trace_id": trace_id, "start_us": fact["start_us"], "end_us": fact["end_us"],
+        "experiment_id": fact["experiment_id"], "categories": categories,
+    }  # fmt: skip
