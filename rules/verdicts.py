@@ -103,9 +103,12 @@ def step(rule: WindowRule, state: State, instant_us: int, window: Window) -> tup
     return State("pending", since, None, instant_us), value
 
 
-def history(rule: WindowRule, windows: Mapping[int, Window], instants: range) -> list[Verdict]:
-    """The changes of phase of one group over a grid; ``windows`` holds, by instant, the window [e - size, e)."""
-    state, changes = State(), []
+def history(rule: WindowRule, windows: Mapping[int, Window], instants: range, start: State | None = None) -> list[Verdict]:
+    """The changes of phase of one group over a grid; ``windows`` holds, by instant, the window [e - size, e).
+
+    ``start`` is the state before the grid: that of an earlier verdict which is final.
+    """
+    state, changes = start or State(), []
     for instant in instants:
         window = windows.get(instant, EMPTY)
         after, value = step(rule, state, instant, window)

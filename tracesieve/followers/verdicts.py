@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 
 from rules.histogram import add
+from rules.matcher import threshold_of
 from rules.model import Pack, WindowRule
-from rules.verdicts import Verdict, Window, history
+from rules.verdicts import State, Verdict, Window, history
 from store import Store, net_facts
 from store.windows import merge, regrouped
 
@@ -37,11 +38,15 @@ class Verdicts:
         """Bring the tables up to the last whole minute at or before ``through_us``; the number of rows written."""
         through = through_us // MINUTE_US * MINUTE_US
         first = through - self.revise_us
-        windows = self.store.table("windows").read(where=(pl.col("start_us") >= first) & (pl.col("start_us") < through))
+        longest = max((rule.size_us for rule in pack.window_rules), default=0)
+        inside = (pl.col("start_us") >= first - longest) & (pl.col("start_us") < through)
+        windows = self.store.table("windows").read(where=inside)
+        stored = net_verdicts(self.store.table("verdicts").read())
+        final = {(row["rule_hash"], *row["group"]): row for row in stored if row["instant_us"] < first}
         wanted: list[dict[str, Any]] = []
         evidence: list[dict[str, Any]] = []
         for rule in pack.window_rules:
-            for group, changes in self._histories(rule, windows, through).items():
+            for group, changes in self._histories(rule, windows, first, through, final).items():
                 wanted += [_row(rule, group, change, now_us) for change in changes]
                 evidence += [
                     {"episode": episode_id(rule, group, c.instant_us), "rule": rule, "group": group, "instant_us": c.instant_us}
@@ -49,21 +54,30 @@ class Verdicts:
                     if c.state.phase == "firing" and rule.evidence_tag
                 ]
         written = self._write_evidence(evidence)
-        known = net_verdicts(self.store.table("verdicts").read(where=pl.col("instant_us") >= first))
         hashes = {rule.hash for rule in pack.window_rules}
-        known = [row for row in known if row["rule_hash"] in hashes]
+        known = [row for row in stored if row["instant_us"] >= first and row["rule_hash"] in hashes]
         written += self._write_difference(wanted, known, now_us)
         # What "late" is measured against (streams.batch.verdicts_through); one small commit a minute.
         self.store.table("verdicts").append([], app_id="instants", version=through, metadata={"instant_us": str(through)})
         return written
 
-    def _histories(self, rule: WindowRule, windows: pl.DataFrame, through: int) -> dict[tuple[str, ...], list[Verdict]]:
+    def _histories(
+        self, rule: WindowRule, windows: pl.DataFrame, first: int, through: int, final: dict[tuple[str, ...], dict[str, Any]]
+    ) -> dict[tuple[str, ...], list[Verdict]]:
+        """By group the changes at or after ``first``; each goes on from its last verdict before, which is final."""
         own = windows.filter(pl.col("rule_hash") == rule.partial_key)
         minutes = merge(regrouped(own, rule.by)) if own.height else own
         by_group: dict[tuple[str, ...], dict[int, dict[str, Any]]] = defaultdict(dict)
         for row in minutes.iter_rows(named=True):
             by_group[tuple(row["group"])][row["start_us"]] = row
-        return {group: history(rule, *_sliding(rule, rows, through)) for group, rows in by_group.items()}
+        for key, row in final.items():  # what was firing and has had no trace since must still end
+            if key[0] == rule.hash and row["by"] == ",".join(rule.by) and row["state"] != "inactive":
+                by_group.setdefault(key[1:], {})
+        found = {}
+        for group, rows in by_group.items():
+            start = _state(final.get((rule.hash, *group)), first)
+            found[group] = history(rule, *_sliding(rule, rows, first, through, start is not None), start)
+        return found
 
     def _write_difference(self, wanted: list[dict[str, Any]], known: list[dict[str, Any]], now_us: int) -> int:
         want = {_identity(row): row for row in wanted}
@@ -96,6 +110,10 @@ class Verdicts:
             facts = facts.filter("error").sort("end_us", "trace_id", descending=[True, False])
         else:
             largest = "cost_nusd" if "cost" in fire else "tokens_total" if "tokens" in fire else "duration_us"
+            limits = [threshold_of(rule.fire, name) for name in ("p50_ms", "p95_ms", "p99_ms")]
+            limit = next((one for one in limits if one is not None), None)
+            if largest == "duration_us" and limit is not None:
+                facts = facts.filter(pl.col("duration_us") > limit * 1000)
             facts = facts.sort(largest, "trace_id", descending=[True, False], nulls_last=True)
         base = {"episode": item["episode"], "rule": rule.id, "rule_hash": rule.hash, "group": list(item["group"])}
         picked = facts.head(rule.evidence_most).select("trace_id", "start_us").iter_rows()
@@ -125,10 +143,19 @@ def _row(rule: WindowRule, group: tuple[str, ...], change: Verdict, now_us: int)
     }  # fmt: skip
 
 
-def _sliding(rule: WindowRule, minutes: dict[int, dict[str, Any]], through: int) -> tuple[dict[int, Window], range]:
-    """By instant the sums of [e - size, e), from one-minute rows; and the grid from the first data to ``through``."""
-    first = -(-(min(minutes) + MINUTE_US) // rule.every_us) * rule.every_us
-    grid = range(first, through + 1, rule.every_us)
+def _state(row: dict[str, Any] | None, first: int) -> State | None:
+    """The state that a final verdict left behind at ``first``; None if there is no such verdict."""
+    if row is None:
+        return None
+    return State(row["state"], row["since_us"], row["instant_us"] if row["state"] == "firing" else None, first)
+
+
+def _sliding(
+    rule: WindowRule, minutes: dict[int, dict[str, Any]], first: int, through: int, going_on: bool
+) -> tuple[dict[int, Window], range]:
+    """By instant the sums of [e - size, e), from one-minute rows; and the grid from ``first``, or from the first data."""
+    begin = first if going_on else max(first, min(minutes) + MINUTE_US)
+    grid = range(-(-begin // rule.every_us) * rule.every_us, through + 1, rule.every_us)
     windows = {}
     for instant in grid:
         inside = [minutes[m] for m in range(instant - rule.size_us, instant, MINUTE_US) if m in minutes]
