@@ -114,7 +114,9 @@ class Outbox:
 
     def _waiting(self) -> pl.DataFrame:
         acks = self._acks.read(["key", "outcome", "at_us"]).with_row_index("_row")
-        last = acks.sort("at_us", "_row").unique("key", keep="last").filter(pl.col("outcome").is_in(FINAL))
+        settled = pl.col("outcome").is_in(["delivered", "superseded"])  # nothing said later undoes these
+        last = acks.sort(settled, "at_us", "_row").unique("key", keep="last", maintain_order=True)
+        last = last.filter(pl.col("outcome").is_in(FINAL))
         return self._wishes.read().join(last, on="key", how="anti")
 
     def _last_by_target(self, targets: set[str]) -> dict[tuple[str, str], tuple[str, int]]:

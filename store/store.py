@@ -69,10 +69,11 @@ def _check_version(folder: Path, create: bool) -> None:
 
 
 def net_facts(facts: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a facts changelog that stand: +1 rows whose ``(trace_id, content_hash, batch)`` no -1 row withdraws.
+    """The rows of a facts changelog that stand: for each trace the last +1 row of a content that no -1 row withdrew.
 
-    A trace's rows alternate +1, -1, +1, …: the standing one is the +1 of its last batch, if the weights sum to one.
+    Weights are summed by content, not by batch id, since a rebuilt stream counts its batches from zero again.
     """
-    alive = facts.group_by("trace_id").agg(pl.col("weight").cast(pl.Int64).sum().alias("_net")).filter(pl.col("_net") > 0)
-    order = facts.with_row_index("_row").filter(pl.col("weight") > 0).join(alive, on="trace_id", how="semi")
-    return order.sort("batch_id", "_row").unique("trace_id", keep="last", maintain_order=True).drop("_row")
+    key = ["trace_id", "content_hash"]
+    alive = facts.group_by(key).agg(pl.col("weight").cast(pl.Int64).sum().alias("_net")).filter(pl.col("_net") > 0)
+    rows = facts.with_row_index("_row").filter(pl.col("weight") > 0).join(alive, on=key, how="semi", nulls_equal=True)
+    return rows.sort("batch_id", "_row").unique("trace_id", keep="last", maintain_order=True).drop("_row")

@@ -37,7 +37,7 @@ def command(headless: bool) -> None:
                 if line != last:
                     click.echo(f"{elapsed:5.0f} s  {line}")
                     last = line
-                if headless and alerted and state["tagged"]:
+                if headless and alerted and state["tagged"] and state["records"]:
                     break
                 if headless and elapsed > PATIENCE_S:
                     raise OutsideError(f"no alert after {PATIENCE_S} s")
@@ -54,7 +54,8 @@ def _line(state: dict[str, Any]) -> str:
         return "waiting for the first traces …"
     firing = sum(row["status"] == "firing" for row in state["alerts"])
     p95 = "-" if report["p95_ms"] is None else f"{report['p95_ms'] / 1000:.1f} s"
-    return f"{report['traces']} traces, {report['error_rate']:.0%} errors, p95 {p95}, {firing} alerts, {state['tagged']} tagged"
+    counts = f"{firing} alerts, {state['tagged']} tagged, {state['records']} dataset records"
+    return f"{report['traces']} traces, {report['error_rate']:.0%} errors, p95 {p95}, {counts}"
 
 
 def _ending(state: dict[str, Any], uri: str, metrics_url: str, alerted: float) -> None:
@@ -65,5 +66,6 @@ def _ending(state: dict[str, Any], uri: str, metrics_url: str, alerted: float) -
     report = state["report"] or {"candidates": {}}
     for category, count in sorted(report["candidates"].items()):
         click.echo(f"  {count} traces are candidates for evaluation: {category}")
-    click.echo(f"  first alert {alerted:.0f} s after the start; {state['tagged']} traces tagged in MLflow")
+    wrote = f"{state['tagged']} traces tagged, {state['records']} dataset records"
+    click.echo(f"  first alert {alerted:.0f} s after the start; {wrote} in MLflow")
     click.echo(f"Where to look\n  {uri} (filter: tags.eval_candidate = 'error_case')\n  {metrics_url}")

@@ -78,7 +78,7 @@ def seen(stage_: Stage) -> dict[str, Any]:
     try:
         store = open_store(str(stage_.folder / "store"), create=False)
     except StoreError:
-        return {"report": None, "alerts": [], "tagged": 0}
+        return {"report": None, "alerts": [], "tagged": 0, "records": 0}
     now = time.time_ns() // 1000
     deliveries = store.table("deliveries").read(["sink", "target", "outcome"])
     tagged = deliveries.filter((pl.col("sink") == "mlflow_tags") & (pl.col("outcome") == "delivered"))["target"].n_unique()
@@ -86,6 +86,7 @@ def seen(stage_: Stage) -> dict[str, Any]:
         "report": report(store, now - 1_800_000_000, now, [], now),
         "alerts": store.table("notifications").read().sort("said_us").to_dicts(),
         "tagged": tagged,
+        "records": store.table("records").read(["dataset", "record"]).unique().height,
     }
 
 

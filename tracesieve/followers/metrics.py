@@ -66,7 +66,7 @@ class MetricsFollower:
             "tracesieve_rules_loaded", "Rules in force.", [], {(): float(len(pack.trace_rules) + len(pack.window_rules))}
         )
         waiting: dict[tuple[str, ...], float] = {
-            (sink,): float(self._outbox.count(sink)) for sink in ("mlflow_tags", "alertmanager")
+            (sink,): float(self._outbox.count(sink)) for sink in ("mlflow_tags", "mlflow_datasets", "alertmanager")
         }
         state.set_gauge("tracesieve_outbox_pending", "Deliveries that wait.", ["sink"], waiting)
         alerts: dict[tuple[str, ...], float] = {(r.id, r.severity, "firing"): 0.0 for r in pack.window_rules}
