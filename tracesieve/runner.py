@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -62,6 +63,7 @@ class Run:
     outbox: Outbox
     pack: Pack
     metrics: MetricsState
+    lease: Lease
     dry_run: bool = False
     landing: MlflowLanding | None = None
     deliveries: list[Delivery] = field(default_factory=list)
@@ -133,6 +135,7 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     lease = Lease(settings.store_path)
     lease.acquire()
     stack.callback(lease.release)
+    stack.callback(lease.note_jvm, None)  # a clean end leaves nothing for the next run to wait for
     source = settings.source
     landing = None
     if isinstance(source, MlflowSource):
@@ -151,7 +154,7 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     check_source(config)
     put_pack(store, loaded.pack, settings, now_us)
     metrics = MetricsState(settings.group_by)
-    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, dry_run, landing)
+    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, dry_run, landing)
     _wire_sinks(run)
     return run
 
@@ -203,7 +206,7 @@ def run_once(run: Run) -> int:
     if run.landing is not None:
         time.sleep(settle)
         run.landing.land_through(fixed)
-    handle = start(session(run.settings.spark), run.config, lambda: fixed, once=True)
+    handle = start(_spark(run), run.config, lambda: fixed, once=True)
     handle.wait()
     run.follow(fixed, fixed)
     return 0 if run.dry_run else drain(run.deliveries, run.outbox, wall_us, DRAIN_S)
@@ -222,8 +225,7 @@ def run_live(run: Run, stack: ExitStack) -> None:
     if run.landing is not None:
         _thread(run, "landing", 1.0, lambda: run.landing.step(wall_us()))  # type: ignore[union-attr]
     _thread(run, "deliveries", 0.5, lambda: run.deliver(wall_us()))
-    spark = session(run.settings.spark)
-    handle = start(spark, run.config, wall_us)
+    handle = start(_spark(run), run.config, wall_us)
     stack.callback(handle.stop)
     ready.set()
     log.info("watching; the store is %s", run.settings.store_path)
@@ -234,6 +236,14 @@ def run_live(run: Run, stack: ExitStack) -> None:
         _still_active(handle)
         run.stop.wait(TICK_S)
     log.info("stopping")
+
+
+def _spark(run: Run) -> Any:
+    """The Spark session; its JVM's pid goes into the lease, for the run that comes after a kill."""
+    spark = session(run.settings.spark)
+    process = getattr(getattr(spark, "_sc", None), "_gateway", None)
+    run.lease.note_jvm(getattr(getattr(process, "proc", None), "pid", None))
+    return spark
 
 
 def _still_active(handle: Handle) -> None:

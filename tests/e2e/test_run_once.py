@@ -1,0 +1,172 @@
+"""``tracesieve run`` as a person starts it: once over a Delta table, once and for good against a real MLflow server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from servers import MlflowServer
+
+from store import open_store
+from store.schemas import TABLES, TRACES
+
+MAIN = "from tracesieve.cli import main; main()"
+SPARK = "spark: {master: 'local[2]', memory: 1g}\nmetrics: null\n"
+
+
+def tracesieve(*arguments: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", MAIN, *arguments], capture_output=True, text=True, timeout=seconds)
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", MAIN, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def answer(*arguments: str) -> dict[str, Any]:
+    done = tracesieve(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def versions(store: Path) -> dict[str, int]:
+    opened = open_store(str(store), create=False)
+    # The instant that was evaluated last is kept in an empty commit of `verdicts`, one a minute.
+    return {name: opened.table(name).version() for name in TABLES if name != "verdicts"}
+
+
+def write_table(table: Path, number: int) -> None:
+    now = datetime.now(UTC)
+    rows = []
+    for i in range(number):
+        begin = now - timedelta(seconds=60 + 5 * i)
+        rows.append({
+            "trace_id": f"tr-{i}", "experiment_id": "1", "experiment_name": "support", "request_time": begin,
+            "state": "ERROR" if i % 4 == 0 else "OK", "execution_duration_ms": 100.0, "request": "q", "response": "a",
+            "tags": [("mlflow.traceName", "agent")], "trace_metadata": [], "spans": [], "assessments": [],
+        })  # fmt: skip
+    schema = TRACES.remove(TRACES.get_field_index("landed_us"))
+    write_deltalake(str(table), pa.Table.from_pylist(rows, schema=schema), mode="append")
+
+
+def test_sem_26_once_over_a_delta_table_alerts_and_writes_nothing_the_second_time(tmp_path: Path) -> None:
+    write_table(tmp_path / "traces", 120)
+    config = tmp_path / "c.yaml"
+    config.write_text("source: {kind: delta_traces, table: traces}\nstore: st\n" + SPARK)
+    done = tracesieve("run", "--once", "-c", str(config))
+    assert done.returncode == 0, done.stderr
+    report = answer("report", "-c", str(config))
+    assert (report["traces"], report["errors"]) == (120, 30)
+    alerts = answer("alerts", "list", "-c", str(config))["alerts"]
+    assert [(alert["rule"], alert["status"]) for alert in alerts] == [("error-rate-high", "firing")]
+    assert alerts[0]["evidence"]
+    explained = answer("explain", "tr-0", "-c", str(config))
+    assert {rule["rule"]: rule["matched"] for rule in explained["rules"]}["error-traces"] is True
+    before = versions(tmp_path / "st")
+    again = tracesieve("run", "--once", "-c", str(config))
+    assert again.returncode == 0, again.stderr
+    assert versions(tmp_path / "st") == before
+
+
+def log_traces(server: MlflowServer, experiment_id: str, number: int, failing: int) -> list[str]:
+    code = f"""
+import mlflow
+mlflow.set_tracking_uri({server.uri!r})
+mlflow.set_experiment(experiment_id={experiment_id!r})
+@mlflow.trace(name="agent")
+def ask(i):
+    if i < {failing}:
+        raise ValueError("the tool is down")
+    return "fine"
+for i in range({number}):
+    try:
+        ask(i)
+    except ValueError:
+        pass
+mlflow.flush_trace_async_logging()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=120)
+    return [t.info.trace_id for t in client(server).search_traces(locations=[experiment_id], max_results=100)]
+
+
+def client(server: MlflowServer) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(server.uri)
+
+
+def tagged(server: MlflowServer, experiment_id: str) -> dict[str, str]:
+    found = client(server).search_traces(locations=[experiment_id], max_results=100)
+    return {t.info.trace_id: t.info.tags["eval_candidate"] for t in found if "eval_candidate" in t.info.tags}
+
+
+def write_config(folder: Path, server: MlflowServer, name: str) -> Path:
+    config = folder / "c.yaml"
+    config.write_text(
+        f"source: {{kind: mlflow, tracking_uri: '{server.uri}', experiments: [{name}]}}\nstore: st\n"
+        f"mlflow: {{tracking_uri: '{server.uri}'}}\n" + SPARK
+    )
+    return config
+
+
+@pytest.mark.e2e
+def test_sem_22_26_once_against_mlflow_tags_then_nothing_then_undo(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
+) -> None:
+    number, name = experiment
+    log_traces(mlflow_server, number, 8, failing=3)
+    config = write_config(tmp_path, mlflow_server, name)
+    dry = tracesieve("run", "--once", "--dry-run", "-c", str(config))
+    assert dry.returncode == 0, dry.stderr
+    assert tagged(mlflow_server, number) == {}
+    done = tracesieve("run", "--once", "-c", str(config))
+    assert done.returncode == 0, done.stderr
+    assert sorted(tagged(mlflow_server, number).values()) == ["error_case"] * 3
+    before = versions(tmp_path / "st")
+    again = tracesieve("run", "--once", "-c", str(config))
+    assert again.returncode == 0, again.stderr
+    after = versions(tmp_path / "st")
+    assert {name: after[name] for name in ("traces", "facts", "outbox", "deliveries")} == {
+        name: before[name] for name in ("traces", "facts", "outbox", "deliveries")
+    }
+    undone = answer("undo", "-c", str(config))
+    assert undone["withdrawn"] >= 3
+    assert tagged(mlflow_server, number) == {}
+
+
+@pytest.mark.e2e
+def test_sem_25_live_tags_a_new_trace_survives_a_kill_and_ends_on_sigterm(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
+) -> None:
+    number, name = experiment
+    config = write_config(tmp_path, mlflow_server, name)
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        run = started("run", "-c", str(config))
+        try:
+            before = len(tagged(mlflow_server, number))
+            log_traces(mlflow_server, number, 2, failing=1)
+            deadline = time.monotonic() + 90
+            while len(tagged(mlflow_server, number)) == before:
+                assert run.poll() is None, run.stderr.read() if run.stderr else ""
+                assert time.monotonic() < deadline, "no tag within 90 s"
+                time.sleep(0.5)
+            second = tracesieve("run", "--once", "-c", str(config))
+            assert second.returncode == 3
+            assert str(run.pid) in second.stderr
+            os.kill(run.pid, end)
+            assert run.wait(30) == (0 if end == signal.SIGTERM else -signal.SIGKILL)
+        finally:
+            if run.poll() is None:
+                run.kill()
+                run.wait(10)
+    assert len(tagged(mlflow_server, number)) == 2
