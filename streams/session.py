@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +23,7 @@ class SparkConfig(BaseModel):
     conf: dict[str, str] = {}
 
 
+_LOG4J = Path(__file__).with_name("log4j2.properties").resolve()
 _CONF = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -56,7 +58,10 @@ def session(config: SparkConfig) -> SparkSession:
     from pyspark.sql import SparkSession
 
     local = config.master.startswith("local")
+    if local:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # else Spark warns of the host's name at every start
     conf = {**_CONF, "spark.driver.memory": config.memory, "spark.jars": ",".join(map(str, resolve()))}
+    conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
     if not local:  # a cluster calls back to this machine by name, not by loopback
         conf = {key: value for key, value in conf.items() if not key.startswith(("spark.driver.host", "spark.driver.bind"))}
     builder = SparkSession.builder.appName("tracesieve").master(config.master)
