@@ -131,23 +131,35 @@ class Over(Node):
         return f"{self.op}({self.scope}, {value}{self.condition})"
 
 
-def parts_of(node: Node) -> list[Node]:
-    """The parts a node is made of, in order of appearance; none for a field or a constant."""
-    if isinstance(node, Compare | Arithmetic):
-        return [node.left, node.right]
-    if isinstance(node, Matches | IsNull):
-        return [node.left]
-    if isinstance(node, Not):
-        return [node.part]
-    if isinstance(node, Logic):
-        return list(node.parts)
-    if isinstance(node, Over):
-        return [node.condition] + ([node.value] if node.value is not None else [])
-    return []
-
-
 def fields_of(node: Node) -> list[Field]:
     """Every field in a tree, in order of appearance."""
     if isinstance(node, Field):
         return [node]
-    return [found for part in parts_of(node) for found in fields_of(part)]
+    parts: list[Node] = []
+    if isinstance(node, Compare | Arithmetic):
+        parts = [node.left, node.right]
+    elif isinstance(node, Matches | IsNull):
+        parts = [node.left]
+    elif isinstance(node, Not):
+        parts = [node.part]
+    elif isinstance(node, Logic):
+        parts = list(node.parts)
+    elif isinstance(node, Over):
+        parts = [node.condition] + ([node.value] if node.value is not None else [])
+    return [found for part in parts for found in fields_of(part)]
+
+
+def scopes_needed(node: Node) -> set[str]:
+    """The scopes (``spans``, ``assessments``) whose items a tree goes over."""
+    parts: list[Node] = []
+    if isinstance(node, Over):
+        return {node.scope}
+    if isinstance(node, Compare | Arithmetic):
+        parts = [node.left, node.right]
+    elif isinstance(node, Matches | IsNull):
+        parts = [node.left]
+    elif isinstance(node, Not):
+        parts = [node.part]
+    elif isinstance(node, Logic):
+        parts = list(node.parts)
+    return {scope for part in parts for scope in scopes_needed(part)}
