@@ -7,8 +7,10 @@ after a crash goes on where it stopped.  Its results leave only through tables.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from streams.match import NARROW, NARROW_DDL, mapper, plan
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+log = logging.getLogger("streams.batch")
 Clock = Callable[[], int]
 MINUTE_US = 60_000_000
 
@@ -45,6 +48,20 @@ class BatchConfig:
     dedupe_horizon_us: int = 30 * 86_400_000_000
     columns: tuple[tuple[str, str], ...] = ()
     source_table: str = ""
+
+
+@dataclass
+class Stages:
+    """How long the stages of one batch took, in seconds (a stop watch, not a clock: nothing is decided by it)."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _since: float = field(default_factory=time.perf_counter)
+
+    def done(self, name: str) -> None:
+        """Book the time since the last call on ``name``."""
+        now = time.perf_counter()
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._since, 6)
+        self._since = now
 
 
 class NoPack(RuntimeError):  # noqa: N818
@@ -76,6 +93,7 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
         NoPack: there are no rules in the store.
         StoreUnwritable: the store's place can't be written; the batch will be repeated.
     """
+    stages = Stages()
     store = open_store(config.store_path)
     done = _rows_of(store, config.stream_id, batch_id)
     if done.filter(pl.col("phase") == "end").height:
@@ -89,16 +107,20 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
         "pack_hash": pack_hash, "config_hash": config.config_hash, "group_by": ",".join(config.group_by),
     }  # fmt: skip
     counters = _facts_are_in(store, config.stream_id, batch_id)
+    stages.done("begin")
     if counters is None:
         if not begun.height or begun["pack_hash"][-1] != pack_hash:
             store.table("batches").append([row])
-        counters = _write_facts(store, frame, pack, row, config)
+        counters = _write_facts(store, frame, pack, row, config, stages)
     elif begun.height:  # the facts were made with the pack of their own begin row
         row["pack_hash"] = begun["pack_hash"][-1]
         pack = _pack_of(store, row["pack_hash"]) or pack
     _write_windows(store, pack, row)
+    stages.done("windows")
     end = {**row, "phase": "end", **counters}
     store.table("batches").append([end], app_id=f"batches:{config.stream_id}", version=batch_id)
+    stages.done("end")
+    log.debug("batch %d: %d rows, %s", batch_id, counters["rows"], stages.seconds, extra={"stages": stages.seconds})
 
 
 def _rows_of(store: Store, stream_id: str, batch_id: int) -> pl.DataFrame:
@@ -121,16 +143,21 @@ def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, int]
     return {name: int(kept.get(name, 0)) for name in (*COUNTERS, "arrived_through_us")}
 
 
-def _write_facts(store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig) -> dict[str, int]:
+def _write_facts(
+    store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig, stages: Stages
+) -> dict[str, int]:
     """Match, resolve, and append what the batch says; the counters travel in the facts' own commit."""
     stream_id, batch_id, now_us = row["stream_id"], row["batch_id"], row["now_us"]
-    incoming = _arrivals(matched(frame, pack, config), config, now_us)
+    narrow = matched(frame, pack, config)
+    stages.done("read_and_match")
+    incoming = _arrivals(narrow, config, now_us)
     parts = sort_out(
         incoming, group_by=row["group_by"], now_us=now_us, horizon_us=config.dedupe_horizon_us,
         verdicts_through_us=row["verdicts_through_us"], include_evaluation=config.include_evaluation,
     )  # fmt: skip
     where = known_where(parts.ready["trace_id"], parts.ready["start_us"], (stream_id, batch_id))
     resolved = resolve(parts.ready, store.table("facts").read(where=where))
+    stages.done("resolve")
     _write_asides(store, parts, row)
     aside = {"rows": incoming.height, "expired": parts.expired, "in_progress": parts.in_progress.height,
              "quarantined": parts.quarantined.height}  # fmt: skip
@@ -139,6 +166,7 @@ def _write_facts(store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any]
     facts = resolved.facts.with_columns(pl.lit(stream_id).alias("stream_id"), pl.lit(batch_id, dtype=pl.Int64).alias("batch_id"))
     metadata = {name: str(value) for name, value in counters.items()}
     store.table("facts").append(_typed(facts, "facts"), app_id=f"facts:{stream_id}", version=batch_id, metadata=metadata)
+    stages.done("facts")
     return counters
 
 

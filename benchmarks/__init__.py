@@ -1,0 +1,1 @@
+"""Benchmarks: what the monitor costs, each figure beside something measured in the same run (docs/benchmarks.md)."""
