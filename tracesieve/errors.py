@@ -2,10 +2,10 @@
 
 ::
 
-    TracesieveError          exit 2
-    ├── ConfigError          exit 2: a mistake in the config, all of them at once
-    ├── AnswerIsNoError         exit 1: a failed test, a lint finding
-    └── OutsideError         exit 3: an outside system failed, or the store is taken
+    TracesieveError        exit 2
+    ├── ConfigError        exit 2: a mistake in the config, all of them at once
+    ├── AnswerIsNoError    exit 1: a failed test, a lint finding
+    └── OutsideError       exit 3: an outside system failed, or the store is taken
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ class TracesieveError(Exception):
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake in a config file: where it is, what is wrong and how to mend it."""
+    """One mistake in a config: where it is, what is wrong and how to mend it.
+
+    ``file`` is a config file with its ``line`` and ``key``, or the name of an environment variable, with neither.
+    """
 
     file: str
     line: int
@@ -31,7 +34,8 @@ class Mistake:
 
     def __str__(self) -> str:
         mend = f" ({self.mend})" if self.mend else ""
-        return f"{self.file}:{self.line}: {self.key}: {self.message}{mend}"
+        place = f"{self.file}:{self.line}: {self.key}" if self.line else self.file
+        return f"{place}: {self.message}{mend}"
 
 
 class ConfigError(TracesieveError):

@@ -7,15 +7,17 @@ the config names the environment variable that holds one.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from sinks.alertmanager import AlertmanagerConfig
 from sinks.http_server import MetricsConfig
@@ -34,7 +36,14 @@ def parse_duration_s(value: Any) -> Any:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration_s), Field(ge=0, description="seconds, or 30s, 5m, 24h, 7d")]
+def _duration_s(value: Any) -> Any:
+    found = parse_duration_s(value)
+    if isinstance(found, str) and not re.fullmatch(r"\d+(\.\d+)?", found):
+        raise ValueError(f"{found!r} is no duration: write seconds, or 30s, 5m, 24h, 7d")
+    return found
+
+
+Duration = Annotated[float, BeforeValidator(_duration_s), Field(ge=0, description="seconds, or 30s, 5m, 24h, 7d")]
 
 
 class _Part(BaseModel):
@@ -42,55 +51,66 @@ class _Part(BaseModel):
 
 
 class MlflowTarget(_Part):
-    """Where tags and datasets go."""
+    """Where tags and datasets go; absent: no tagging."""
 
-    tracking_uri: str
+    tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
 
 
 class AlertsConfig(_Part):
     """Who is told of alerts, besides the log."""
 
-    alertmanager: list[str | AlertmanagerConfig] = []
-    page_if_newer_than: Duration = 3600.0
+    alertmanager: list[str | AlertmanagerConfig] = Field(
+        default=[], description="URLs, or {url, username, password_env, …}; all are told"
+    )
+    page_if_newer_than: Duration = Field(default=3600.0, description="windows that ended longer ago are counted, never paged")
 
 
 class DatasetsConfig(_Part):
-    """Regression datasets: one a category, named ``<prefix>_<category>``."""
+    """Regression datasets, one a category; `false`: none."""
 
-    prefix: str = Field(default="tracesieve", pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    prefix: str = Field(
+        default="tracesieve", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="a dataset is named <prefix>_<category>"
+    )
 
 
 class LogConfig(_Part):
     """How the program logs, on stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="debug, info, warning or error")
+    format: Literal["text", "json"] = Field(default="text", description="text or json, one object a line")
 
 
 class Settings(BaseSettings):
-    """The whole config (DESIGN 7's keys are a public contract)."""
+    """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description."""
 
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, env_prefix="TRACESIEVE_", env_nested_delimiter="__", case_sensitive=False
     )
 
-    source: SourceConfig
-    store: str = ".tracesieve"
-    rules: list[str] = ["packs/default"]
-    group_by: tuple[str, ...] = DEFAULT_GROUP_BY
-    mlflow: MlflowTarget | None = None
-    metrics: MetricsConfig | None = MetricsConfig()
-    spark: SparkConfig = SparkConfig()
-    alerts: AlertsConfig = AlertsConfig()
-    datasets: DatasetsConfig | Literal[False] = DatasetsConfig()
-    log: LogConfig = LogConfig()
-    settle: Duration = 2.0
-    evaluate_after: Duration = 15.0
-    dedupe_horizon: Duration = 30 * 86400.0
-    revise_for: Duration = 2 * 86400.0
-    retention: dict[str, Duration] = {}
-    include_evaluation: bool = False
-    base_dir: str = Field(".", exclude=True, description="the folder of the config file; set by load_settings")
+    source: SourceConfig = Field(description="where traces come from")
+    store: str = Field(default=".tracesieve", description="the folder of everything that is kept, relative to this file")
+    rules: list[str] = Field(default=["packs/default"], description="shipped packs (packs/…), rule files or folders of them")
+    group_by: tuple[str, ...] = Field(
+        default=DEFAULT_GROUP_BY,
+        description="what numbers are kept by: experiment, trace_name, environment, model, tags.x, metadata.x",
+    )
+    mlflow: MlflowTarget | None = Field(default=None, description="where tags and datasets go; absent: no tagging")
+    metrics: MetricsConfig | None = Field(default=MetricsConfig(), description="/metrics, /healthz and /readyz; null: not served")
+    spark: SparkConfig = Field(default=SparkConfig(), description="which Spark reads and matches")
+    alerts: AlertsConfig = Field(default=AlertsConfig(), description="who is told of alerts, besides the log")
+    datasets: DatasetsConfig | Literal[False] = Field(
+        default=DatasetsConfig(), description="regression datasets in MLflow, one a category; false: none"
+    )
+    log: LogConfig = Field(default=LogConfig(), description="how the program logs, on stderr")
+    settle: Duration = Field(default=2.0, description="how long after its end a trace is left alone")
+    evaluate_after: Duration = Field(default=15.0, description="an instant is judged at the latest this long after it has passed")
+    dedupe_horizon: Duration = Field(
+        default=30 * 86400.0, description="repeats are known this far back; what is older is not counted"
+    )
+    revise_for: Duration = Field(default=2 * 86400.0, description="late traces change verdicts this far back")
+    retention: dict[str, Duration] = Field(default={}, description="how long a table of the store is kept, such as {facts: 90d}")
+    include_evaluation: bool = Field(default=False, description="also count traces of evaluation runs and judges")
+    base_dir: str = Field(default=".", exclude=True, description="the folder of the config file; set by load_settings")
 
     @classmethod
     def settings_customise_sources(
@@ -137,29 +157,92 @@ def load_settings(path: str | Path) -> Settings:
         raise ConfigError([Mistake(str(path), mark.line + 1 if mark else 1, "-", f"YAML: {problem}")]) from error
     if not isinstance(data, dict) or root is None:
         raise ConfigError([Mistake(str(path), 1, "-", "is not a mapping of keys", "start with `source:`")])
+    known = set(Settings.model_fields) - {"base_dir"}
+    strange = [_unknown(str(path), root, [str(key)], known) for key in data if key not in known]
     try:
-        return Settings(**{**data, "base_dir": str(file.resolve().parent)})
+        settings = Settings(
+            **{**{key: value for key, value in data.items() if key in known}, "base_dir": str(file.resolve().parent)}
+        )
     except ValidationError as error:
-        raise ConfigError([_mistake(str(path), root, item) for item in error.errors()]) from error
+        raise ConfigError([*strange, *(_mistake(str(path), root, item) for item in _told_once(error.errors()))]) from error
+    except SettingsError as error:  # a variable that should hold JSON, such as a list
+        field = re.search(r'field "(\w+)"', str(error))
+        name = _variable([field[1]]) if field else None
+        mistake = Mistake(name or "environment", 0, "", "is not the JSON that this key needs", """such as '["a", "b"]'""")
+        raise ConfigError([*strange, mistake]) from error
+    if strange:
+        raise ConfigError(strange)
+    return settings
+
+
+def _told_once(items: list[Any]) -> list[Any]:
+    """Without "should be a string" for a value that was taken for the other form, a mapping, and has mistakes as such."""
+    tried = {item["loc"][:-1] for item in items if item["loc"][-1:] == ("str",)}
+    others = {item["loc"][: len(place)] for item in items for place in tried if item["loc"][-1] != "str"}
+    return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in others)]
 
 
 def _mistake(path: str, root: yaml.Node, item: Any) -> Mistake:
-    """One pydantic error as a line of the file; union tags in pydantic's location are stepped over."""
+    """One pydantic error as a line of the file or an environment variable; union tags in its location are stepped over."""
     loc = [str(part) for part in item["loc"]]
+    message = item["msg"].removeprefix("Value error, ")
+    tag = item.get("ctx", {}).get("discriminator", "").strip("'")
+    if variable := _variable([*loc, tag] if tag else loc):
+        return Mistake(variable, 0, "", "unknown key" if item["type"] == "extra_forbidden" else message)
+    if item["type"] == "extra_forbidden":
+        return _unknown(path, root, loc, _all_keys())
+    named, line = _place(root, loc)
+    if item["type"] == "missing":
+        return Mistake(path, line, ".".join([*named, loc[-1]]), "is required")
+    return Mistake(path, line, ".".join(named) or ".".join(loc), message)
+
+
+def _unknown(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Mistake:
+    named, line = _place(root, loc)
+    near = difflib.get_close_matches(loc[-1], known, 1, 0.75)
+    mend = f"did you mean `{near[0]}`?" if near else "`tracesieve init` writes a config with every key"
+    return Mistake(path, line, ".".join(named), "unknown key", mend)
+
+
+def _all_keys() -> set[str]:
+    """Every key of the config, at any depth."""
+    return {name for part in model_parts(Settings) for name in part.model_fields} - {"base_dir"}
+
+
+def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every model that its fields hold, each once."""
+    found = [model]
+    todo = [field.annotation for field in model.model_fields.values()]
+    while todo:
+        kind = todo.pop()
+        todo += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
+            found.append(kind)
+            todo += [field.annotation for field in kind.model_fields.values()]
+    return found
+
+
+def _variable(loc: list[str]) -> str | None:
+    """The environment variable that set the key at ``loc`` or a part above it, as it is spelled there."""
+    there = {name.upper(): name for name in os.environ}
+    paths = [[part for index, part in enumerate(loc) if index != skipped] for skipped in (None, 1)]  # 1: a union's tag
+    for path in paths:
+        for depth in range(len(path), 0, -1):
+            name = "TRACESIEVE_" + "__".join(path[:depth]).upper()
+            if name in there:
+                return there[name]
+    return None
+
+
+def _place(root: yaml.Node, loc: list[str]) -> tuple[list[str], int]:
+    """The parts of ``loc`` that the file has, and the line of the last of them."""
     node, line = root, 1
     named: list[str] = []
     for part in loc:
-        found = _child(node, part)
-        if found is None:
-            continue
-        key, node = found
-        line, named = key.start_mark.line + 1, [*named, part]
-    kind = item["type"]
-    if kind == "extra_forbidden":
-        return Mistake(path, line, ".".join(loc), "unknown key", "see docs/operations.md for the keys there are")
-    if kind == "missing":
-        return Mistake(path, line, ".".join([*named, loc[-1]]), "is required")
-    return Mistake(path, line, ".".join(named) or ".".join(loc), item["msg"].removeprefix("Value error, "))
+        if (found := _child(node, part)) is not None:
+            key, node = found
+            line, named = key.start_mark.line + 1, [*named, part]
+    return named, line
 
 
 def _child(node: yaml.Node, part: str) -> tuple[yaml.Node, yaml.Node] | None:
