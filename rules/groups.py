@@ -57,10 +57,10 @@ def label_names(group_by: Sequence[str]) -> list[str]:
     return names
 
 
-def group_values(table: pa.Table, group_by: Sequence[str]) -> pa.Array:
+def group_values(table: pa.Table | Evaluation, group_by: Sequence[str]) -> pa.Array:
     """For each row the list of its values, ``""`` for null, in the order of ``group_by``."""
-    columns = [_values(table, key) for key in group_by]
-    rows = table.num_rows
+    batch = table if isinstance(table, Evaluation) else Evaluation(table)
+    columns, rows = [_values(batch, key) for key in group_by], batch.size("trace")
     if not columns:
         return pa.array([[]] * rows, pa.list_(pa.string()))
     flat = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], axis=1).ravel()
@@ -68,18 +68,17 @@ def group_values(table: pa.Table, group_by: Sequence[str]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.string()))
 
 
-def _values(table: pa.Table, key: str) -> pa.Array:
-    batch = Evaluation(table)
+def _values(batch: Evaluation, key: str) -> pa.Array:
     if key == "model":
-        found = _first_model(batch, table.num_rows)
+        found = _first_model(batch, batch.size("trace"))
     else:
-        found = pc.coalesce(*(batch._flat(column).cast(pa.string()) for column in raw_columns(key)))
+        found = pc.coalesce(*(batch.flat(column).cast(pa.string()) for column in raw_columns(key)))
     return pc.utf8_slice_codeunits(pc.fill_null(found, ""), 0, MAX_VALUE)
 
 
 def _first_model(batch: Evaluation, rows: int) -> pa.Array:
-    kinds = v.remap(v.texts(batch._flat(_TYPE)), v.json_text)
-    models = v.remap(v.texts(pc.coalesce(batch._flat(_MODEL), batch._flat(_MODEL_OLD))), v.json_text)
+    kinds = v.remap(batch.texts(_TYPE), v.json_text)
+    models = v.remap(v.texts(pc.coalesce(batch.flat(_MODEL), batch.flat(_MODEL_OLD))), v.json_text)
     chat = [i for i, word in enumerate(kinds.words) if word == "CHAT_MODEL"]
     usable = np.flatnonzero(np.isin(kinds.codes, chat) & models.known)
     owners, first = np.unique(batch.parent("spans")[usable], return_index=True)

@@ -81,23 +81,23 @@ def plan(pack: Pack, group_by: tuple[str, ...]) -> Plan:
     return Plan(tuple(ids), tuple(hashes), tuple(conditions), group_by)
 
 
-def hits(matched: np.ndarray[Any, Any], ids: tuple[str, ...], hashes: tuple[str, ...]) -> pa.Array:
-    """``matched[rule, row]`` as a list of (rule, hash) for each row, in the order of the rules."""
-    rows, rules = np.nonzero(matched.T)
-    counts = np.bincount(rows, minlength=matched.shape[1])
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
-    taken = pa.array(rules.astype(np.int64))
+def hits(pairs: tuple[Any, Any], rows: int, ids: tuple[str, ...], hashes: tuple[str, ...]) -> pa.Array:
+    """Pairs of row and rule, sorted, as a list of (rule, hash) for each row, in the order of the rules."""
+    of_rows, rules = pairs
+    offsets = pa.array(np.concatenate([[0], np.cumsum(np.bincount(of_rows, minlength=rows))]).astype(np.int32))
+    taken = pa.array(rules)
     parts = [pc.take(pa.array(texts, pa.string()), taken) for texts in (ids, hashes)]
     return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(parts, fields=list(HIT)))
 
 
 def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
     """The narrow rows of one Arrow batch of raw columns."""
+    batch = matcher.evaluation(table)  # each column is decoded once for all that is read from it
     columns = {name: table.column(f"_{name}") for name in _PLAIN}
-    derived = derive(table)
+    derived = derive(batch)
     columns |= {name: derived.column(name) for name in _DERIVED}
-    columns["group"] = group_values(table, todo.group_by)
-    columns["hits"] = hits(matcher.match(table), todo.ids, todo.hashes)
+    columns["group"] = group_values(batch, todo.group_by)
+    columns["hits"] = hits(matcher.hits(batch), table.num_rows, todo.ids, todo.hashes)
     return pa.table([columns[field.name] for field in NARROW], names=NARROW.names).cast(NARROW)
 
 

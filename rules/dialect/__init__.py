@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rules.dialect.nodes import Node, fields_of, scopes_needed
+from rules.dialect.nodes import Field, Node, Over, walk
 from rules.dialect.parser import Parser
 
 
@@ -24,8 +24,10 @@ class Condition:
     @property
     def columns(self) -> tuple[str, ...]:
         """The raw columns (``rules/matcher/columns.py``) that the condition reads."""
-        named = [raw for field in fields_of(self.node) for raw in field.raw]
-        if "spans" in scopes_needed(self.node) and not any(raw.startswith("spans.") for raw in named):
+        parts = list(walk(self.node))
+        named = [raw for part in parts if isinstance(part, Field) for raw in part.raw]
+        over_spans = any(isinstance(part, Over) and part.scope == "spans" for part in parts)
+        if over_spans and not any(raw.startswith("spans.") for raw in named):
             named.append("spans.span_id")  # `count(span)` names no field, yet needs the spans
         return tuple(dict.fromkeys(named))
 

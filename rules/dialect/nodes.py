@@ -3,18 +3,40 @@ are evaluated once; ``str(node)`` is the canonical text from which rule hashes a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast, dataclass_transform
 
 Type = Literal["text", "number", "truth", "null"]
+_Class = TypeVar("_Class", bound=type)
 
 
-@dataclass(frozen=True)
 class Node:
     """Any part of a condition."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hash: that of a text differs from process to process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
 
-@dataclass(frozen=True)
+
+@dataclass_transform(frozen_default=True)
+def _node(cls: _Class) -> _Class:
+    """A frozen dataclass that works its hash out once: the matcher looks every part of every rule up."""
+    made: Any = dataclass(frozen=True)(cls)
+    of_fields: Callable[[Any], int] = made.__hash__
+
+    def __hash__(self: Any) -> int:  # noqa: N807
+        known = self.__dict__.get("_hash")
+        if known is None:
+            known = of_fields(self)
+            object.__setattr__(self, "_hash", known)
+        return cast(int, known)
+
+    made.__hash__ = __hash__
+    return cast(_Class, made)
+
+
+@_node
 class Literal_(Node):  # noqa: N801 - `Literal` is typing's
     """A constant."""
 
@@ -32,7 +54,7 @@ class Literal_(Node):  # noqa: N801 - `Literal` is typing's
         return repr(self.value)
 
 
-@dataclass(frozen=True)
+@_node
 class Field(Node):
     """A named value: of the trace, or inside ``any(span, …)`` and its kin of a span (scope ``spans``)."""
 
@@ -46,7 +68,7 @@ class Field(Node):
         return self.name
 
 
-@dataclass(frozen=True)
+@_node
 class Compare(Node):
     """``=``, ``<>``, ``<``, ``<=``, ``>``, ``>=`` on two texts or two numbers."""
 
@@ -58,7 +80,7 @@ class Compare(Node):
         return f"{self.left} {self.op} {self.right}"
 
 
-@dataclass(frozen=True)
+@_node
 class Arithmetic(Node):
     """``+ - * /`` on numbers; a division by zero is null."""
 
@@ -70,7 +92,7 @@ class Arithmetic(Node):
         return f"({self.left} {self.op} {self.right})"
 
 
-@dataclass(frozen=True)
+@_node
 class Matches(Node):
     """``LIKE``, ``ILIKE`` or ``RLIKE`` (RE2, found anywhere) of a text with a constant pattern."""
 
@@ -82,7 +104,7 @@ class Matches(Node):
         return f"{self.left} {self.op} {Literal_(self.pattern)}"
 
 
-@dataclass(frozen=True)
+@_node
 class IsNull(Node):
     """True where there is no value; never null itself."""
 
@@ -92,7 +114,7 @@ class IsNull(Node):
         return f"{self.left} IS NULL"
 
 
-@dataclass(frozen=True)
+@_node
 class Not(Node):
     """SQL's NOT."""
 
@@ -102,7 +124,7 @@ class Not(Node):
         return f"NOT ({self.part})"
 
 
-@dataclass(frozen=True)
+@_node
 class Logic(Node):
     """SQL's AND or OR of two or more parts."""
 
@@ -113,7 +135,7 @@ class Logic(Node):
         return "(" + f" {self.op} ".join(str(part) for part in self.parts) + ")"
 
 
-@dataclass(frozen=True)
+@_node
 class Over(Node):
     """``any``, ``all``, ``count`` or ``sum`` over a trace's spans (or assessments).
 
@@ -131,35 +153,28 @@ class Over(Node):
         return f"{self.op}({self.scope}, {value}{self.condition})"
 
 
+def parts_of(node: Node) -> tuple[Node, ...]:
+    """The parts a node is made of, in order of appearance; none for a field or a constant."""
+    if isinstance(node, Compare | Arithmetic):
+        return node.left, node.right
+    if isinstance(node, Matches | IsNull):
+        return (node.left,)
+    if isinstance(node, Not):
+        return (node.part,)
+    if isinstance(node, Logic):
+        return node.parts
+    if isinstance(node, Over):
+        return (node.condition,) if node.value is None else (node.value, node.condition)
+    return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and everything below it, each before its parts."""
+    yield node
+    for part in parts_of(node):
+        yield from walk(part)
+
+
 def fields_of(node: Node) -> list[Field]:
     """Every field in a tree, in order of appearance."""
-    if isinstance(node, Field):
-        return [node]
-    parts: list[Node] = []
-    if isinstance(node, Compare | Arithmetic):
-        parts = [node.left, node.right]
-    elif isinstance(node, Matches | IsNull):
-        parts = [node.left]
-    elif isinstance(node, Not):
-        parts = [node.part]
-    elif isinstance(node, Logic):
-        parts = list(node.parts)
-    elif isinstance(node, Over):
-        parts = [node.condition] + ([node.value] if node.value is not None else [])
-    return [found for part in parts for found in fields_of(part)]
-
-
-def scopes_needed(node: Node) -> set[str]:
-    """The scopes (``spans``, ``assessments``) whose items a tree goes over."""
-    parts: list[Node] = []
-    if isinstance(node, Over):
-        return {node.scope}
-    if isinstance(node, Compare | Arithmetic):
-        parts = [node.left, node.right]
-    elif isinstance(node, Matches | IsNull):
-        parts = [node.left]
-    elif isinstance(node, Not):
-        parts = [node.part]
-    elif isinstance(node, Logic):
-        parts = list(node.parts)
-    return {scope for part in parts for scope in scopes_needed(part)}
+    return [part for part in walk(node) if isinstance(part, Field)]

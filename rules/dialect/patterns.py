@@ -1,11 +1,47 @@
-"""Patterns: RE2 as Arrow has it, linear in the text whatever the pattern, and LIKE written as RE2."""
+"""Patterns: RE2 as Arrow has it, linear in the text whatever the pattern, and LIKE written as RE2.
+
+Of every pattern it is known which plain texts whatever matches must hold: finding what holds them is far cheaper than the
+pattern, and often all there is to do.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+_PLAIN = re.compile(r"\\(?P<escaped>[^\w\s])|(?P<plain>[^\\^$.|?*+()\[\]{}])")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """``needles``: plain texts that every match holds; ``whole``: there is one, and holding it is all that is asked."""
+
+    needles: tuple[str, ...]
+    whole: bool
+    regex: str
+    lower: bool  # text and pattern are compared in lower case
+
+
+@lru_cache(maxsize=4096)
+def understood(op: str, pattern: str) -> Pattern:
+    """What a ``LIKE``, ``ILIKE`` or ``RLIKE`` asks for."""
+    if op == "RLIKE":
+        needles = _required(pattern)
+        return Pattern(needles, needles == (pattern,), pattern, False)
+    if op == "ILIKE":
+        pattern = lower(pa.array([pattern], pa.string()))[0].as_py()
+    runs = _like_runs(pattern)
+    needles = tuple(run for run in runs if run)
+    return Pattern(needles, runs == ["", *needles, ""] and len(needles) == 1, like_regex(pattern), op == "ILIKE")
+
+
+def lower(texts: pa.Array) -> pa.Array:
+    """Texts in lower case, as ILIKE compares them."""
+    return pc.utf8_lower(texts)
 
 
 def regex_error(pattern: str) -> str:
@@ -19,13 +55,62 @@ def regex_error(pattern: str) -> str:
 
 def like_regex(pattern: str) -> str:
     """SQL's LIKE as an anchored RE2: ``%`` any text, ``_`` one character, a backslash escapes either."""
-    parts, at = [], 0
+    return "(?s)^" + "".join(re.escape(char) if plain else {"%": ".*", "_": "."}[char] for char, plain in _like(pattern)) + "$"
+
+
+def _like(pattern: str) -> list[tuple[str, bool]]:
+    """The characters of a LIKE, each with whether it stands for itself."""
+    found, at = [], 0
+    while at < len(pattern):
+        escaped = pattern[at] == "\\" and at + 1 < len(pattern)
+        at += escaped
+        found.append((pattern[at], escaped or pattern[at] not in "%_"))
+        at += 1
+    return found
+
+
+def _like_runs(pattern: str) -> list[str]:
+    """What stands between the wildcards of a LIKE; an underscore counts as more than one, as it is no plain gap."""
+    runs = [""]
+    for char, plain in _like(pattern):
+        if plain:
+            runs[-1] += char
+        else:
+            runs += [""] if char == "%" else ["", ""]
+    return runs
+
+
+def _required(pattern: str) -> tuple[str, ...]:
+    """Texts that every match of an RE2 holds; none where that cannot be told at a glance."""
+    if "|" in pattern or "(?" in pattern or "\\Q" in pattern:
+        return ()
+    runs, at, depth = [""], 0, 0
     while at < len(pattern):
         char = pattern[at]
-        if char == "\\" and at + 1 < len(pattern):
-            at += 1
-            parts.append(re.escape(pattern[at]))
-        else:
-            parts.append({"%": ".*", "_": "."}.get(char) or re.escape(char))
-        at += 1
-    return "(?s)^" + "".join(parts) + "$"
+        found = _PLAIN.match(pattern, at)
+        if found and depth == 0:
+            runs[-1] += found["escaped"] or found["plain"]
+            at = found.end()
+            continue
+        if char in "*?{+":  # what it follows may be absent, or there twice
+            runs[-1] = runs[-1][:-1]
+        runs.append("")
+        depth += (char == "(") - (char == ")")
+        if char == "[":
+            at = _class_end(pattern, at)
+        elif char == "{":
+            at = pattern.find("}", at) if "}" in pattern[at:] else at
+        at += 2 if char == "\\" else 1
+    return tuple(run for run in runs if run)
+
+
+def _class_end(pattern: str, at: int) -> int:
+    """Where the ``]`` of a class that begins at ``at`` is."""
+    at += 1
+    at += pattern.startswith("^", at)
+    at += pattern.startswith("]", at)
+    while at < len(pattern) and pattern[at] != "]":
+        if pattern.startswith("[:", at):
+            at = max(pattern.find(":]", at), at) + 1
+        at += 2 if pattern[at] == "\\" else 1
+    return at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over, Type
+from rules.dialect.nodes import Arithmetic, Field, IsNull, Literal_, Node, Not, Over, Type, parts_of
 
 
 def type_of(node: Node) -> Type:
@@ -24,16 +24,7 @@ def scopes_of(node: Node) -> set[str]:
         return {"trace"}
     if isinstance(node, Field):
         return {node.scope}
-    parts: list[Node] = []
-    if isinstance(node, Compare | Arithmetic):
-        parts = [node.left, node.right]
-    elif isinstance(node, Matches | IsNull):
-        parts = [node.left]
-    elif isinstance(node, Not):
-        parts = [node.part]
-    elif isinstance(node, Logic):
-        parts = list(node.parts)
-    return {scope for part in parts for scope in scopes_of(part)}
+    return {scope for part in parts_of(node) for scope in scopes_of(part)}
 
 
 def any_assessment(part: Node) -> Node:

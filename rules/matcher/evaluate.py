@@ -1,65 +1,85 @@
 """Evaluating conditions on whole columns with SQL's three-valued logic.
 
-A batch's columns are decoded once, and every distinct sub-expression is worked out once however many rules share it.
-Truth is a pair of masks: where the result is true, and where it is known.  Values of spans are flat, one item a span;
-``parent`` says to which row each belongs.
+A batch's columns are decoded once, and a sub-expression that several rules share is worked out once.  What is asked of a
+part is the items where it is TRUE, or those where it is FALSE; where it is neither it is null.  So NOT costs nothing, and
+nobody works out what he does not need.  Values of spans are flat, one item a span; ``parent`` says to which row each belongs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rules.dialect import Condition
 from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
-from rules.dialect.patterns import like_regex
+from rules.dialect.patterns import understood
 from rules.matcher import values as v
+from rules.matcher.decode import decode
+from rules.matcher.search import Search
+from rules.matcher.shared import Shared
 
 Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Three-valued truth: ``true`` implies ``known``."""
-
-    true: Bools
-    known: Bools
-
-
-Value = v.Texts | v.Numbers | Truth
+Value = v.Texts | v.Numbers
+_FLIP = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_NEGATE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_OPS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": np.equal,
+    "<>": lambda a, b: (a < b) | (a > b),  # false where a side is NaN, as null has it
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+_ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
 
 
 class Evaluation:
-    """One batch: its columns, and what has been worked out on them so far."""
+    """One batch: its columns, and what has been worked out on them so far.
 
-    def __init__(self, table: pa.Table, measures: Mapping[str, float | None] | None = None) -> None:
+    ``shared`` says what its conditions have in common; None: nothing is known of them, so everything is remembered.
+    """
+
+    def __init__(self, table: pa.Table, measures: Mapping[str, float | None] | None = None, shared: Shared | None = None) -> None:
         self._table = table
         self._measures = measures or {}
-        self._done: dict[tuple[Node, str], Value] = {}
+        self._shared = shared
+        self._wheres: dict[tuple[Node, bool, str], Bools] = {}
+        self._values: dict[tuple[Node, str], Value] = {}
         self._raw: dict[str, pa.Array] = {}
+        self._texts: dict[str, v.Texts] = {}
+        self._objects: dict[str, list[dict[str, Any] | None]] = {}
+        self._searches: dict[tuple[Node, str, bool], Search] = {}
         self._parents: dict[str, npt.NDArray[np.int64]] = {}
 
-    def truth(self, node: Node, scope: str = "trace") -> Truth:
-        """The truth of a condition: one item a row, or one a span in scope ``spans``."""
-        found = self.value(node, scope)
-        if isinstance(found, Truth):
-            return found
-        if isinstance(found, v.Numbers):
-            return Truth(found.known & (found.data != 0), found.known)
-        nothing = np.zeros(len(found.codes), dtype=bool)
-        return Truth(nothing, nothing)
+    # What is asked of it
+
+    def where(self, node: Node, truth: bool = True, scope: str = "trace") -> Bools:
+        """The items (rows; in scope ``spans``, spans) where a condition is TRUE, or where it is FALSE."""
+        if self._shared is not None and node not in self._shared.parts:
+            return self._where(node, truth, scope)
+        key = (node, truth, scope)
+        if key not in self._wheres:
+            self._wheres[key] = self._where(node, truth, scope)
+        return self._wheres[key]
 
     def value(self, node: Node, scope: str = "trace") -> Value:
-        """The value of any part of a condition."""
+        """The value of any part, one an item; truth is 1 or 0, and NaN where it is null."""
+        if isinstance(node, Literal_) and not isinstance(node.value, bool):
+            if isinstance(node.value, str):
+                return v.constant(node.value, self.size(scope))
+            return np.full(self.size(scope), np.nan if node.value is None else node.value)
         key = (node, scope)
-        if key not in self._done:
-            self._done[key] = self._work_out(node, scope)
-        return self._done[key]
+        if key not in self._values:
+            self._values[key] = self._value(node, scope)
+        return self._values[key]
+
+    def result(self, node: Node, item: int = 0, scope: str = "trace") -> bool | None:
+        """What a condition comes to for one item; None for null."""
+        return True if self.where(node, True, scope)[item] else False if self.where(node, False, scope)[item] else None
 
     def size(self, scope: str) -> int:
         """How many items there are in a scope."""
@@ -74,6 +94,23 @@ class Evaluation:
             self._parents[scope] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
         return self._parents[scope]
 
+    def flat(self, name: str) -> pa.Array:
+        """A raw column; the items of a list column one after the other."""
+        column = self._column(name)
+        return column.flatten() if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) else column
+
+    def texts(self, name: str) -> v.Texts:
+        """A raw column as codes, encoded once however many fields are read from it."""
+        if name not in self._texts:
+            self._texts[name] = v.texts(self.flat(name))
+        return self._texts[name]
+
+    def objects(self, name: str) -> list[dict[str, Any] | None]:
+        """The distinct words of a raw column as JSON objects; None for one that is none."""
+        if name not in self._objects:
+            self._objects[name] = [v.json_object(word) for word in self.texts(name).words]
+        return self._objects[name]
+
     def _column(self, name: str) -> pa.Array:
         if name not in self._raw:
             column = self._table[name]
@@ -82,189 +119,161 @@ class Evaluation:
             self._raw[name] = column
         return self._raw[name]
 
-    def _flat(self, name: str) -> pa.Array:
-        column = self._column(name)
-        return column.flatten() if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) else column
+    # Truth
 
-    def _work_out(self, node: Node, scope: str) -> Value:
+    def _where(self, node: Node, truth: bool, scope: str) -> Bools:
+        if isinstance(node, Compare):
+            return self._compare(_NEGATE[node.op] if not truth else node.op, node.left, node.right, scope)
+        if isinstance(node, Logic):
+            return self._logic(node, truth, scope)
+        if isinstance(node, Not):
+            return self.where(node.part, not truth, scope)
+        if isinstance(node, Over):
+            return self._over(node, truth, scope)
+        if isinstance(node, Matches):
+            return self._matches(node, truth, scope)
+        if isinstance(node, IsNull):
+            known = self._known(node.left, scope)
+            return ~known if truth else known
+        if isinstance(node, Literal_):
+            return np.full(self.size(scope), node.value is truth)
+        raise TypeError(type(node).__name__)
+
+    def _logic(self, node: Logic, truth: bool, scope: str) -> Bools:
+        """AND is TRUE where all parts are, FALSE where any is; OR the other way round."""
+        every = (node.op == "AND") is truth
+        parts = sorted(node.parts, key=_cost)
+        found = self.where(parts[0], truth, scope)
+        for part in parts[1:]:
+            # A dear part is left out if it changes nothing any more, and a pattern is put to what is still open alone.
+            if _cost(part) and (not found.any() if every else found.all()):
+                break
+            if isinstance(part, Matches) and (self._shared is None or part not in self._shared.parts):
+                other = self._matches(part, truth, scope, found if every else ~found)
+            else:
+                other = self.where(part, truth, scope)
+            found = found & other if every else found | other
+        return found
+
+    def _known(self, node: Node, scope: str) -> Bools:
+        if isinstance(node, Field | Arithmetic | Literal_):
+            value = self.value(node, scope)
+            return value.known if isinstance(value, v.Texts) else ~np.isnan(value)
+        return self.where(node, True, scope) | self.where(node, False, scope)
+
+    def _compare(self, op: str, left: Node, right: Node, scope: str) -> Bools:
+        if isinstance(left, Literal_):
+            op, left, right = _FLIP[op], right, left
+        if isinstance(right, Literal_) and not isinstance(left, Literal_):
+            if right.value is None:
+                return np.zeros(self.size(scope), dtype=bool)
+            value = self.value(left, scope)
+            if isinstance(value, v.Texts):
+                return _compare_constant(op, value, str(right.value))
+            return np.asarray(_OPS[op](value, float(right.value)))
+        one, other = self.value(left, scope), self.value(right, scope)
+        if isinstance(one, v.Texts) and isinstance(other, v.Texts):
+            return _compare_texts(op, one, other)
+        if isinstance(one, v.Texts) or isinstance(other, v.Texts):  # one side is the constant NULL
+            return np.zeros(self.size(scope), dtype=bool)
+        return np.asarray(_OPS[op](one, other))
+
+    def _matches(self, node: Matches, truth: bool, scope: str, open_: Bools | None = None) -> Bools:
+        """Where a text matches, or does not; only what it says of items in ``open_`` (default: all) is meant."""
+        left = self.value(node.left, scope)
+        if not isinstance(left, v.Texts):
+            return np.zeros(self.size(scope), dtype=bool)
+        pattern = understood(node.op, node.pattern)
+        key = (node.left, scope, pattern.lower)
+        if key not in self._searches:
+            needles = self._shared.needles.get((node.left, pattern.lower), ()) if self._shared else ()
+            self._searches[key] = Search(left.arrow, needles, pattern.lower)
+        hits = self._searches[key].matching(pattern, left.codes_among(open_))
+        return left.where(hits if truth else ~hits)
+
+    def _over(self, node: Over, truth: bool, scope: str) -> Bools:
+        if scope != "trace":
+            raise TypeError(f"{node.op} inside {scope}")
+        if node.op not in ("any", "all"):  # a number as a condition is refused by the parser
+            raise TypeError(node.op)
+        # Spans for which the condition is TRUE make `any`; the others break `all`.
+        holds = self.where(node.condition, True, node.scope)
+        rows = np.zeros(self._table.num_rows, dtype=bool)
+        rows[self.parent(node.scope)[np.flatnonzero(holds if node.op == "any" else ~holds)]] = True
+        return rows if (node.op == "any") is truth else ~rows
+
+    # Values
+
+    def _value(self, node: Node, scope: str) -> Value:
         if isinstance(node, Field):
             return self._field(node, scope)
-        if isinstance(node, Literal_):
-            return self._constant(node, self.size(scope))
-        if isinstance(node, Compare):
-            return self._compare(node, scope)
         if isinstance(node, Arithmetic):
             return self._arithmetic(node, scope)
-        if isinstance(node, Matches):
-            return self._matches(node, scope)
-        if isinstance(node, IsNull):
-            inner = self.value(node.left, scope)
-            return Truth(~inner.known, np.ones(len(inner.known), dtype=bool))
-        if isinstance(node, Not):
-            part = self.truth(node.part, scope)
-            return Truth(part.known & ~part.true, part.known)
-        if isinstance(node, Logic):
-            return self._logic(node, scope)
-        if isinstance(node, Over):
-            return self._over(node)
-        raise TypeError(type(node).__name__)
+        if isinstance(node, Over) and node.op in ("count", "sum"):
+            return self._total(node)
+        return np.where(self.where(node, True, scope), 1.0, np.where(self.where(node, False, scope), 0.0, np.nan))
 
     def _field(self, field: Field, scope: str) -> Value:
         if field.scope == "measure":
             found = self._measures.get(field.name)
-            return v.Numbers(np.array([0.0 if found is None else found]), np.array([found is not None]))
+            return np.array([np.nan if found is None else found], dtype=np.float64)
         if field.scope == "trace" and scope not in ("trace", "measure"):
-            return _take(self.value(field, "trace"), self.parent(scope))
-        first, kind = self._flat(field.raw[0]), field.decode
-        if kind in ("text", "json_text", "span_status"):
-            found_texts = v.texts(first)
-            change = {"json_text": v.json_text, "span_status": v.span_status}.get(kind)
-            return v.remap(found_texts, change) if change else found_texts
-        if kind == "first":
-            return v.texts(pc.coalesce(*(self._flat(raw).cast(pa.string()) for raw in field.raw)))
-        if kind == "duration":
-            found_numbers = v.numbers(first)
-            return v.Numbers(np.maximum(found_numbers.data, 0.0), found_numbers.known)
-        if kind.startswith("json:"):
-            return v.from_words(v.texts(first), v.json_number(kind.removeprefix("json:")))
-        if kind == "joined":
-            columns = [self._flat(raw).cast(pa.string()) for raw in field.raw]
-            return v.texts(pc.binary_join_element_wise(*columns, " ", null_handling="skip"))
-        if kind.startswith("assessment"):
-            return self._assessment(field, first)
-        return self._time(field, first)
-
-    def _assessment(self, field: Field, names: pa.Array) -> Value:
-        kind, _, name = field.decode.partition(":")
-        named = pc.fill_null(pc.equal(names.cast(pa.string()), name), False).to_numpy(zero_copy_only=False)
-        written = v.texts(self._flat(field.raw[1]))
-        if kind == "assessment_number":
-            found = v.from_words(written, v.plain_number)
-            return v.Numbers(found.data, found.known & named)
-        answers = v.remap(written, v.json_text)
-        return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.words)
-
-    def _time(self, field: Field, first: pa.Array) -> v.Numbers:
-        start = v.epoch_us(first)
-        if field.decode == "time_ms":
-            return v.Numbers(np.floor(start.data / 1000), start.known)
-        second = self._flat(field.raw[1])
-        if field.decode == "end_ms":
-            took = v.numbers(second)
-            return v.Numbers(np.floor(start.data / 1000) + np.where(took.known, np.maximum(took.data, 0), 0), start.known)
-        end = v.epoch_us(second)
-        return v.Numbers(np.maximum(end.data - start.data, 0) / 1000, start.known & end.known)
-
-    @staticmethod
-    def _constant(node: Literal_, size: int) -> Value:
-        if isinstance(node.value, bool):
-            return Truth(np.full(size, node.value), np.ones(size, dtype=bool))
-        if isinstance(node.value, str):
-            return v.Texts(np.zeros(size, dtype=np.int32), [node.value])
-        return v.Numbers(np.full(size, node.value or 0.0), np.full(size, node.value is not None))
-
-    def _compare(self, node: Compare, scope: str) -> Truth:
-        left, right = self.value(node.left, scope), self.value(node.right, scope)
-        known = left.known & right.known
-        if isinstance(left, v.Texts) and isinstance(right, v.Texts):
-            result = _compare_texts(node.op, left, right)
-        elif isinstance(left, v.Numbers) and isinstance(right, v.Numbers):
-            result = _OPS[node.op](left.data, right.data)
-        elif isinstance(left, Truth) and isinstance(right, Truth):
-            result = _OPS[node.op](left.true, right.true)
-        else:  # one side is the constant NULL
-            result = known = np.zeros(len(known), dtype=bool)
-        return Truth(known & result, known)
+            of_rows = self.value(field, "trace")
+            rows = self.parent(scope)
+            return of_rows.take(rows) if isinstance(of_rows, v.Texts) else of_rows[rows]
+        return decode(self, field)
 
     def _arithmetic(self, node: Arithmetic, scope: str) -> v.Numbers:
-        left, right = self.value(node.left, scope), self.value(node.right, scope)
-        if not isinstance(left, v.Numbers) or not isinstance(right, v.Numbers):
-            raise TypeError("arithmetic on what is not a number")
-        known = left.known & right.known
+        left, right = self._number(node.left, scope), self._number(node.right, scope)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             if node.op == "/":
-                known = known & (right.data != 0)
-            ops = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
-            data = ops[node.op](left.data, right.data)
-        return v.Numbers(np.where(known, data, 0.0).astype(np.float64), known)
+                right = np.where(right == 0, np.nan, right)  # a division by zero is null
+            result = np.asarray(_ARITHMETIC[node.op](left, right), dtype=np.float64)
+        return np.broadcast_to(result, (self.size(scope),))
 
-    def _matches(self, node: Matches, scope: str) -> Truth:
-        left = self.value(node.left, scope)
-        if not isinstance(left, v.Texts):
-            nothing = np.zeros(len(left.known), dtype=bool)
-            return Truth(nothing, nothing)
-        words = pa.array(left.words, pa.string())
-        if node.op == "RLIKE":
-            hits = pc.match_substring_regex(words, node.pattern)
-        else:
-            hits = pc.match_substring_regex(words, like_regex(node.pattern), ignore_case=node.op == "ILIKE")
-        table = np.append(hits.to_numpy(zero_copy_only=False).astype(bool), False)
-        return Truth(table[left.codes], left.known)
+    def _number(self, node: Node, scope: str) -> Any:
+        if isinstance(node, Literal_) and isinstance(node.value, float):
+            return node.value
+        value = self.value(node, scope)
+        if isinstance(value, v.Texts):
+            raise TypeError("arithmetic on what is not a number")
+        return value
 
-    def _logic(self, node: Logic, scope: str) -> Truth:
-        parts = [self.truth(part, scope) for part in node.parts]
-        both, either = (np.logical_and, np.logical_or) if node.op == "AND" else (np.logical_or, np.logical_and)
-        true, false = parts[0].true, parts[0].known & ~parts[0].true
-        for part in parts[1:]:
-            true, false = both(true, part.true), either(false, part.known & ~part.true)
-        return Truth(true, true | false)
-
-    def _over(self, node: Over) -> Value:
+    def _total(self, node: Over) -> v.Numbers:
         rows, parent = self._table.num_rows, self.parent(node.scope)
-        holds = self.truth(node.condition, node.scope).true
-        every = np.ones(rows, dtype=bool)
-        if node.op == "sum":
-            value = self.value(node.value or Literal_(0.0), node.scope)
-            if not isinstance(value, v.Numbers):
-                raise TypeError("sum of what is not a number")
-            used = holds & value.known
-            total = np.bincount(parent[used], weights=value.data[used], minlength=rows).astype(np.float64)
-            return v.Numbers(total, np.bincount(parent[used], minlength=rows) > 0)
-        count = np.bincount(parent[holds], minlength=rows)
+        used = np.flatnonzero(self.where(node.condition, True, node.scope))
         if node.op == "count":
-            return v.Numbers(count.astype(np.float64), every)
-        if node.op == "all":
-            return Truth(count == np.bincount(parent, minlength=rows), every)
-        return Truth(count > 0, every)
+            return np.bincount(parent[used], minlength=rows).astype(np.float64)
+        value = self._number(node.value or Literal_(0.0), node.scope)
+        value = np.broadcast_to(value, (len(parent),))[used]
+        used, value = used[~np.isnan(value)], value[~np.isnan(value)]
+        total = np.bincount(parent[used], weights=value, minlength=rows)
+        return np.where(np.bincount(parent[used], minlength=rows) > 0, total, np.nan)
 
 
-_OPS = {
-    "=": np.equal, "<>": np.not_equal, "<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal,
-}  # fmt: skip
+def _cost(node: Node) -> int:
+    """How dear a part is: 0 a comparison of whole columns, 1 something over spans, 2 a pattern."""
+    if isinstance(node, Matches):
+        return 2
+    if isinstance(node, Not):
+        return _cost(node.part)
+    if isinstance(node, Logic):
+        return max(_cost(part) for part in node.parts)
+    if isinstance(node, Over):
+        return max(1, _cost(node.condition))
+    return 0 if isinstance(node, Compare | IsNull | Literal_) else 1
+
+
+def _compare_constant(op: str, texts: v.Texts, word: str) -> Bools:
+    if op in ("=", "<>"):
+        code = texts.code_of.get(word)
+        if op == "=":
+            return np.zeros(len(texts.codes), dtype=bool) if code is None else texts.codes == code
+        return texts.known if code is None else (texts.codes != code) & texts.known
+    return texts.where(np.array([bool(_OPS[op](one, word)) for one in texts.words], dtype=bool))
 
 
 def _compare_texts(op: str, left: v.Texts, right: v.Texts) -> Bools:
-    if len(right.words) == 1 and (right.codes == 0).all():
-        word = right.words[0]
-        table = np.array([bool(_OPS[op](one, word)) for one in left.words] + [False])
-        return np.asarray(table[left.codes])
-    a = np.array([*left.words, ""], dtype=object)[left.codes]
-    b = np.array([*right.words, ""], dtype=object)[right.codes]
-    return np.asarray(_OPS[op](a, b), dtype=bool)
-
-
-def _take(value: Value, rows: npt.NDArray[np.int64]) -> Value:
-    if isinstance(value, v.Texts):
-        return v.Texts(value.codes[rows], value.words)
-    if isinstance(value, v.Numbers):
-        return v.Numbers(value.data[rows], value.known[rows])
-    return Truth(value.true[rows], value.known[rows])
-
-
-class Matcher:
-    """Matches conditions against batches of raw columns; picklable, so that it travels to Spark's workers."""
-
-    def __init__(self, conditions: Sequence[Condition]) -> None:
-        self.conditions = tuple(conditions)
-        self.columns = tuple(dict.fromkeys(column for condition in conditions for column in condition.columns))
-        self._nodes = tuple(dict.fromkeys(condition.node for condition in conditions))
-        place = {node: index for index, node in enumerate(self._nodes)}
-        self._places = [place[condition.node] for condition in conditions]
-
-    def match(self, table: pa.Table) -> npt.NDArray[np.bool_]:
-        """A ``[conditions, rows]`` array: true only where the condition is TRUE in SQL's sense."""
-        batch = Evaluation(table)
-        distinct = np.zeros((len(self._nodes), table.num_rows), dtype=bool)
-        for index, node in enumerate(self._nodes):
-            distinct[index] = batch.truth(node).true
-        return distinct[self._places]
+    order = {word: rank for rank, word in enumerate(sorted({*left.words, *right.words}))}
+    ranks = [np.array([*(order[word] for word in side.words), np.nan], dtype=np.float64)[side.codes] for side in (left, right)]
+    return np.asarray(_OPS[op](*ranks))

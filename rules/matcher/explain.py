@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from rules.dialect import Condition
 from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Logic, Matches, Node, Not, Over
 from rules.matcher import values as v
-from rules.matcher.evaluate import Evaluation, Truth, Value
+from rules.matcher.evaluate import Evaluation, Value
 
 
 def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
@@ -24,8 +25,7 @@ def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
 
 
 def _part(batch: Evaluation, node: Node) -> dict[str, Any]:
-    truth = batch.truth(node)
-    result = bool(truth.true[0]) if truth.known[0] else None
+    result = batch.result(node)
     said: dict[str, Any] = {"text": str(node), "result": result}
     if isinstance(node, Logic):
         said["parts"] = [_part(batch, part) for part in node.parts]
@@ -36,7 +36,7 @@ def _part(batch: Evaluation, node: Node) -> dict[str, Any]:
     elif isinstance(node, Over):
         said["values"] = {
             "spans": batch.size(node.scope),
-            "matching": int(batch.truth(node.condition, node.scope).true.sum()),
+            "matching": int(batch.where(node.condition, True, node.scope).sum()),
         }
     else:
         said["values"] = {str(field): _show(batch.value(field)) for field in _operands(node)}
@@ -54,8 +54,6 @@ def _operands(node: Node) -> list[Node]:
 
 
 def _show(value: Value) -> Any:
-    if not value.known[0]:
-        return None
     if isinstance(value, v.Texts):
-        return value.words[value.codes[0]]
-    return float(value.data[0]) if isinstance(value, v.Numbers) else bool(isinstance(value, Truth) and value.true[0])
+        return value.words[value.codes[0]] if value.known[0] else None
+    return None if np.isnan(value[0]) else float(value[0])

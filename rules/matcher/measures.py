@@ -14,8 +14,7 @@ from rules.matcher.evaluate import Evaluation
 def evaluate_measure(condition: Condition, measures: Mapping[str, float | None]) -> bool | None:
     """A window rule's condition on the measures of one window; None where it is null."""
     one_row = pa.table({"trace_id": pa.array([None], pa.string())})
-    truth = Evaluation(one_row, measures).truth(condition.node, "measure")
-    return bool(truth.true[0]) if truth.known[0] else None
+    return Evaluation(one_row, measures).result(condition.node, scope="measure")
 
 
 def threshold_of(condition: Condition, measure: str) -> float | None:

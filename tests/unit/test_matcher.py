@@ -1,9 +1,8 @@
 """The matcher against a naive evaluator that goes row by row, span by span, with SQL's three-valued logic."""
 
 import datetime as dt
-import time
+import re
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from rules.dialect import compile_condition
 from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Field, IsNull, Literal_, Logic, Not, Over
-from rules.matcher import Matcher, derive, derived_columns, evaluate_measure, explain, raw_table, threshold_of
+from rules.matcher import Evaluation, Matcher, derive, derived_columns, evaluate_measure, explain, raw_table, threshold_of
 from store.schemas import TRACES
 
 T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -199,22 +198,38 @@ def test_measures_and_their_threshold():
     assert threshold_of(fire, "p95_ms") is None
 
 
-def test_a_thousand_rules_that_share_parts_cost_about_ten():
-    rows = traces(*({"tags": {"env": f"e{i % 7}"}, "spans": [span(), span(kind="LLM")]} for i in range(2000)))
-    parts = [f"tags.env = 'e{i % 7}'" for i in range(10)]
-    conditions = [compile_condition(f"any(span, type = 'TOOL') AND {part}") for part in parts]
+def test_what_a_thousand_rules_share_is_worked_out_once(monkeypatch):
+    rows = traces(*({"tags": {"env": f"e{i % 7}"}, "spans": [span(), span(kind="LLM")]} for i in range(70)))
+    conditions = [compile_condition(f"any(span, type = 'TOOL') AND tags.env = 'e{i}'") for i in range(1000)]
+    asked = []
+    over, field = Evaluation._over, Evaluation._field
+    monkeypatch.setattr(Evaluation, "_over", lambda self, *a: asked.append("over") or over(self, *a))
+    monkeypatch.setattr(Evaluation, "_field", lambda self, node, *a: asked.append(node.name) or field(self, node, *a))
+    matcher = Matcher(conditions)
+    found = matcher.match(raw_table(rows, matcher.columns))
+    assert sorted(asked) == ["over", "span.type", "tags.env"]
+    assert found.sum(axis=1).tolist() == [10] * 7 + [0] * 993
 
-    def seconds(matcher):
-        table, best = raw_table(rows, matcher.columns), 9.0
-        for _ in range(3):
-            start = time.perf_counter()
-            matcher.match(table)
-            best = min(best, time.perf_counter() - start)
-        return best
 
-    few, many = seconds(Matcher(conditions)), seconds(Matcher(conditions * 100))
-    assert many <= 20 * few, (few, many)  # generous on a busy machine; a hundredfold would be unshared
-    assert np.array_equal(
-        Matcher(conditions * 2).match(raw_table(rows, Matcher(conditions).columns))[:10],
-        Matcher(conditions).match(raw_table(rows, Matcher(conditions).columns)),
-    )
+TEXT = st.text("abAB%_\\.é\n", max_size=12)
+LIKE = st.text("abAB%_.é", min_size=1, max_size=6)
+REGEX = st.lists(
+    st.sampled_from(["a", "b", "ab", "abA", "BAb", ".", "a*", "ba?", "[ab]", "(ab)", "(ab)?", "a{2}", "\\.", "é", "[^]a]", "b+"]),
+    min_size=1, max_size=5,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(TEXT, max_size=6), st.lists(LIKE, min_size=1, max_size=9), st.lists(REGEX, min_size=1, max_size=9))
+def test_patterns_looked_for_together_find_what_each_would_alone(texts, likes, regexes):
+    def like(pattern):
+        return re.compile("".join({"%": ".*", "_": "."}.get(c, re.escape(c)) for c in pattern), re.DOTALL)
+
+    likes = [*likes, *(f"%{a}{b}{c}%" for a in "aA" for b in "bB" for c in "aA")]  # enough to be looked for together
+    asked = [(f"request LIKE '{p}'", like(p).fullmatch, str) for p in likes]
+    asked += [(f"request ILIKE '{p}'", like(p.lower()).fullmatch, str.lower) for p in likes]
+    asked += [(f"request RLIKE '{p}'", re.compile(p).search, str) for p in regexes]
+    asked += [(f"status = 'OK' AND NOT {text}", lambda t, f=found: not f(t), change) for text, found, change in asked]
+    matcher = Matcher([compile_condition(text) for text, _, _ in asked])
+    found = matcher.match(raw_table(traces(*({"request": text} for text in texts)), matcher.columns))
+    assert found.tolist() == [[bool(finds(change(text))) for text in texts] for _, finds, change in asked]

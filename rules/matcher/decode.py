@@ -1,0 +1,64 @@
+"""From raw columns to the values of a field: what each ``decode`` of ``rules/dialect/fields.py`` means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rules.dialect.nodes import Field
+from rules.matcher import values as v
+
+if TYPE_CHECKING:
+    from rules.matcher.evaluate import Evaluation
+
+
+def decode(batch: Evaluation, field: Field) -> v.Texts | v.Numbers:
+    """The values of a field, one an item of its own scope."""
+    kind, _, argument = field.decode.partition(":")
+    first = field.raw[0]
+    if kind == "text":
+        return batch.texts(first)
+    if kind == "json_text":
+        return v.remap(batch.texts(first), v.json_text)
+    if kind == "span_status":
+        return v.remap(batch.texts(first), v.span_status)
+    if kind == "first":
+        return v.texts(pc.coalesce(*(batch.flat(raw).cast(pa.string()) for raw in field.raw)))
+    if kind == "joined":
+        columns = [batch.flat(raw).cast(pa.string()) for raw in field.raw]
+        return v.texts(pc.binary_join_element_wise(*columns, " ", null_handling="skip"))
+    if kind == "duration":
+        return np.maximum(v.numbers(batch.flat(first)), 0.0)
+    if kind == "json":
+        return json_numbers(batch, first, argument)
+    if kind.startswith("assessment"):
+        return _assessment(batch, field, kind, argument)
+    return _time(batch, field)
+
+
+def json_numbers(batch: Evaluation, raw: str, key: str) -> v.Numbers:
+    """The numbers under a key of a column of JSON objects, which are parsed once however many keys are read."""
+    table = np.array([*(v.number_under(key, value) for value in batch.objects(raw)), np.nan], dtype=np.float64)
+    return np.asarray(table[batch.texts(raw).codes])
+
+
+def _assessment(batch: Evaluation, field: Field, kind: str, name: str) -> v.Texts | v.Numbers:
+    names, written = batch.texts(field.raw[0]), batch.texts(field.raw[1])
+    named = names.codes == names.code_of.get(name, -2)
+    if kind == "assessment_number":
+        return np.where(named, v.from_words(written, v.plain_number), np.nan)
+    answers = v.remap(written, v.json_text)
+    return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.arrow)
+
+
+def _time(batch: Evaluation, field: Field) -> v.Numbers:
+    start = v.epoch_us(batch.flat(field.raw[0]))
+    if field.decode == "time_ms":
+        return np.floor(start / 1000)
+    if field.decode == "end_ms":
+        took = v.numbers(batch.flat(field.raw[1]))
+        return np.floor(start / 1000) + np.where(np.isnan(took), 0, np.maximum(took, 0))
+    return np.maximum(v.epoch_us(batch.flat(field.raw[1])) - start, 0) / 1000
