@@ -1,7 +1,9 @@
-"""One ``run`` a store: a kernel lock on a file in the store's folder, held for as long as the process lives.
+"""One ``run`` a store (SEMANTICS 25).
 
-The lock ends with the process, so a restart after ``kill -9`` begins at once.  The pid inside is for the message only.
-A dead run's JVM may still be going; its pid is noted too, and the next run waits for it.
+On a local folder the lease is a kernel lock on a file, held for as long as the process lives: it ends with the process,
+so a restart after ``kill -9`` begins at once.  The pid inside is for the message only.  A dead run's JVM may still be
+going; its pid is noted too, and the next run waits for it.  Elsewhere (``s3://…``, any URI) it is a row that is renewed
+and expires: ``store/row_lease.py``.
 """
 
 from __future__ import annotations
@@ -14,15 +16,17 @@ from pathlib import Path
 from typing import IO
 
 from store.errors import StoreTaken, StoreUnwritable
+from store.row_lease import Holder, RowLease, wait_for_end
 
-JVM_WAIT_S = 10.0
+_FILE = "lease.json"
 
 
 class Lease:
-    """The right to write a local store; take it with :meth:`acquire`, give it back with :meth:`release`."""
+    """The right to write a store; take it with :meth:`acquire`, give it back with :meth:`release`."""
 
     def __init__(self, store_path: str) -> None:
-        self._file = Path(store_path) / "lease.json"
+        self._row = RowLease(store_path) if "://" in store_path else None
+        self._file = Path(store_path) / _FILE
         self._held: IO[str] | None = None
 
     def acquire(self) -> None:
@@ -30,8 +34,11 @@ class Lease:
 
         Raises:
             StoreTaken: another process holds it; the message names that process.
-            StoreUnwritable: the file cannot be written.
+            StoreUnwritable: the place cannot be written.
         """
+        if self._row is not None:
+            self._row.acquire()
+            return
         try:
             handle = self._file.open("a+", encoding="utf-8")
         except OSError as error:
@@ -39,7 +46,7 @@ class Lease:
         handle.seek(0)
         before = _parse(handle.read())
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle)
         except OSError as error:
             handle.close()
             raise StoreTaken(
@@ -47,11 +54,13 @@ class Lease:
                 "stop that one first, or use another store"
             ) from error
         self._held = handle
-        _wait_for_end(before.get("jvm"))
+        wait_for_end(before.get("jvm"))
         self.note_jvm(None)
 
     def note_jvm(self, pid: int | None) -> None:
         """Keep the pid of this run's JVM for the run that comes after a kill."""
+        if self._row is not None:
+            self._row.note_jvm(pid)
         if self._held is None:
             return
         self._held.seek(0)
@@ -59,11 +68,46 @@ class Lease:
         self._held.write(json.dumps({"pid": os.getpid(), "jvm": pid}))
         self._held.flush()
 
+    def check(self) -> None:
+        """Whether it is still held; a kernel lock always is.
+
+        Raises:
+            StoreTaken: it expired or another run took it: whoever held it must stop writing.
+        """
+        if self._row is not None:
+            self._row.check()
+
     def release(self) -> None:
         """Give the lease back; without one, nothing happens."""
+        if self._row is not None:
+            self._row.release()
         if self._held is not None:
             self._held.close()
             self._held = None
+
+
+def _lock(handle: IO[str]) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        time.sleep(0.2)  # `doctor` may have been looking
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def holder(store_path: str) -> Holder | None:
+    """Who holds the store's lease now, for a person to see; None: nobody. Takes nothing and writes nothing."""
+    if "://" in store_path:
+        return RowLease(store_path).holder()
+    try:
+        with (Path(store_path) / _FILE).open(encoding="utf-8") as handle:
+            told = _parse(handle.read())
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return Holder("this machine", told.get("pid") or 0, time.time_ns() // 1000)
+    except OSError:
+        return None
+    return None
 
 
 def _parse(text: str) -> dict[str, int]:
@@ -72,15 +116,3 @@ def _parse(text: str) -> dict[str, int]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _wait_for_end(pid: int | None) -> None:
-    deadline = time.monotonic() + JVM_WAIT_S
-    while pid and time.monotonic() < deadline:
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            return
-        if b"java" not in command:
-            return
-        time.sleep(0.1)

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import polars as pl
 
-from store.errors import StoreError, StoreUnwritable, StoreVersionError
 from store.schemas import TABLES
 from store.table import Table
-
-STORE_VERSION = 1
-_VERSION_FILE = "tracesieve-store.json"
+from store.upgrade import check_version
 
 
 class Store:
@@ -32,40 +26,15 @@ class Store:
 
 
 def open_store(path: str, *, create: bool = True, storage_options: dict[str, str] | None = None) -> Store:
-    """Open the store at ``path``, creating it unless told otherwise.
+    """Open the store at ``path``, creating or upgrading it unless told otherwise.
 
     Raises:
         StoreError: there is none and ``create`` is False.
-        StoreVersionError: it was written by another store version.
+        StoreVersionError: it was written by another store version, and cannot be upgraded.
         StoreUnwritable: it cannot be created.
     """
-    if "://" not in path:
-        _check_version(Path(path), create)
+    check_version(path, create, storage_options)
     return Store(path, storage_options)
-
-
-def _check_version(folder: Path, create: bool) -> None:
-    file = folder / _VERSION_FILE
-    if file.exists():
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))["store_version"]
-        except (OSError, ValueError, KeyError) as error:
-            raise StoreError(f"{file} cannot be read: {error}") from error
-        if found != STORE_VERSION:
-            raise StoreVersionError(
-                f"{folder} has store version {found}, this program writes {STORE_VERSION}: "
-                "use the program that wrote it, or another folder (store: in the config)"
-            )
-        return
-    if not create:
-        raise StoreError(f"there is no store at {folder}: `tracesieve run` makes one, or name another with store: in the config")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".new")
-        temporary.write_text(json.dumps({"store_version": STORE_VERSION}), encoding="utf-8")
-        temporary.replace(file)
-    except OSError as error:
-        raise StoreUnwritable(f"{folder} cannot be written: {error.strerror}") from error
 
 
 def net_facts(facts: pl.DataFrame) -> pl.DataFrame:

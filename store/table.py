@@ -26,12 +26,9 @@ _PROPERTIES = {
     "delta.checkpointInterval": "50",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
-# Spark streams from this one: a run that was down must find the versions that it has not read yet.
-_STREAMED = {
-    **_PROPERTIES,
-    "delta.logRetentionDuration": "interval 30 days",
-    "delta.deletedFileRetentionDuration": "interval 30 days",
-}
+# Spark streams from this one: a run that was down must find the versions that it has not read yet, so that only upkeep,
+# which knows how far the stream has read, cleans its log.
+STREAMED = {**_PROPERTIES, "delta.enableExpiredLogCleanup": "false"}
 _ATTEMPTS = 5
 
 
@@ -47,7 +44,8 @@ class Table:
         self._options = storage_options
         self._lock = threading.RLock()
         self._handle: DeltaTable | None = None
-        self._properties = _STREAMED if spec.writer == "landing" else _PROPERTIES
+        self._complete = False  # whether the table is known to have every column of the schema
+        self._properties = STREAMED if spec.writer == "landing" else _PROPERTIES
 
     def append(
         self,
@@ -91,13 +89,21 @@ class Table:
                         commit_properties=properties,
                     )
                 else:
-                    write_deltalake(handle, table, mode="append", commit_properties=properties)
+                    merge = None if self._has_all_columns(handle) else "merge"
+                    write_deltalake(handle, table, mode="append", schema_mode=merge, commit_properties=properties)
                 return
-            except CommitFailedError:  # compaction ran between; the append itself is not in
+            except CommitFailedError as error:  # compaction ran between; the append itself is not in
                 if attempt == _ATTEMPTS - 1:
-                    raise
+                    raise StoreUnwritable(f"{self.uri}: other commits came between, {_ATTEMPTS} times: {error}") from error
             except (OSError, DeltaError) as error:
-                raise StoreUnwritable(f"{self.uri} cannot be written: {error}") from error
+                self._handle = None
+                raise StoreUnwritable(f"{self.uri} cannot be written: {_first_line(error)}") from error
+
+    def _has_all_columns(self, handle: DeltaTable) -> bool:
+        """Whether the table has every column of the schema: one made by an older program may lack some."""
+        if not self._complete:
+            self._complete = set(self.spec.schema.names) <= {field.name for field in handle.schema().fields}
+        return self._complete
 
     def app_version(self, app_id: str) -> int | None:
         """The last version of that application that was committed, or None."""
@@ -112,17 +118,22 @@ class Table:
         return next((entry for entry in handle.history(limit) if entry.get("app") == f"{app_id}@{version}"), None)
 
     def read(self, columns: Sequence[str] | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
-        """The rows as they are now, files pruned by their statistics; an absent table reads as an empty one."""
+        """The rows as they are now, files pruned by their statistics.
+
+        An absent table reads as an empty one, a column that an older table lacks as nulls.
+        """
         handle = self._open()
         if handle is None:
             empty = pl.DataFrame(self.spec.schema.empty_table())
             return empty.select(columns) if columns is not None else empty
         frame = pl.scan_delta(handle, use_pyarrow=False)
+        if not self._has_all_columns(handle):
+            there = set(frame.collect_schema().names())
+            absent = pl.DataFrame(self.spec.schema.empty_table()).schema
+            frame = frame.with_columns(pl.lit(None, dtype=absent[name]).alias(name) for name in absent if name not in there)
         if where is not None:
             frame = frame.filter(where)
-        if columns is not None:
-            frame = frame.select(columns)
-        return frame.collect()
+        return frame.select(self.spec.schema.names if columns is None else columns).collect()
 
     def version(self) -> int:
         """The table's version, -1 while it is absent."""
@@ -148,6 +159,10 @@ class Table:
         """The delta-rs handle at the latest version, None while the table is absent."""
         return self._open()
 
+    def fresh(self) -> DeltaTable | None:
+        """A handle of the caller's own at the latest version, which no other thread moves; None while there is no table."""
+        return None if self._open() is None else DeltaTable(self.uri, storage_options=self._options)
+
     def _open(self) -> DeltaTable | None:
         with self._lock:
             if self._handle is None:
@@ -168,3 +183,7 @@ class Table:
         if isinstance(rows, pa.Table):
             return rows.select(schema.names).cast(schema)
         return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

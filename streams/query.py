@@ -7,14 +7,14 @@ has not seen what the store holds.
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import uuid
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from store import Store, open_store
+from store import Store, StoreUnwritable, open_store
+from store.place import Place
 from streams.batch import BatchConfig, Clock, process_batch
 from streams.errors import SourceError
 from streams.sources.delta_traces import check, check_versions
@@ -33,6 +33,25 @@ class StreamMismatch(RuntimeError):  # noqa: N818
     exit_code = 3
 
 
+class QueryFailed(RuntimeError):  # noqa: N818
+    """The query ended with an error; what it had committed stays, and the next run goes on from there."""
+
+    exit_code = 3
+
+
+# Our own errors cross Spark as text: a Python traceback inside a Java exception.
+_OURS = re.compile(r"^(?:store|streams|rules)\.[\w.]*?(?:\w+): (.+)$", re.MULTILINE)
+
+
+def reason(text: str) -> str:
+    """The line of a failed query's message that says what went wrong: our own error, if it was one of ours."""
+    found = _OURS.findall(text)
+    full = re.search(r"No space left on device|Disk quota exceeded", text)
+    if found:
+        return str(found[-1])
+    return full[0] if full else (text.strip().splitlines() or ["no reason was given"])[0]
+
+
 def checkpoint_of(store_path: str) -> str:
     """The checkpoint's folder in a store."""
     return f"{store_path.rstrip('/')}/checkpoint"
@@ -44,18 +63,19 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
     Raises:
         StreamMismatch: the checkpoint was removed, or the store's facts come from another one.
     """
-    file = Path(checkpoint) / _IDENTITY
+    place = Place(checkpoint)
     fed_by = _last_stream(store)
     if rebuild:
-        return _new_stream(file, replaces=fed_by)
-    if not file.exists():
+        return _new_stream(place, replaces=fed_by)
+    text = place.read(_IDENTITY)
+    if text is None:
         if fed_by is None:
-            return _new_stream(file, replaces=None)
+            return _new_stream(place, replaces=None)
         raise StreamMismatch(
             f"{checkpoint} is gone, but {store.path} holds facts: "
             "`tracesieve run --rebuild` reads the source again against the facts that are there"
         )
-    told = json.loads(file.read_text(encoding="utf-8"))
+    told = json.loads(text)
     if fed_by not in (None, told["stream_id"], told["replaces"]):
         raise StreamMismatch(
             f"{store.path} holds facts of stream {fed_by}, but {checkpoint} is of stream {told['stream_id']}: "
@@ -64,12 +84,26 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
     return str(told["stream_id"])
 
 
-def _new_stream(file: Path, replaces: str | None) -> str:
-    shutil.rmtree(file.parent, ignore_errors=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
+def _new_stream(place: Place, replaces: str | None) -> str:
     fresh = uuid.uuid4().hex[:12]
-    file.write_text(json.dumps({"stream_id": fresh, "replaces": replaces}), encoding="utf-8")
+    try:
+        place.clear()
+        place.write(_IDENTITY, json.dumps({"stream_id": fresh, "replaces": replaces}))
+    except OSError as error:
+        raise StoreUnwritable(f"{place.uri} cannot be written: {error.strerror or error}") from error
     return fresh
+
+
+def read_through(checkpoint: str) -> int | None:
+    """The table version that the stream reads next: every earlier one is in its committed batches. None: it read nothing.
+
+    While the first snapshot is being read this is the version of that snapshot.
+    """
+    place = Place(checkpoint)
+    done = [int(name) for name in place.names("commits") if name.isdigit()]
+    text = place.read(f"offsets/{max(done)}") if done else None
+    found = json.loads(text.strip().splitlines()[-1]) if text else None
+    return int(found["reservoirVersion"]) if isinstance(found, dict) and "reservoirVersion" in found else None
 
 
 def _last_stream(store: Store) -> str | None:
@@ -91,14 +125,21 @@ class Handle:
     def error(self) -> str | None:
         """What ended it, in one line, or None."""
         failure = self.query.exception()
-        return None if failure is None else str(failure).strip().splitlines()[0]
+        return None if failure is None else reason(str(failure))
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it has ended; False when it still runs after ``timeout_s`` seconds. Raises what ended it."""
-        if timeout_s is None:
-            self.query.awaitTermination()
-            return True
-        return bool(self.query.awaitTermination(timeout_s))
+        """Wait until it has ended; False when it still runs after ``timeout_s`` seconds.
+
+        Raises:
+            QueryFailed: an error ended it; says which, in one line.
+        """
+        from pyspark.errors import StreamingQueryException
+
+        try:
+            ended = self.query.awaitTermination() if timeout_s is None else self.query.awaitTermination(timeout_s)
+        except StreamingQueryException as error:
+            raise QueryFailed(f"the streaming query ended: {reason(str(error))}") from error
+        return ended is None or bool(ended)
 
     def stop(self) -> None:
         """End it; a batch under way is broken off and is repeated by the next run."""
@@ -137,4 +178,14 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     return Handle(writer.trigger(**trigger).start())
 
 
-__all__ = ["Handle", "SourceError", "StreamMismatch", "check_source", "checkpoint_of", "start", "stream_id"]
+__all__ = [
+    "Handle",
+    "QueryFailed",
+    "SourceError",
+    "StreamMismatch",
+    "check_source",
+    "checkpoint_of",
+    "read_through",
+    "start",
+    "stream_id",
+]
