@@ -2,12 +2,17 @@
 
 Only the newest wish of a target (a trace, an alert) is worth delivering; older ones are acknowledged as superseded.
 The key of a wish is deterministic: a wish made twice is in once.
+
+What waits is held in memory: read from the two tables at first use, then followed commit by commit, so that a look costs
+the same with a million wishes behind it, and what another process appended (``outbox retry``) is heard of.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +20,11 @@ from typing import Any
 import polars as pl
 
 from store.store import Store
+from store.tail import Tail, TailLost
 
 FINAL = ("delivered", "superseded", "dead", "dropped")
+SETTLED = ("delivered", "superseded")  # nothing said later undoes these
+Target = tuple[str, str]  # sink, target
 
 
 @dataclass(frozen=True)
@@ -57,33 +65,106 @@ class Ack:
     result: str = ""
 
 
-class Outbox:
-    """The wishes and acknowledgements of one store."""
+class _State:
+    """Which wishes wait, by sink and target, and the newest wish of every target: a fold of the two tables."""
 
     def __init__(self, store: Store) -> None:
+        self._wishes, self._acks = store.table("outbox"), store.table("deliveries")
+        self._tails = Tail(self._wishes), Tail(self._acks)  # before the reads: what comes between is seen twice, not missed
+        self.next_seq = 0
+        self.newest: dict[Target, str] = {}  # the key of each target's newest wish
+        self.waiting: dict[str, dict[str, dict[str, Any]]] = {}  # by sink, by target: the row
+        self.stale: dict[str, dict[str, Any]] = {}  # by key: overtaken, to be acknowledged as superseded
+        acks = self._acks.read(["key", "outcome", "at_us"]).with_row_index("_row")
+        last = acks.sort(pl.col("outcome").is_in(SETTLED), "at_us", "_row").unique("key", keep="last", maintain_order=True)
+        settled = set(last.filter(pl.col("outcome").is_in(FINAL))["key"])
+        known = self._wishes.read(["key", "seq", "sink", "target"]).sort("seq")
+        for key, seq, sink, target in known.iter_rows():
+            self.newest[sink, target] = key
+            self.next_seq = max(self.next_seq, seq + 1)
+        open_ = known.filter(~pl.col("key").is_in(list(settled)))
+        if open_.height:
+            low, high = open_["seq"].min(), open_["seq"].max()
+            rows = self._wishes.read(where=pl.col("seq").is_between(low, high)).join(open_.select("key"), on="key", how="semi")
+            for row in rows.sort("seq").iter_rows(named=True):
+                self._wait(row)
+
+    def follow(self) -> None:
+        """Take in what was appended since.
+
+        Raises:
+            TailLost: see :class:`store.tail.Tail`.
+        """
+        wishes, acks = (tail.rows() for tail in self._tails)
+        for row in wishes.sort("seq").iter_rows(named=True) if wishes is not None else ():
+            if row["seq"] >= self.next_seq:
+                self.next_seq = row["seq"] + 1
+                self.newest[row["sink"], row["target"]] = row["key"]
+                self._wait(row)
+        for row in acks.iter_rows(named=True) if acks is not None else ():
+            self._settle(row)
+
+    def _wait(self, row: dict[str, Any]) -> None:
+        sink, target = row["sink"], row["target"]
+        if self.newest[sink, target] != row["key"]:
+            self.stale[row["key"]] = row
+            return
+        of_sink = self.waiting.setdefault(sink, {})
+        if target in of_sink and of_sink[target]["key"] != row["key"]:
+            overtaken = of_sink.pop(target)
+            self.stale[overtaken["key"]] = overtaken
+        of_sink[target] = row
+
+    def _settle(self, ack: dict[str, Any]) -> None:
+        key, of_sink = ack["key"], self.waiting.get(ack["sink"], {})
+        if ack["outcome"] in FINAL:
+            if (found := of_sink.get(ack["target"])) is not None and found["key"] == key:
+                del of_sink[ack["target"]]
+            self.stale.pop(key, None)
+        elif ack["outcome"] == "requeued" and self._is_open(key):
+            seq = int(key.rpartition("-")[2])
+            for row in self._wishes.read(where=(pl.col("seq") == seq) & (pl.col("key") == key)).iter_rows(named=True):
+                self._wait(row)
+
+    def _is_open(self, key: str) -> bool:
+        outcomes = self._acks.read(["outcome"], pl.col("key") == key)["outcome"]
+        return not outcomes.is_in(SETTLED).any()
+
+
+class Outbox:
+    """The wishes and acknowledgements of one store; safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._wishes = store.table("outbox")
         self._acks = store.table("deliveries")
+        self._lock = threading.RLock()
+        self._state: _State | None = None
 
     def wish(self, wishes: Sequence[Wish], now_us: int, *, app_id: str | None = None, version: int | None = None) -> int:
-        """Append the wishes that differ from the newest one of their target; how many were new."""
-        last = self._last_by_target({wish.target for wish in wishes})
-        new = [wish for wish in wishes if last.get((wish.sink, wish.target), ("", 0))[0] != _identity(wish)]
-        start = self._next_seq()
-        rows = [
-            {"key": f"{wish.key}-{start + i}", "seq": start + i, "sink": wish.sink, "target": wish.target,
-             "payload": json.dumps(wish.payload, sort_keys=True), "created_us": now_us}
-            for i, wish in enumerate(new)
-        ]  # fmt: skip
-        return len(new) if self._wishes.append(rows, app_id=app_id, version=version) else 0
+        """Append the wishes that differ from the newest one of their target; how many were new.
+
+        With ``app_id`` and ``version`` the commit is made even for none, so that a follower's cursor moves on.
+        """
+        with self._lock:
+            state = self._present()
+            new = [one for one in wishes if state.newest.get((one.sink, one.target), "").rpartition("-")[0] != one.key]
+            rows = [
+                {"key": f"{wish.key}-{state.next_seq + i}", "seq": state.next_seq + i, "sink": wish.sink, "target": wish.target,
+                 "payload": json.dumps(wish.payload, sort_keys=True), "created_us": now_us}
+                for i, wish in enumerate(new)
+            ]  # fmt: skip
+            metadata = {"at_us": str(now_us)} if app_id is not None else None
+            return len(new) if self._wishes.append(rows, app_id=app_id, version=version, metadata=metadata) else 0
 
     def pending(self, sink: str, limit: int = 1000) -> list[Pending]:
         """The newest waiting wish of each target, newest first; older ones are acknowledged as superseded on the way."""
-        waiting = self._waiting().filter(pl.col("sink") == sink)
-        newest = waiting.sort("seq").unique("target", keep="last", maintain_order=True)
-        older = waiting.join(newest.select("seq"), on="seq", how="anti")
-        if older.height:
-            self.ack([Ack(_pending(row), "superseded") for row in older.iter_rows(named=True)], 0)
-        return [_pending(row) for row in newest.sort("seq", descending=True).head(limit).iter_rows(named=True)]
+        with self._lock:
+            state = self._present()
+            if state.stale:
+                self.ack([Ack(_pending(row), "superseded") for row in state.stale.values()], 0)
+            rows = state.waiting.get(sink, {}).values()
+            return [_pending(row) for row in heapq.nlargest(limit, rows, key=lambda row: row["seq"])]
 
     def ack(self, acks: Sequence[Ack], now_us: int) -> None:
         """Say what became of wishes, in one commit."""
@@ -102,35 +183,33 @@ class Outbox:
 
     def requeue(self, keys: Sequence[str], outcome: str, now_us: int) -> int:
         """Set wishes to ``requeued`` (they are tried again) or ``dropped``; how many there were."""
-        found = [row for row in self.rows() if row["key"] in keys]
+        wanted = set(keys)
+        found = [row for row in self.rows() if row["key"] in wanted]
         self._acks.append([{"key": r["key"], "sink": r["sink"], "target": r["target"], "outcome": outcome, "at_us": now_us}
                            for r in found])  # fmt: skip
         return len(found)
 
     def count(self, sink: str | None = None) -> int:
         """How many wishes wait."""
-        waiting = self._waiting()
-        return (waiting.filter(pl.col("sink") == sink) if sink else waiting).height
+        with self._lock:
+            waiting = self._present().waiting
+            return len(waiting.get(sink, {})) if sink else sum(map(len, waiting.values()))
 
-    def _waiting(self) -> pl.DataFrame:
-        acks = self._acks.read(["key", "outcome", "at_us"]).with_row_index("_row")
-        settled = pl.col("outcome").is_in(["delivered", "superseded"])  # nothing said later undoes these
-        last = acks.sort(settled, "at_us", "_row").unique("key", keep="last", maintain_order=True)
-        last = last.filter(pl.col("outcome").is_in(FINAL))
-        return self._wishes.read().join(last, on="key", how="anti")
+    def counts(self) -> dict[str, int]:
+        """How many wishes wait, by sink."""
+        with self._lock:
+            return {sink: len(rows) for sink, rows in self._present().waiting.items()}
 
-    def _last_by_target(self, targets: set[str]) -> dict[tuple[str, str], tuple[str, int]]:
-        rows = self._wishes.read(["sink", "target", "payload", "seq"], pl.col("target").is_in(list(targets)))
-        last = rows.sort("seq").unique(["sink", "target"], keep="last")
-        return {(s, t): (json.dumps([s, t, json.loads(p)], sort_keys=True), q) for s, t, p, q in last.iter_rows()}
-
-    def _next_seq(self) -> int:
-        highest = self._wishes.read(["seq"])["seq"].max()
-        return int(highest) + 1 if isinstance(highest, int) else 0
-
-
-def _identity(wish: Wish) -> str:
-    return json.dumps([wish.sink, wish.target, wish.payload], sort_keys=True)
+    def _present(self) -> _State:
+        try:
+            if self._state is not None:
+                self._state.follow()
+                return self._state
+        except TailLost:
+            pass  # too long without a look: what waits is read afresh
+        self._state = None
+        self._state = _State(self._store)
+        return self._state
 
 
 def _pending(row: dict[str, Any]) -> Pending:

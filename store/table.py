@@ -54,10 +54,12 @@ class Table:
         app_id: str | None = None,
         version: int | None = None,
         metadata: dict[str, str] | None = None,
+        marks: dict[str, int] | None = None,
     ) -> bool:
         """Append ``rows`` in one commit; False when ``(app_id, version)`` is in already.
 
-        No commit is made for no rows, unless ``metadata`` is to be kept.
+        No commit is made for no rows, unless ``metadata`` is to be kept.  ``marks`` are further application transactions,
+        recorded in the same commit without being compared: how far a follower is.
 
         Raises:
             StoreUnwritable: the place cannot be written (permission, full disk).
@@ -70,9 +72,10 @@ class Table:
                     return False
             if table.num_rows == 0 and not metadata:
                 return True
-            transactions = [Transaction(app_id, version)] if app_id is not None and version is not None else None
-            custom = {**(metadata or {}), **({"app": f"{app_id}@{version}"} if transactions else {})}
-            self._commit(table, CommitProperties(custom_metadata=custom, app_transactions=transactions))
+            named = {app_id: version} if app_id is not None and version is not None else {}
+            transactions = [Transaction(name, number) for name, number in {**(marks or {}), **named}.items()]
+            custom = {**(metadata or {}), **({"app": f"{app_id}@{version}"} if named else {})}
+            self._commit(table, CommitProperties(custom_metadata=custom, app_transactions=transactions or None))
             return True
 
     def _commit(self, table: pa.Table, properties: CommitProperties) -> None:
@@ -134,6 +137,11 @@ class Table:
         if where is not None:
             frame = frame.filter(where)
         return frame.select(self.spec.schema.names if columns is None else columns).collect()
+
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """How its place is reached, as delta-rs names it."""
+        return self._options
 
     def version(self) -> int:
         """The table's version, -1 while it is absent."""

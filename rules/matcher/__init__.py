@@ -5,6 +5,9 @@ from rules.matcher.derived import derive, derived_columns
 from rules.matcher.evaluate import Evaluation
 from rules.matcher.explain import explain
 from rules.matcher.match import Matcher
-from rules.matcher.measures import evaluate_measure, threshold_of
+from rules.matcher.measures import evaluate_measure, evaluate_measures, threshold_of
 
-__all__ = ["Evaluation", "Matcher", "derive", "derived_columns", "evaluate_measure", "explain", "raw_table", "threshold_of"]
+__all__ = [
+    "Evaluation", "Matcher", "derive", "derived_columns", "evaluate_measure", "evaluate_measures", "explain", "raw_table",
+    "threshold_of",
+]  # fmt: skip

@@ -37,13 +37,16 @@ _OPS: dict[str, Callable[[Any, Any], Any]] = {
 _ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
 
 
+Measures = Mapping[str, float | None] | Mapping[str, npt.NDArray[np.float64]]
+
+
 class Evaluation:
     """One batch: its columns, and what has been worked out on them so far.
 
     ``shared`` says what its conditions have in common; None: nothing is known of them, so everything is remembered.
     """
 
-    def __init__(self, table: pa.Table, measures: Mapping[str, float | None] | None = None, shared: Shared | None = None) -> None:
+    def __init__(self, table: pa.Table, measures: Measures | None = None, shared: Shared | None = None) -> None:
         self._table = table
         self._measures = measures or {}
         self._shared = shared
@@ -216,6 +219,8 @@ class Evaluation:
     def _field(self, field: Field, scope: str) -> Value:
         if field.scope == "measure":
             found = self._measures.get(field.name)
+            if isinstance(found, np.ndarray):
+                return found
             return np.array([np.nan if found is None else found], dtype=np.float64)
         if field.scope == "trace" and scope not in ("trace", "measure"):
             of_rows = self.value(field, "trace")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rules.model import WindowRule, build, parse_rule
-from rules.verdicts import State, Window, history, measures
+from rules.sums import Window
+from rules.verdicts import State, history, measures
 
 MINUTE = 60_000_000
 

@@ -13,7 +13,8 @@ import polars as pl
 from rules.histogram import add
 from rules.matcher import threshold_of
 from rules.model import Pack, WindowRule
-from rules.verdicts import State, Verdict, Window, history
+from rules.sums import Window
+from rules.verdicts import State, Verdict, history
 from store import Store, net_facts
 from store.windows import merge, regrouped
 

@@ -1,0 +1,112 @@
+"""Following a table: the rows that were appended since last time, read from the commits themselves.
+
+A look at a table to which nothing was appended costs one question to the file system, however large the table is; a
+commit costs reading its own files.  What rewrites rows (compaction, expiry) is no append and is passed over.  A tail
+lives in memory; a follower's lasting cursor is the batch it has followed, and is kept with its output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from store.table import Table
+
+_LOST_EVERY = 20  # looks without a new commit, of which one asks the table itself whether commits are gone
+
+
+class TailLost(Exception):  # noqa: N818
+    """Commits that were not read yet are gone from the log: read the table afresh, and tail from there."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One append: its rows, and the application transactions that it recorded."""
+
+    version: int
+    rows: pl.DataFrame
+    transactions: dict[str, int]
+
+
+class Tail:
+    """The appends to a table after now (or after ``version``); exactly once each, in order."""
+
+    def __init__(self, table: Table, version: int | None = None) -> None:
+        self._table = table
+        self._files = _file_system(table)
+        self._idle = 0
+        self.version = table.version() if version is None else version
+
+    def poll(self) -> list[Commit]:
+        """The commits since the last call.
+
+        Raises:
+            TailLost: some of them are gone; nothing of this call has been given out.
+        """
+        found, version = [], self.version
+        while (commit := self._commit(version + 1)) is not None:
+            version += 1
+            if commit.rows.height or commit.transactions:
+                found.append(commit)
+        self._idle = self._idle + 1 if version == self.version else 0
+        if self._idle % _LOST_EVERY == 1 and self._table.version() > version and self._commit(version + 1) is None:
+            raise TailLost(self._table.uri)
+        self.version = version
+        return found
+
+    def rows(self) -> pl.DataFrame | None:
+        """The rows that were appended since the last call, None if there are none."""
+        frames = [commit.rows for commit in self.poll() if commit.rows.height]
+        return pl.concat(frames) if frames else None
+
+    def back(self) -> Iterator[Commit]:
+        """The commits before this one, the newest first, as far as the log still has them; the tail stays where it is."""
+        version = self.version
+        while version >= 0 and (commit := self._commit(version)) is not None:
+            yield commit
+            version -= 1
+
+    def _commit(self, version: int) -> Commit | None:
+        path = f"_delta_log/{version:020d}.json"
+        try:
+            with self._files.open_input_stream(path) as stream:
+                lines = stream.read().decode().splitlines()
+        except FileNotFoundError:
+            return None
+        actions = [json.loads(line) for line in lines if line]
+        adds = [action["add"] for action in actions if "add" in action]
+        marks = {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
+        if any("remove" in action for action in actions):
+            adds = []  # rows that were there before, in other files
+        return Commit(version, self._read([add["path"] for add in adds if add.get("dataChange", True)]), marks)
+
+    def _read(self, paths: list[str]) -> pl.DataFrame:
+        schema: Any = self._table.spec.schema
+        tables = []
+        for path in paths:
+            try:
+                table = pq.read_table(unquote(path), filesystem=self._files)
+            except FileNotFoundError as error:
+                raise TailLost(f"{self._table.uri}: {path}") from error
+            columns = [
+                table[name].cast(kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
+                for name, kind in zip(schema.names, schema.types, strict=True)
+            ]
+            tables.append(pa.table(columns, schema=schema))
+        return pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())
+
+
+def _file_system(table: Table) -> Any:
+    if "://" not in table.uri:
+        return fs.SubTreeFileSystem(table.uri, fs.LocalFileSystem())
+    from deltalake.fs import DeltaStorageHandler
+
+    return fs.PyFileSystem(DeltaStorageHandler(table.uri, table.storage_options))
