@@ -2,27 +2,31 @@
 
 A firing alert is posted again every minute with an ``endsAt`` four minutes of wall-clock time ahead, so that it outlives
 missed posts but not us; a resolved one carries the time at which it was resolved, and is posted again for five minutes
-(Prometheus's own client does the same), so that an instance that had restarted hears of it too.
+(Prometheus's own client does the same), so that an instance that had restarted hears of it too.  Every instance is
+served by itself: one that is down delays nothing at the others.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import requests
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sinks.access import lacking, secret
+from sinks.delivery import Outcome
 from sinks.errors import Refused, RetryLater
 from store.outbox import Pending
 
-RESEND_S = 60.0
+RESEND_US = 60_000_000
 RESOLVED_US = 300_000_000
 AHEAD_US = 240_000_000
 TIMEOUT_S = 10.0
+_MOST = 100  # alerts in one post
+_MOST_WAIT_US = 30_000_000
 
 
 class AlertmanagerConfig(BaseModel):
@@ -30,51 +34,159 @@ class AlertmanagerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str
+    url: str = Field(pattern=r"^https?://[^\s/]+")
     username: str | None = None
     password_env: str | None = None
     token_env: str | None = None
     ca_file: str | None = None
+
+    @model_validator(mode="after")
+    def _one_login(self) -> AlertmanagerConfig:
+        if (self.username is None) != (self.password_env is None):
+            raise ValueError("username and password_env go together")
+        if self.username is not None and self.token_env is not None:
+            raise ValueError("either username and password_env, or token_env")
+        return self
+
+    def lacking(self) -> dict[str, str]:
+        """What the environment lacks, by key."""
+        return lacking({"password_env": self.password_env, "token_env": self.token_env}, {"ca_file": self.ca_file})
+
+
+def _from_url(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+AlertmanagerTarget = Annotated[AlertmanagerConfig, BeforeValidator(_from_url)]  # a bare URL, or the whole
 
 
 def _wall_us() -> int:
     return time.time_ns() // 1000
 
 
+class _Instance:
+    """One Alertmanager: what it took last of each target, and when it is to be asked again after a failure."""
+
+    def __init__(self, config: AlertmanagerConfig) -> None:
+        self.config = config
+        self.taken: dict[str, tuple[str, int]] = {}
+        self.failures = 0
+        self._not_before_us = 0
+        self._error = ""
+
+    def post(self, alerts: Sequence[dict[str, Any]], now_us: int) -> None:
+        """Post alerts; after a failure nothing is tried for a while and the same is said at once.
+
+        Raises:
+            RetryLater: it is down, or does not let us in.
+            Refused: it says that one of them is wrong.
+        """
+        if now_us < self._not_before_us:
+            raise RetryLater(self._error)
+        problem = self._problem(alerts)
+        if problem is not None:
+            self.failures += 1
+            self._error = f"{self.config.url}: {problem}"
+            self._not_before_us = now_us + min(_MOST_WAIT_US, 500_000 * 2 ** min(self.failures, 8))
+            raise RetryLater(self._error)
+        self.failures, self._not_before_us = 0, 0
+
+    def _problem(self, alerts: Sequence[dict[str, Any]]) -> str | None:
+        config = self.config
+        url = f"{config.url.rstrip('/')}/api/v2/alerts"
+        try:
+            answer = requests.post(url, json=list(alerts), timeout=TIMEOUT_S, allow_redirects=False, **access(config))
+        except requests.RequestException as error:
+            return type(error).__name__
+        if answer.status_code in (401, 403):
+            return f"HTTP {answer.status_code}: it does not let us in (see the login in alerts.alertmanager)"
+        if 300 <= answer.status_code < 400:
+            return f"HTTP {answer.status_code}: it points elsewhere, and alerts do not follow (name the final address)"
+        if answer.status_code >= 500 or answer.status_code in (408, 429):
+            return f"HTTP {answer.status_code}"
+        if answer.status_code >= 400:
+            self.failures = 0
+            raise Refused(f"{config.url}: HTTP {answer.status_code}")
+        return None
+
+
 class Alertmanager:
-    """Posts to every instance: all must have taken an alert for it to count as delivered."""
+    """Posts to every instance: all must have taken an alert for it to count as delivered. Use it from one thread."""
 
     name = "alertmanager"
 
-    def __init__(self, instances: Sequence[AlertmanagerConfig], clock: Callable[[], int] = _wall_us) -> None:
-        self._instances = tuple(instances)
+    def __init__(
+        self, instances: Sequence[AlertmanagerConfig], clock: Callable[[], int] = _wall_us, *, own_url: str = ""
+    ) -> None:
+        self._instances = [_Instance(config) for config in instances]
         self._resolved: dict[str, tuple[int, dict[str, Any]]] = {}
-        self._sent_us: dict[str, int] = {}
         self._clock = clock
+        self._own_url = own_url
 
-    def deliver(self, wish: Pending) -> str:
-        """Post one alert, firing or resolved."""
-        self._post([self._alert(wish.payload)])
-        self._sent_us[wish.target] = self._clock()
-        if wish.payload["status"] == "resolved":
-            self._resolved[wish.target] = (self._clock() + RESOLVED_US, wish.payload)
-        else:
-            self._resolved.pop(wish.target, None)
-        return ""
+    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
+        """Post alerts, firing or resolved, to each instance that has not taken them yet."""
+        errors: dict[str, list[RetryLater | Refused]] = {wish.target: [] for wish in wishes}
+        took: set[str] = set()
+        for instance in self._by_health():
+            todo = [wish for wish in wishes if instance.taken.get(wish.target, ("", 0))[0] != wish.seq_key]
+            took |= {wish.target for wish in wishes} - {wish.target for wish in todo}
+            for start in range(0, len(todo), _MOST):
+                for target, error in self._post(instance, todo[start : start + _MOST]).items():
+                    errors[target].append(error)
+            took |= {wish.target for wish in todo if instance.taken.get(wish.target, ("", 0))[0] == wish.seq_key}
+        for wish in wishes:
+            if wish.payload["status"] == "resolved" and not errors[wish.target]:
+                self._resolved[wish.target] = (self._clock() + RESOLVED_US, wish.payload)
+            elif wish.payload["status"] != "resolved":
+                self._resolved.pop(wish.target, None)
+        return [Outcome(wish, _worst(errors[wish.target], wish.target in took)) for wish in wishes]
 
     def resend(self, firing: dict[str, dict[str, Any]]) -> None:
         """Post again what still fires (payloads by target) or was resolved of late, and was last posted a minute ago or more.
 
         Raises:
-            RetryLater: an instance did not take it.
+            RetryLater: an instance did not take it; said once for each attempt, the others were served.
         """
         now = self._clock()
         self._resolved = {t: (until, p) for t, (until, p) in self._resolved.items() if now < until and t not in firing}
         known = {**{target: payload for target, (_, payload) in self._resolved.items()}, **firing}
-        due = [t for t in known if now - self._sent_us.get(t, 0) >= RESEND_S * 1e6]
-        if due:
-            self._post([self._alert(known[target]) for target in due])
-            self._sent_us.update(dict.fromkeys(due, self._clock()))
+        failed: list[str] = []
+        for instance in self._by_health():
+            tries = instance.failures
+            due = [t for t in known if now - instance.taken.get(t, ("", 0))[1] >= RESEND_US]
+            for start in range(0, len(due), _MOST):
+                part = due[start : start + _MOST]
+                try:
+                    instance.post([self._alert(known[target]) for target in part], now)
+                except (RetryLater, Refused) as error:
+                    if instance.failures != tries or isinstance(error, Refused):
+                        failed.append(str(error))
+                    break
+                for target in part:
+                    instance.taken[target] = (instance.taken.get(target, ("", 0))[0], self._clock())
+            instance.taken = {t: one for t, one in instance.taken.items() if t in known or now - one[1] < RESOLVED_US}
+        if failed:
+            raise RetryLater("Alertmanager " + "; ".join(failed))
+
+    def _by_health(self) -> list[_Instance]:
+        return sorted(self._instances, key=lambda one: one.failures)
+
+    def _post(self, instance: _Instance, wishes: Sequence[Pending]) -> dict[str, RetryLater | Refused]:
+        """Post some wishes at once, one by one where one of them is refused; the errors by target."""
+        try:
+            instance.post([self._alert(wish.payload) for wish in wishes], self._clock())
+        except RetryLater as error:
+            return {wish.target: error for wish in wishes}
+        except Refused as error:
+            if len(wishes) == 1:
+                return {wishes[0].target: error}
+            found: dict[str, RetryLater | Refused] = {}
+            for wish in wishes:
+                found |= self._post(instance, [wish])
+            return found
+        for wish in wishes:
+            instance.taken[wish.target] = (wish.seq_key, self._clock())
+        return {}
 
     def _alert(self, payload: dict[str, Any]) -> dict[str, Any]:
         ends = payload["resolved_us"] if payload["status"] == "resolved" else self._clock() + AHEAD_US
@@ -86,40 +198,31 @@ class Alertmanager:
             "evidence": ",".join(payload["evidence"]),
             "episode": payload["episode"],
         }
-        return {
+        alert = {
             "labels": {key: value for key, value in labels.items() if value},
             "annotations": annotations,
             "startsAt": _iso(payload["starts_us"]),
             "endsAt": _iso(ends),
         }
-
-    def _post(self, alerts: list[dict[str, Any]]) -> None:
-        refused: list[str] = []
-        down: list[str] = []
-        for instance in self._instances:
-            try:
-                answer = requests.post(f"{instance.url.rstrip('/')}/api/v2/alerts", json=alerts, timeout=TIMEOUT_S,
-                                       **_access(instance))  # fmt: skip
-            except requests.RequestException as error:
-                down.append(f"{instance.url}: {type(error).__name__}")
-                continue
-            if answer.status_code >= 500 or answer.status_code in (401, 403, 408, 429):
-                down.append(f"{instance.url}: HTTP {answer.status_code}")
-            elif answer.status_code >= 400:
-                refused.append(f"{instance.url}: HTTP {answer.status_code}")
-        if down:
-            raise RetryLater("Alertmanager " + "; ".join(down))
-        if refused:
-            raise Refused("Alertmanager " + "; ".join(refused))
+        return {**alert, "generatorURL": self._own_url} if self._own_url else alert
 
 
-def _access(instance: AlertmanagerConfig) -> dict[str, Any]:
-    extra: dict[str, Any] = {"verify": instance.ca_file or True}
-    if instance.token_env:
-        extra["headers"] = {"Authorization": f"Bearer {os.environ.get(instance.token_env, '')}"}
-    elif instance.username:
-        extra["auth"] = (instance.username, os.environ.get(instance.password_env or "", ""))
+def access(config: AlertmanagerConfig) -> dict[str, Any]:
+    """The login and the trusted certificate of an instance, as arguments for ``requests``."""
+    extra: dict[str, Any] = {"verify": config.ca_file or True}
+    if config.token_env:
+        extra["headers"] = {"Authorization": f"Bearer {secret(config.token_env)}"}
+    elif config.username:
+        extra["auth"] = (config.username.encode(), secret(config.password_env).encode())
     return extra
+
+
+def _worst(errors: Sequence[RetryLater | Refused], somewhere: bool) -> RetryLater | Refused | None:
+    """What to say of a wish that some instances did not take: try again if any may still take it."""
+    waiting = "; ".join(str(one) for one in errors if isinstance(one, RetryLater))
+    if waiting:
+        return RetryLater(f"Alertmanager {waiting}", partly=somewhere)
+    return Refused("Alertmanager " + "; ".join(map(str, errors))) if errors else None
 
 
 def _iso(time_us: int) -> str:

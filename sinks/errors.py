@@ -17,7 +17,11 @@ class SinkError(Exception):
 
 
 class RetryLater(SinkError):  # noqa: N818
-    """Try again; nothing is wrong with the wish."""
+    """Try again; nothing is wrong with the wish. ``partly``: others of several instances took it, so the sink works."""
+
+    def __init__(self, message: str, *, partly: bool = False) -> None:
+        super().__init__(message)
+        self.partly = partly
 
 
 class Refused(SinkError):  # noqa: N818

@@ -1,23 +1,32 @@
 """At every scrape the present state, nothing twice: the HTTP side of ``/metrics``, ``/healthz`` and ``/readyz``.
 
-Listens on 127.0.0.1 unless told otherwise; basic auth and TLS for those who open it to a network.
+Listens on 127.0.0.1 unless told otherwise; basic auth and TLS for those who open it to a network.  ``/healthz`` and
+``/readyz`` say one word and need no login, as probes expect.
 """
 
 from __future__ import annotations
 
 import base64
 import hmac
-import os
+import logging
+import socket
+import socketserver
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sinks.access import lacking, secret
 from sinks.errors import SinkError
+
+log = logging.getLogger(__name__)
+CLIENT_S = 10.0  # how long a client may keep us waiting
 
 
 class MetricsConfig(BaseModel):
@@ -31,6 +40,25 @@ class MetricsConfig(BaseModel):
     tls_cert: str | None = None
     tls_key: str | None = None
 
+    @model_validator(mode="after")
+    def _pairs(self) -> MetricsConfig:
+        if (self.username is None) != (self.password_env is None):
+            raise ValueError("username and password_env go together")
+        if self.tls_key is not None and self.tls_cert is None:
+            raise ValueError("tls_key needs tls_cert")
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it."""
+        host, _, port = self.listen.rpartition(":")
+        host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - compared, not listened on
+        return f"http{'s' if self.tls_cert else ''}://{host}:{port}"
+
+    def lacking(self) -> dict[str, str]:
+        """What the environment lacks, by key."""
+        return lacking({"password_env": self.password_env}, {"tls_cert": self.tls_cert, "tls_key": self.tls_key})
+
 
 class PortInUse(SinkError):  # noqa: N818
     """The listen address cannot be had."""
@@ -38,63 +66,101 @@ class PortInUse(SinkError):  # noqa: N818
     exit_code = 2
 
 
-class NoPassword(SinkError):  # noqa: N818
-    """A user name without a password would let everyone in."""
+class BadCertificate(SinkError):  # noqa: N818
+    """The certificate or its key cannot be used."""
 
     exit_code = 2
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 32
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._tls = tls
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server what this machine is called."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept; the TLS handshake is left to the connection's own thread, where a slow client blocks nobody."""
+        connection, address = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up or speaks no TLS is its own affair."""
+        log.debug("metrics: %s ended early: %s", client_address, sys.exc_info()[1])
 
 
 def serve(config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[], bool]) -> ThreadingHTTPServer:
     """Serve in a thread of its own until ``shutdown()``.
 
     Raises:
-        NoPassword: a user name is set and its password is not.
+        BadCertificate: the certificate or its key cannot be used.
         PortInUse: the address cannot be had; the message names it and the key to change.
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = CLIENT_S
+        server_version, sys_version = "tracesieve", ""
+
         def do_GET(self) -> None:
-            if not _allowed(config, self.headers.get("Authorization", "")):
+            path = self.path.split("?")[0]
+            if path == "/healthz":
+                self._answer(200, "text/plain", b"ok\n")
+            elif path == "/readyz":
+                self._answer(*((200, "text/plain", b"ready\n") if ready() else (503, "text/plain", b"starting\n")))
+            elif not _allowed(config, self.headers.get("Authorization", "")):
                 self._answer(401, "text/plain", b"login needed\n", {"WWW-Authenticate": 'Basic realm="tracesieve"'})
-            elif self.path.split("?")[0] == "/metrics":
+            elif path == "/metrics":
                 encode, kind = choose_encoder(self.headers.get("Accept", ""))
                 self._answer(200, kind, encode(registry))
-            elif self.path == "/healthz":
-                self._answer(200, "text/plain", b"ok\n")
-            elif self.path == "/readyz":
-                self._answer(*((200, "text/plain", b"ready\n") if ready() else (503, "text/plain", b"starting\n")))
             else:
                 self._answer(404, "text/plain", b"/metrics /healthz /readyz\n")
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
         def _answer(self, code: int, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(code)
             for key, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
                 self.send_header(key, value)
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Scrapes are not worth a log line."""
 
-    if config.username is not None and not os.environ.get(config.password_env or ""):
-        raise NoPassword("metrics.password_env: name an environment variable that holds the password (it is unset or empty)")
     host, _, port = config.listen.rpartition(":")
     try:
-        server = ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
-    except OSError as error:
-        raise PortInUse(f"metrics.listen: {config.listen} cannot be had: {error.strerror} (choose another port)") from error
-    server.daemon_threads = True
-    if config.tls_cert:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(config.tls_cert, config.tls_key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server = _Server((host.strip("[]"), int(port)), Handler, _tls(config))
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise PortInUse(f"metrics.listen: {config.listen} cannot be had: {why} (choose another port)") from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server
+
+
+def _tls(config: MetricsConfig) -> ssl.SSLContext | None:
+    if not config.tls_cert:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key)
+    except OSError as error:  # ssl.SSLError is one
+        raise BadCertificate(f"metrics.tls_cert: {config.tls_cert} cannot be used: {error}") from error
+    return context
 
 
 def _allowed(config: MetricsConfig, header: str) -> bool:
     if config.username is None:
         return True
-    secret = f"{config.username}:{os.environ.get(config.password_env or '', '')}"
-    wanted = "Basic " + base64.b64encode(secret.encode()).decode()
-    return hmac.compare_digest(wanted.encode(), header.encode())
+    wanted = "Basic " + base64.b64encode(f"{config.username}:{secret(config.password_env)}".encode()).decode()
+    return bool(secret(config.password_env)) and hmac.compare_digest(wanted.encode(), header.encode("utf-8", "replace"))

@@ -1,8 +1,8 @@
 """Exactly-once in effect: records of MLflow evaluation datasets; merging one again changes nothing.
 
-One dataset a category, ``<prefix>_<category>``, in the source's experiment.  Traces with equal inputs share one record,
-with the output of the one that ended last; record tags name every source trace, the rules with their versions and the
-reason.  (MLflow keeps the *first* trace as a record's source for ever, so its own source field is not enough.)
+One dataset a category, ``<prefix>_<category>``.  Traces with equal inputs share one record, with the output of the one
+that ended last; record tags name every source trace, the rules with their versions, the reason, and whether a rule or
+a person put it there.  (MLflow keeps the *first* trace as a record's source for ever, so its own field is not enough.)
 
 What a person did stands: a record with another output than ours, expectations or tags of their own is never changed
 again but for its provenance, and is tagged ``withdrawn`` where ours would be deleted; a record a person deleted stays
@@ -11,181 +11,237 @@ deleted (SEMANTICS 23).  To tell their deletion from ours after a crash, ours is
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections.abc import Callable
-from typing import Any
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from sinks.errors import Refused
+from pydantic import BaseModel, ConfigDict, Field
+
+from sinks.dataset_server import DatasetServer, Listed, digest
+from sinks.delivery import Outcome, each
+from sinks.errors import Refused, RetryLater
 from sinks.mlflow_tags import sorted_out
-from sinks.records import Key, Records, Source
-from store import Store
+from sinks.records import GONE, LEAVING, PERSON, Key, Records, Source, marked
+from store import Store, StoreError
 from store.outbox import Pending
 
-SOURCES, RULES, REASON = "tracesieve.sources", "tracesieve.rules", "tracesieve.reason"
+SOURCES, RULES, REASON, ADDED_BY = "tracesieve.sources", "tracesieve.rules", "tracesieve.reason", "tracesieve.added_by"
 OUTPUT, WITHDRAWN = "tracesieve.output", "tracesieve.withdrawn"
-_OURS = frozenset((SOURCES, RULES, REASON, OUTPUT, WITHDRAWN, "mlflow.user"))
-LISTING_S = 2.0  # a deletion or edit by a person within this time of ours may be missed
-
-Content = Callable[[str, int], tuple[str | None, str | None] | None]
+_OURS = frozenset((SOURCES, RULES, REASON, ADDED_BY, OUTPUT, WITHDRAWN, "mlflow.user"))
+_CATEGORY = re.compile(r"\w[\w .:/-]{0,99}")  # a person's own may be any text; a dataset's name may not
 
 
-def content_of(store: Store) -> Content:
-    """Request and response by trace id and start (µs), from the store's ``traces``; None when the row is gone."""
-    import polars as pl
+class DatasetsConfig(BaseModel):
+    """Regression datasets: one a category, named ``<prefix>_<category>``.
 
-    def fetch(trace_id: str, start_us: int) -> tuple[str | None, str | None] | None:
-        near = (pl.col("request_time") - pl.from_epoch(pl.lit(start_us), "us").dt.replace_time_zone("UTC")).abs()
-        where = (pl.col("trace_id") == trace_id) & (near <= pl.duration(days=1))
-        rows = store.table("traces").read(["request", "response", "landed_us"], where).sort("landed_us")
-        return (rows["request"][-1], rows["response"][-1]) if rows.height else None
+    They live in the experiment of each trace; with ``experiment`` all of them in the one of that name, made if there is
+    none.  A source that is no MLflow server has no experiments: its datasets are in ``experiment``, or in one named as
+    ``prefix``.
+    """
 
-    return fetch
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prefix: str = Field(
+        default="tracesieve", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="a dataset is named <prefix>_<category>"
+    )
+    experiment: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the experiment that holds them; absent: each trace's own, or one named as the prefix",
+    )
+
+
+class Contents(Protocol):
+    """Where requests and responses are kept."""
+
+    def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
+        """Request and response by trace id, given the start of each; those that are gone are left out."""
+        ...
+
+
+@dataclass
+class _Batch:
+    """What is to be changed: sources by record (None: taken out), and the content of the traces that enter."""
+
+    changes: dict[Key, dict[str, Source | None]] = field(default_factory=lambda: defaultdict(dict))
+    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[tuple[Key, str], Any] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class MlflowDatasets:
     """Keeps each trace in the datasets its wish names, and in no other.
 
-    Payload: ``{trace_id, start_us, end_us, experiment_id, categories: {name: {rules: [{rule, hash}], reason}}}``;
+    Payload: ``{trace_id, start_us, end_us, experiment_id, categories: {name: {rules: [{rule, hash}], reason, person?}}}``;
     no categories withdraws the trace everywhere.  Use it from one thread.
     """
 
     name = "mlflow_datasets"
 
-    def __init__(self, tracking_uri: str, prefix: str, store: Store, content: Content | None = None) -> None:
-        from mlflow import MlflowClient
-
-        self._client = MlflowClient(tracking_uri)
-        # What EvaluationDataset.merge_records calls; that method itself only knows the process-wide tracking URI.
-        self._server = self._client._tracking_client.store
-        self._prefix = prefix
+    def __init__(
+        self, tracking_uri: str, config: DatasetsConfig, store: Store, contents: Contents, *, own_experiments: bool = True
+    ) -> None:
+        self.server = DatasetServer(tracking_uri)
+        self._prefix = config.prefix
+        self._experiment = config.experiment or (None if own_experiments else config.prefix)
         self._records = Records(store.table("records"))
-        self._content = content or content_of(store)
-        self._datasets: dict[tuple[str, str], str] = {}
-        self._listings: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._contents = contents
 
-    def deliver(self, wish: Pending) -> str:
-        """Make the trace's records what the wish says; the records that it is now a source of.
+    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
+        """Make the traces' records what the wishes say, in one merge a dataset.
 
         Raises:
-            RetryLater: MLflow cannot be reached.
-            Refused: MLflow refuses for good, or the trace's content is gone.
+            RetryLater: MLflow or the trace table cannot be reached.
         """
+        try:
+            return self._together(wishes)
+        except Refused:  # something about one of them: find out which
+            return each(wishes, self._alone)
+
+    def _alone(self, wish: Pending) -> str:
+        (outcome,) = self._together([wish])
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.result
+
+    def _together(self, wishes: Sequence[Pending]) -> list[Outcome]:
         from mlflow.exceptions import MlflowException
 
         try:
-            for key in self._records.leaving():
-                self._delete(key)
-            return json.dumps([list(key) for key in self._apply(wish.payload)])
+            self.server.begin()
+            self._delete(self._records.leaving())
+            batch = self._planned([wish.payload for wish in wishes])
+            self._write(batch)
         except MlflowException as error:
             raise sorted_out(error) from error
+        except StoreError as error:
+            raise RetryLater(str(error)) from error
+        return [self._outcome(wish, batch.refused.get(str(wish.payload["trace_id"]))) for wish in wishes]
 
-    def _apply(self, payload: dict[str, Any]) -> list[Key]:
-        trace_id, wanted = str(payload["trace_id"]), dict(payload.get("categories") or {})
-        names = {f"{self._prefix}_{category}": why for category, why in wanted.items()}
-        for key in self._records.of_trace(trace_id):
-            if key.dataset not in names:
-                self._withdraw(key, trace_id)
-        return [self._enter(name, payload, why) for name, why in sorted(names.items())]
+    def _outcome(self, wish: Pending, refused: str | None) -> Outcome:
+        if refused is not None:
+            return Outcome(wish, Refused(refused))
+        return Outcome(wish, result=json.dumps([list(key) for key in self._records.of_trace(str(wish.payload["trace_id"]))]))
 
-    def _enter(self, dataset: str, payload: dict[str, Any], why: dict[str, Any]) -> Key:
-        trace_id = str(payload["trace_id"])
-        rules = tuple(sorted((rule["rule"], rule["hash"]) for rule in why["rules"]))
-        source = Source(trace_id, int(payload["end_us"]), rules, str(why.get("reason", "")))
-        known = next((key for key in self._records.of_trace(trace_id) if key.dataset == dataset), None)
-        if known is not None and self._records.sources(known).get(trace_id) == source:
-            return known
-        inputs, output = self._inputs_output(trace_id, int(payload["start_us"]))
-        dataset_id = self._dataset(dataset, str(payload["experiment_id"]))
-        key = Key(dataset, dataset_id, digest(inputs))
-        if known is not None and known != key:
-            self._withdraw(known, trace_id)
-        sources = {**self._records.sources(key), trace_id: source}
-        present = self._listing(dataset_id).get(key.record)
-        if self._records.is_gone(key) or (present is None and self._records.sources(key)):
-            self._records.put(key, source, gone=True)  # a person deleted it: remembered, not written
-            return key
-        newest = max(sources.values(), key=lambda one: (one.end_us, one.trace_id))
-        self._merge(key, inputs, sources, present, output if newest.trace_id == trace_id else None)
-        self._records.put(key, source)
-        return key
+    def _planned(self, payloads: Sequence[dict[str, Any]]) -> _Batch:
+        batch = _Batch()
+        entering: list[tuple[dict[str, Any], str, Source, Key | None]] = []
+        for payload in payloads:
+            trace_id = str(payload["trace_id"])
+            known = {key.dataset: key for key in self._records.of_trace(trace_id)}
+            names = self._names(payload, batch)
+            for dataset, key in known.items():
+                if dataset not in names:
+                    batch.changes[key][trace_id] = None
+            for dataset, why in sorted(names.items()):
+                source = _source(payload, why)
+                there = known.get(dataset)
+                if there is None or self._records.sources(there).get(trace_id) != source:
+                    entering.append((payload, dataset, source, there))
+        contents = self._contents.contents({str(one["trace_id"]): int(one["start_us"]) for one, *_ in entering})
+        for payload, dataset, source, there in entering:
+            if source.trace_id not in contents:
+                batch.refused[source.trace_id] = f"the content of trace {source.trace_id} is no longer in the trace table"
+                continue
+            request, response = contents[source.trace_id]
+            value = parsed(request)
+            inputs = value if isinstance(value, dict) else {"input": value}
+            key = Key(dataset, self.server.dataset(dataset, self._experiment_id(payload)), digest(inputs))
+            if there is not None and there != key:
+                batch.changes[there][source.trace_id] = None
+            batch.changes[key][source.trace_id] = source
+            batch.inputs[key] = inputs
+            batch.outputs[key, source.trace_id] = parsed(response)
+        return batch
 
-    def _withdraw(self, key: Key, trace_id: str) -> None:
-        sources = {k: v for k, v in self._records.sources(key).items() if k != trace_id}
-        present = self._listing(key.dataset_id).get(key.record)
+    def _names(self, payload: dict[str, Any], batch: _Batch) -> dict[str, dict[str, Any]]:
+        """The datasets that a wish names, with why; a category that cannot name one is refused, the others are served."""
+        wanted: dict[str, dict[str, Any]] = dict(payload.get("categories") or {})
+        bad = [category for category in wanted if not _CATEGORY.fullmatch(category)]
+        if bad:
+            batch.refused[str(payload["trace_id"])] = "an eval_candidate of more than 100 or of odd characters names no dataset"
+        return {f"{self._prefix}_{category}": why for category, why in wanted.items() if category not in bad}
+
+    def _experiment_id(self, payload: dict[str, Any]) -> str:
+        return str(payload["experiment_id"]) if self._experiment is None else self.server.experiment(self._experiment)
+
+    def _write(self, batch: _Batch) -> None:
+        """Our deletions are announced, then records merged, then noted, then ours deleted: any cut is mended by a repeat."""
+        merged: dict[Key, dict[str, Source | None]] = {}
+        announced: dict[Key, dict[str, Source | None]] = {}
+        records: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for key, changes in batch.changes.items():
+            before = self._records.sources(key)
+            after = {trace: one for trace, one in {**before, **changes}.items() if one is not None}
+            present = self.server.listing(key.dataset_id).get(key.record)
+            if self._records.is_gone(key) or (present is None and before):
+                merged[key] = {**changes, **marked(GONE)}  # a person deleted it: remembered, not written
+            elif after:
+                records[key.dataset_id].append(self._record(key, after, present, batch))
+                merged[key] = changes
+            else:
+                announced[key] = {**changes, **marked(LEAVING)}
+        self._records.change(announced)
+        for dataset_id, rows in records.items():
+            self.server.merge(dataset_id, rows)
+        self._records.change(merged)
+        self._delete(list(announced))
+
+    def _record(self, key: Key, sources: dict[str, Source], present: Listed | None, batch: _Batch) -> dict[str, Any]:
+        """A record's provenance, and its output if that is ours to change and no person changed it."""
+        newest = max(sources.values(), key=_last)
+        rules = sorted({f"{rule}@{version}" for one in sources.values() for rule, version in one.rules if rule != PERSON})
+        people = {rule == PERSON for one in sources.values() for rule, _ in one.rules}
+        tags = {SOURCES: json.dumps(sorted(sources)), RULES: ",".join(rules), REASON: newest.reason,
+                ADDED_BY: ",".join(["person"] * (True in people) + ["rule"] * (False in people))}  # fmt: skip
+        record: dict[str, Any] = {"inputs": batch.inputs[key] if present is None else present.inputs, "tags": tags}
         if present is None:
-            self._records.drop(key, trace_id, gone=True)
-        elif sources:
-            newest = max(sources.values(), key=lambda one: (one.end_us, one.trace_id))
-            content = self._content(newest.trace_id, newest.end_us)  # its start is within a day of its end
-            output = None if content is None else (parsed(content[1]),)
-            self._merge(key, present.inputs, sources, present, output)
-            self._records.drop(key, trace_id)
-        else:
-            self._records.drop(key, trace_id, leaving=True)
-            self._delete(key)
-
-    def _delete(self, key: Key) -> None:
-        """Delete a record without sources, or tag it where a person made it theirs; the announcement goes last."""
-        self._listings.pop(key.dataset_id, None)
-        present = self._listing(key.dataset_id).get(key.record)
-        if present is not None and edited(present):
-            tags = {SOURCES: "[]", WITHDRAWN: "true"}
-            self._server.upsert_dataset_records(key.dataset_id, [{"inputs": present.inputs, "tags": tags}])
-        elif present is not None:
-            self._server.delete_dataset_records(key.dataset_id, [present.dataset_record_id])
-        self._listings.pop(key.dataset_id, None)
-        self._records.left(key)
-
-    def _merge(
-        self, key: Key, inputs: dict[str, Any], sources: dict[str, Source], present: Any, output: tuple[Any] | None
-    ) -> None:
-        """Write a record's provenance, and its output if that is ours to change and no person changed it."""
-        newest = max(sources.values(), key=lambda one: (one.end_us, one.trace_id))
-        rules = sorted({f"{rule}@{version}" for one in sources.values() for rule, version in one.rules})
-        tags = {SOURCES: json.dumps(sorted(sources)), RULES: ",".join(rules), REASON: newest.reason}
-        record: dict[str, Any] = {"inputs": inputs}
-        if present is not None and WITHDRAWN in (present.tags or {}):
+            record["source"] = {"source_type": "TRACE", "source_data": {"trace_id": newest.trace_id}}
+        elif present.tags.get(WITHDRAWN) == "true":
             tags[WITHDRAWN] = "false"
+        output = self._output(key, newest, batch)
         if output is not None and (present is None or not edited(present)):
             record["outputs"] = output[0]
             tags[OUTPUT] = digest(output[0])
-        if present is None:
-            record["source"] = {"source_type": "TRACE", "source_data": {"trace_id": newest.trace_id}}
-        record["tags"] = tags
-        self._server.upsert_dataset_records(key.dataset_id, [record])
-        self._listings.pop(key.dataset_id, None)
+        return record
 
-    def _inputs_output(self, trace_id: str, start_us: int) -> tuple[dict[str, Any], tuple[Any]]:
-        content = self._content(trace_id, start_us)
-        if content is None:
-            raise Refused(f"the content of trace {trace_id} is no longer in the trace table")
-        request = parsed(content[0])
-        return (request if isinstance(request, dict) else {"input": request}), (parsed(content[1]),)
+    def _output(self, key: Key, newest: Source, batch: _Batch) -> tuple[Any] | None:
+        """The output of the trace that ended last; None where it is the one that is there already, or is gone."""
+        if (key, newest.trace_id) in batch.outputs:
+            return (batch.outputs[key, newest.trace_id],)
+        before = self._records.sources(key)
+        if before and max(before.values(), key=_last).trace_id == newest.trace_id:
+            return None
+        found = self._contents.contents({newest.trace_id: newest.end_us})  # its start is within a day of its end
+        return (parsed(found[newest.trace_id][1]),) if newest.trace_id in found else None
 
-    def _dataset(self, name: str, experiment_id: str) -> str:
-        if (name, experiment_id) not in self._datasets:
-            if "'" in name:
-                raise Refused("a category with a quote cannot name a dataset")
-            found = self._client.search_datasets([experiment_id], f"name = '{name}'", 1, ["created_time ASC"])
-            made = found[0] if found else self._client.create_dataset(name, [experiment_id], {"tracesieve": "true"})
-            self._datasets[name, experiment_id] = str(made.dataset_id)
-        return self._datasets[name, experiment_id]
-
-    def _listing(self, dataset_id: str) -> dict[str, Any]:
-        """The server's records by the digest of their inputs, at most ``LISTING_S`` old."""
-        at, records = self._listings.get(dataset_id, (-LISTING_S, {}))
-        if time.monotonic() - at >= LISTING_S:
-            loaded, _ = self._server._load_dataset_records(dataset_id, max_results=None)
-            at, records = time.monotonic(), {digest(record.inputs): record for record in loaded}
-            self._listings[dataset_id] = (at, records)
-        return records
+    def _delete(self, keys: Sequence[Key]) -> None:
+        """Delete records without sources, or tag them where a person made them theirs; the announcement goes last."""
+        by_dataset: dict[str, list[Key]] = defaultdict(list)
+        for key in keys:
+            by_dataset[key.dataset_id].append(key)
+        for dataset_id, group in by_dataset.items():
+            listing = self.server.listing(dataset_id)
+            kept = [listing[key.record] for key in group if key.record in listing and edited(listing[key.record])]
+            ours = [key.record for key in group if key.record in listing and not edited(listing[key.record])]
+            if kept:
+                tags = {SOURCES: "[]", WITHDRAWN: "true"}
+                self.server.merge(dataset_id, [{"inputs": one.inputs, "tags": tags} for one in kept])
+            if ours:
+                self.server.delete(dataset_id, ours)
+        self._records.change({key: {LEAVING: None} for key in keys})
 
 
-def digest(value: Any) -> str:
-    """sha256 of the canonical JSON: of inputs, the key MLflow itself merges by."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _last(source: Source) -> tuple[int, str]:
+    return source.end_us, source.trace_id
+
+
+def _source(payload: dict[str, Any], why: dict[str, Any]) -> Source:
+    rules = [(rule["rule"], rule["hash"]) for rule in why["rules"]] + ([(PERSON, "")] if why.get("person") else [])
+    return Source(str(payload["trace_id"]), int(payload["end_us"]), tuple(sorted(rules)), str(why.get("reason", "")))
 
 
 def parsed(text: str | None) -> Any:
@@ -198,7 +254,6 @@ def parsed(text: str | None) -> Any:
         return text
 
 
-def edited(record: Any) -> bool:
+def edited(record: Listed) -> bool:
     """Whether a person made the record theirs: expectations, tags that are not ours, or another output than we wrote."""
-    tags = record.tags or {}
-    return bool(record.expectations) or bool(set(tags) - _OURS) or tags.get(OUTPUT) != digest(record.outputs)
+    return bool(record.expectations) or bool(set(record.tags) - _OURS) or record.tags.get(OUTPUT) != digest(record.outputs)

@@ -7,12 +7,14 @@ finished and never mistaken for a person's; ``GONE`` remembers that a person del
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from store import Table
 
 LEAVING, GONE = "~leaving", "~gone"
+PERSON = "~person"  # in the place of a rule: a person named the trace a candidate
 
 
 class Key(NamedTuple):
@@ -34,11 +36,12 @@ class Source:
 
 
 class Records:
-    """The netted changelog; every change is one commit."""
+    """The netted changelog."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._by_key: dict[Key, dict[str, Source]] = {}
+        self._by_trace: dict[str, set[Key]] = {}
         for row in table.read().sort("at_us", maintain_order=True).iter_rows(named=True):
             key = Key(row["dataset"], row["dataset_id"], row["record"])
             rules = tuple((hit["rule"], hit["hash"]) for hit in row["rules"] or [])
@@ -50,54 +53,60 @@ class Records:
 
     def of_trace(self, trace_id: str) -> list[Key]:
         """The records a trace is a source of."""
-        return [key for key, sources in self._by_key.items() if trace_id in sources]
+        return sorted(self._by_trace.get(trace_id, ()))
 
     def traces(self) -> set[str]:
         """Every trace that is a source of any record."""
-        return {trace for key in self._by_key for trace in self.sources(key)}
+        return set(self._by_trace) - {LEAVING, GONE}
 
     def leaving(self) -> list[Key]:
         """The records whose deletion was announced and not yet made."""
-        return [key for key, sources in self._by_key.items() if LEAVING in sources]
+        return sorted(self._by_trace.get(LEAVING, ()))
 
     def is_gone(self, key: Key) -> bool:
         """Whether a person deleted it."""
         return GONE in self._by_key.get(key, {})
 
-    def put(self, key: Key, source: Source, *, gone: bool = False) -> None:
-        """Add a source, or replace what it said."""
-        old = self._by_key.get(key, {}).get(source.trace_id)
-        rows = [(-1, old)] if old is not None else []
-        self._write(key, [*rows, (1, source), *self._mark(key, GONE, gone)])
-
-    def drop(self, key: Key, trace_id: str, *, leaving: bool = False, gone: bool = False) -> None:
-        """Take a source away."""
-        old = self._by_key[key][trace_id]
-        self._write(key, [(-1, old), *self._mark(key, LEAVING, leaving), *self._mark(key, GONE, gone)])
-
-    def left(self, key: Key) -> None:
-        """The announced deletion was made."""
-        self._write(key, [(-1, Source(LEAVING, 0))])
-
-    def _mark(self, key: Key, mark: str, wanted: bool) -> list[tuple[int, Source]]:
-        return [(1, Source(mark, 0))] if wanted and mark not in self._by_key.get(key, {}) else []
-
-    def _write(self, key: Key, changes: list[tuple[int, Source]]) -> None:
-        now = time.time_ns() // 1000
-        rows: list[dict[str, Any]] = [
-            {"weight": weight, **key._asdict(), "trace_id": one.trace_id, "end_us": one.end_us, "reason": one.reason,
-             "rules": [{"rule": rule, "hash": version} for rule, version in one.rules], "at_us": now}
-            for weight, one in changes
-        ]  # fmt: skip
-        self._table.append(rows)
-        for weight, one in changes:
+    def change(self, changes: Mapping[Key, Mapping[str, Source | None]]) -> None:
+        """Put sources into records, or take them out (None), by trace id or marker; all in one commit."""
+        rows: list[tuple[int, Key, Source]] = []
+        for key, sources in changes.items():
+            before = self._by_key.get(key, {})
+            for trace_id, source in sources.items():
+                if before.get(trace_id) == source:
+                    continue
+                if trace_id in before:
+                    rows.append((-1, key, before[trace_id]))
+                if source is not None:
+                    rows.append((1, key, source))
+        self._table.append(_rows(rows))
+        for weight, key, one in rows:
             self._change(key, one, weight)
 
     def _change(self, key: Key, source: Source, weight: int) -> None:
         sources = self._by_key.setdefault(key, {})
         if weight > 0:
             sources[source.trace_id] = source
+            self._by_trace.setdefault(source.trace_id, set()).add(key)
         else:
             sources.pop(source.trace_id, None)
+            keys = self._by_trace.get(source.trace_id, set())
+            keys.discard(key)
+            if not keys:
+                self._by_trace.pop(source.trace_id, None)
         if not sources:
             del self._by_key[key]
+
+
+def marked(marker: str) -> dict[str, Source | None]:
+    """A marker as a change to a record."""
+    return {marker: Source(marker, 0)}
+
+
+def _rows(changes: Sequence[tuple[int, Key, Source]]) -> list[dict[str, Any]]:
+    now = time.time_ns() // 1000
+    return [
+        {"weight": weight, **key._asdict(), "trace_id": one.trace_id, "end_us": one.end_us, "reason": one.reason,
+         "rules": [{"rule": rule, "hash": version} for rule, version in one.rules], "at_us": now}
+        for weight, key, one in changes
+    ]  # fmt: skip

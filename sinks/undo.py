@@ -16,6 +16,8 @@ from sinks.delivery import Delivery, drain
 from store import Store
 from store.outbox import Outbox, Wish
 
+SINKS = ("mlflow_tags", "mlflow_datasets")
+
 
 @dataclass(frozen=True)
 class Undone:
@@ -27,7 +29,7 @@ class Undone:
 
 def withdrawals(store: Store) -> list[Wish]:
     """The withdrawal of every target of the two MLflow sinks that the outbox ever named."""
-    wished = store.table("outbox").read(["sink", "target"], pl.col("sink").is_in(["mlflow_tags", "mlflow_datasets"]))
+    wished = store.table("outbox").read(["sink", "target"], pl.col("sink").is_in(SINKS))
     empty: dict[str, dict[str, Any]] = {"mlflow_tags": {"category": None, "rules": []}, "mlflow_datasets": {"categories": {}}}
     pairs = sorted(set(wished.iter_rows()))
     return [Wish(sink, target, {"trace_id": target, **empty[sink]}) for sink, target in pairs]

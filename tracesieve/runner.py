@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,12 @@ import polars as pl
 
 from rules.model import Pack
 from rules.pack import load_pack
-from sinks.alertmanager import Alertmanager, AlertmanagerConfig
+from sinks.alertmanager import Alertmanager
 from sinks.delivery import Delivery, drain
 from sinks.errors import RetryLater
 from sinks.http_server import serve
-from sinks.mlflow_datasets import MlflowDatasets
-from sinks.mlflow_tags import MlflowTags
 from sinks.prometheus import MetricsState
+from sinks.registry import Told, deliveries
 from store import Store, open_store
 from store.lease import Lease
 from store.outbox import Outbox
@@ -34,13 +34,13 @@ from streams.query import Handle, check_source, checkpoint_of, start, stream_id
 from streams.session import session
 from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow_landing import MlflowLanding
-from tracesieve.errors import OutsideError, TracesieveError
+from tracesieve.errors import ConfigError, OutsideError, TracesieveError
 from tracesieve.followers.metrics import MetricsFollower
 from tracesieve.followers.notifications import Notifications
 from tracesieve.followers.verdicts import Verdicts
 from tracesieve.followers.wishes import TraceWishes
-from tracesieve.settings import Settings
-from tracesieve.trace_row import table_uri
+from tracesieve.settings import Settings, lacking
+from tracesieve.trace_row import table_uri, trace_table
 
 log = logging.getLogger("tracesieve.run")
 Clock = Callable[[], int]
@@ -67,7 +67,6 @@ class Run:
     dry_run: bool = False
     landing: MlflowLanding | None = None
     deliveries: list[Delivery] = field(default_factory=list)
-    alertmanager: Alertmanager | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -76,7 +75,10 @@ class Run:
         self._notifications = Notifications(
             self.store, self.outbox, int(s.alerts.page_if_newer_than * 1e6), bool(s.alerts.alertmanager) and not self.dry_run
         )
-        self._wishes = TraceWishes(self.store, self.outbox, self.config.stream_id, datasets=feeds_datasets(s))
+        self._wishes = TraceWishes(
+            self.store, self.outbox, self.config.stream_id,
+            tags=s.mlflow is not None and s.mlflow.tags, datasets=s.mlflow is not None and s.datasets is not False,
+        )  # fmt: skip
         self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id)
         self._rules_seen = _mtimes(s)
 
@@ -89,14 +91,14 @@ class Run:
             self._wishes.step(self.pack, done, now_us)
         self._metrics.step(self.pack, now_us)
 
-    def deliver(self, now_us: int) -> None:
-        """One pass of every sink."""
-        for delivery in self.deliveries:
-            delivery.step(now_us)
-        if self.alertmanager is not None:
+    def deliver(self, delivery: Delivery, now_us: int) -> None:
+        """One pass of one sink."""
+        delivery.step(now_us)
+        if isinstance(delivery.sink, Alertmanager):
             try:
-                self.alertmanager.resend(self._notifications.firing())
+                delivery.sink.resend(self._notifications.firing())
             except RetryLater as error:
+                self.metrics.delivered(delivery.sink.name, "retry", 1)
                 log.warning("%s", error)
 
     def reload_rules(self, now_us: int) -> None:
@@ -128,6 +130,9 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     Raises:
         TracesieveError, StoreError, SourceError, StreamMismatch: with one message that says what to do.
     """
+    missing = lacking(settings)
+    if missing:
+        raise ConfigError(missing)
     loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
     if loaded.pack is None:
         raise TracesieveError("\n".join(map(str, loaded.findings)))
@@ -155,39 +160,25 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     put_pack(store, loaded.pack, settings, now_us)
     metrics = MetricsState(settings.group_by)
     run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, dry_run, landing)
-    _wire_sinks(run)
+    if settings.mlflow is None and not dry_run:
+        log.info("no `mlflow:` in the config: traces are not tagged")
+    run.deliveries += [] if dry_run else deliveries(told(settings, store), run.outbox, metrics.delivered)
     return run
 
 
-def _wire_sinks(run: Run) -> None:
-    if run.dry_run:
-        return
-    if run.settings.mlflow is None:
-        log.info("no `mlflow:` in the config: traces are not tagged")
-    else:
-        run.deliveries += mlflow_deliveries(run.settings, run.store, run.outbox, run.metrics.delivered)
-    if run.settings.alerts.alertmanager:
-        configs = [AlertmanagerConfig(url=one) if isinstance(one, str) else one for one in run.settings.alerts.alertmanager]
-        run.alertmanager = Alertmanager(configs)
-        run.deliveries.append(Delivery(run.alertmanager, run.outbox, run.metrics.delivered))
-
-
-def feeds_datasets(settings: Settings) -> bool:
-    """Whether regression datasets grow: they live in the source's experiments, so the source must be an MLflow server."""
-    return settings.mlflow is not None and settings.datasets is not False and isinstance(settings.source, MlflowSource)
-
-
-def mlflow_deliveries(
-    settings: Settings, store: Store, outbox: Outbox, observe: Callable[[str, str, int], None] | None = None
-) -> list[Delivery]:
-    """The deliveries to MLflow that the config asks for: tags, and datasets where there are any."""
-    if settings.mlflow is None:
-        return []
-    found = [Delivery(MlflowTags(settings.mlflow.tracking_uri), outbox, observe)]
-    if feeds_datasets(settings) and settings.datasets is not False:
-        sink = MlflowDatasets(settings.mlflow.tracking_uri, settings.datasets.prefix, store)
-        found.append(Delivery(sink, outbox, observe))
-    return found
+def told(settings: Settings, store: Store) -> Told:
+    """What the config says of the sinks."""
+    target = settings.mlflow
+    return Told(
+        store=store,
+        content=trace_table(settings, store),
+        tracking_uri=target.tracking_uri if target else None,
+        tags=target is not None and target.tags,
+        datasets=settings.datasets or None,
+        own_experiments=isinstance(settings.source, MlflowSource),
+        alertmanager=tuple(settings.alerts.alertmanager),
+        own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
+    )
 
 
 def put_pack(store: Store, pack: Pack, settings: Settings, now_us: int) -> None:
@@ -223,8 +214,9 @@ def run_live(run: Run, stack: ExitStack) -> None:
         server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
         stack.callback(server.shutdown)
     if run.landing is not None:
-        _thread(run, "landing", 1.0, lambda: run.landing.step(wall_us()))  # type: ignore[union-attr]
-    _thread(run, "deliveries", 0.5, lambda: run.deliver(wall_us()))
+        _thread(run, "landing", 1.0, lambda now: run.landing.step(now))  # type: ignore[union-attr]
+    for one in run.deliveries:  # a thread each: an outage of one sink keeps nothing from the others
+        _thread(run, one.sink.name, 0.5, partial(run.deliver, one))
     handle = start(_spark(run), run.config, wall_us)
     stack.callback(handle.stop)
     ready.set()
@@ -251,12 +243,12 @@ def _still_active(handle: Handle) -> None:
         raise OutsideError(f"the streaming query ended: {handle.error() or 'no reason was given'}")
 
 
-def _thread(run: Run, name: str, every_s: float, work: Callable[[], object]) -> None:
+def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) -> None:
     def loop() -> None:
         wait = every_s
         while not run.stop.wait(wait):
             try:
-                work()
+                work(wall_us())
                 wait = every_s
             except Exception as error:  # noqa: BLE001 - a server that is down must not end the run; said, and tried again
                 wait = min(60.0, max(wait, 1.0) * 2)

@@ -19,13 +19,15 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from sinks.alertmanager import AlertmanagerConfig
+from sinks.alertmanager import AlertmanagerTarget
 from sinks.http_server import MetricsConfig
+from sinks.mlflow_datasets import DatasetsConfig
 from streams.session import SparkConfig
 from streams.sources import SourceConfig
 from tracesieve.errors import ConfigError, Mistake
 
 DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
+_OWN = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -54,23 +56,16 @@ class MlflowTarget(_Part):
     """Where tags and datasets go; absent: no tagging."""
 
     tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
+    tags: bool = Field(default=True, description="false where that server does not have the source's traces: datasets alone")
 
 
 class AlertsConfig(_Part):
     """Who is told of alerts, besides the log."""
 
-    alertmanager: list[str | AlertmanagerConfig] = Field(
+    alertmanager: list[AlertmanagerTarget] = Field(
         default=[], description="URLs, or {url, username, password_env, …}; all are told"
     )
     page_if_newer_than: Duration = Field(default=3600.0, description="windows that ended longer ago are counted, never paged")
-
-
-class DatasetsConfig(_Part):
-    """Regression datasets, one a category; `false`: none."""
-
-    prefix: str = Field(
-        default="tracesieve", pattern=r"^[A-Za-z0-9_.-]{1,64}$", description="a dataset is named <prefix>_<category>"
-    )
 
 
 class LogConfig(_Part):
@@ -111,6 +106,7 @@ class Settings(BaseSettings):
     retention: dict[str, Duration] = Field(default={}, description="how long a table of the store is kept, such as {facts: 90d}")
     include_evaluation: bool = Field(default=False, description="also count traces of evaluation runs and judges")
     base_dir: str = Field(default=".", exclude=True, description="the folder of the config file; set by load_settings")
+    config_file: str = Field(default="", exclude=True, description="the config file itself; set by load_settings")
 
     @classmethod
     def settings_customise_sources(
@@ -157,11 +153,15 @@ def load_settings(path: str | Path) -> Settings:
         raise ConfigError([Mistake(str(path), mark.line + 1 if mark else 1, "-", f"YAML: {problem}")]) from error
     if not isinstance(data, dict) or root is None:
         raise ConfigError([Mistake(str(path), 1, "-", "is not a mapping of keys", "start with `source:`")])
-    known = set(Settings.model_fields) - {"base_dir"}
+    known = set(Settings.model_fields) - _OWN
     strange = [_unknown(str(path), root, [str(key)], known) for key in data if key not in known]
     try:
         settings = Settings(
-            **{**{key: value for key, value in data.items() if key in known}, "base_dir": str(file.resolve().parent)}
+            **{
+                **{key: value for key, value in data.items() if key in known},
+                "base_dir": str(file.resolve().parent),
+                "config_file": str(path),
+            }
         )
     except ValidationError as error:
         raise ConfigError([*strange, *(_mistake(str(path), root, item) for item in _told_once(error.errors()))]) from error
@@ -182,6 +182,18 @@ def _told_once(items: list[Any]) -> list[Any]:
     return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in others)]
 
 
+def lacking(settings: Settings) -> list[Mistake]:
+    """What the environment lacks for this config to be run: secrets that are unset, files that cannot be read."""
+    found = {f"metrics.{key}": what for key, what in (settings.metrics.lacking() if settings.metrics else {}).items()}
+    for number, one in enumerate(settings.alerts.alertmanager):
+        found |= {f"alerts.alertmanager.{number}.{key}": what for key, what in one.lacking().items()}
+    file = Path(settings.config_file)
+    root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader) if found and file.is_file() else None
+    return [
+        Mistake(settings.config_file, _place(root, key.split("."))[1] if root else 1, key, what) for key, what in found.items()
+    ]
+
+
 def _mistake(path: str, root: yaml.Node, item: Any) -> Mistake:
     """One pydantic error as a line of the file or an environment variable; union tags in its location are stepped over."""
     loc = [str(part) for part in item["loc"]]
@@ -199,14 +211,14 @@ def _mistake(path: str, root: yaml.Node, item: Any) -> Mistake:
 
 def _unknown(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Mistake:
     named, line = _place(root, loc)
-    near = difflib.get_close_matches(loc[-1], known, 1, 0.75)
+    near = difflib.get_close_matches(loc[-1], known - {loc[-1]}, 1, 0.75)  # a key of another part is unknown here
     mend = f"did you mean `{near[0]}`?" if near else "`tracesieve init` writes a config with every key"
     return Mistake(path, line, ".".join(named), "unknown key", mend)
 
 
 def _all_keys() -> set[str]:
     """Every key of the config, at any depth."""
-    return {name for part in model_parts(Settings) for name in part.model_fields} - {"base_dir"}
+    return {name for part in model_parts(Settings) for name in part.model_fields} - _OWN
 
 
 def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:

@@ -34,12 +34,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
-def _wish(rule: str, status: str, starts_us: int) -> Pending:
+def _deliver(sink: Alertmanager, *wishes: Pending) -> None:
+    for outcome in sink.deliver(wishes):
+        if outcome.error is not None:
+            raise outcome.error
+
+
+def _wish(rule: str, status: str, starts_us: int, seq: int = 0) -> Pending:
     payload = {"status": status, "rule": rule, "severity": "critical", "by": "experiment",
                "group": {"experiment": "shop", "x": ""},
                "starts_us": starts_us, "resolved_us": time.time_ns() // 1000 if status == "resolved" else None, "value": 0.25,
                "condition": "error_rate > 0.05", "summary": "errors", "evidence": ["tr-1"], "episode": "e1"}  # fmt: skip
-    return Pending("alertmanager", rule, payload)
+    return Pending("alertmanager", rule, payload, seq)
 
 
 def _alerts(uri: str, rule: str) -> list[dict[str, Any]]:
@@ -50,12 +56,12 @@ def _alerts(uri: str, rule: str) -> list[dict[str, Any]]:
 def test_an_alert_fires_once_however_often_it_is_posted_and_resolves(server: str) -> None:
     sink = Alertmanager([AlertmanagerConfig(url=server)])
     now = time.time_ns() // 1000
-    for _ in range(2):
-        sink.deliver(_wish("rate-high", "firing", now - 60_000_000))
+    for seq in range(2):
+        _deliver(sink, _wish("rate-high", "firing", now - 60_000_000, seq))
     (alert,) = _alerts(server, "rate-high")
     assert alert["labels"] == {"alertname": "rate-high", "severity": "critical", "experiment": "shop"}
     assert alert["annotations"]["evidence"] == "tr-1"
-    sink.deliver(_wish("rate-high", "resolved", now - 60_000_000))
+    _deliver(sink, _wish("rate-high", "resolved", now - 60_000_000))
     assert _alerts(server, "rate-high") == []
 
 
@@ -63,7 +69,7 @@ def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str
     start = now = time.time_ns() // 1000
     sink = Alertmanager([AlertmanagerConfig(url=server)], lambda: now)
     wish = _wish("slow", "firing", start - 60_000_000)
-    sink.deliver(wish)
+    _deliver(sink, wish)
     first = _alerts(server, "slow")[0]["endsAt"]
     sink.resend({wish.target: wish.payload})
     assert _alerts(server, "slow")[0]["endsAt"] == first
@@ -72,12 +78,18 @@ def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str
     assert _alerts(server, "slow")[0]["endsAt"] > first
 
 
-def test_a_resolved_alert_is_posted_again_for_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     start = now = time.time_ns() // 1000
-    sink = Alertmanager([AlertmanagerConfig(url="http://unused")], lambda: now)
+    sink = Alertmanager([AlertmanagerConfig(url=server)], lambda: now)
     posts: list[Any] = []
-    monkeypatch.setattr(sink, "_post", posts.append)
-    sink.deliver(_wish("over", "resolved", start - 60_000_000))
+    post = requests.post
+
+    def noted(url: str, **more: Any) -> requests.Response:
+        posts.append(more["json"])
+        return post(url, **more)
+
+    monkeypatch.setattr("sinks.alertmanager.requests.post", noted)
+    _deliver(sink, _wish("over", "resolved", start - 60_000_000))
     for minute in range(1, 9):
         now = start + minute * 60_500_000
         sink.resend({})
@@ -88,5 +100,5 @@ def test_a_resolved_alert_is_posted_again_for_five_minutes(monkeypatch: pytest.M
 def test_every_instance_must_take_it(server: str) -> None:
     sink = Alertmanager([AlertmanagerConfig(url="http://127.0.0.1:9"), AlertmanagerConfig(url=server)])
     with pytest.raises(RetryLater):
-        sink.deliver(_wish("partial", "firing", time.time_ns() // 1000))
+        _deliver(sink, _wish("partial", "firing", time.time_ns() // 1000))
     assert len(_alerts(server, "partial")) == 1

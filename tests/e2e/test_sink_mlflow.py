@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 from servers import MlflowServer
 
+from sinks.dataset_server import DatasetServer
 from sinks.delivery import Delivery
 from sinks.errors import Refused, RetryLater
-from sinks.mlflow_datasets import SOURCES, WITHDRAWN, MlflowDatasets, content_of
+from sinks.mlflow_datasets import SOURCES, WITHDRAWN, DatasetsConfig, MlflowDatasets
 from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, MlflowTags
 from sinks.undo import undo
 from store import Store, open_store
+from store.content import TraceTable
 from store.outbox import Outbox, Pending, Wish
 
 pytestmark = pytest.mark.e2e
@@ -37,6 +40,13 @@ def _payload(trace_id: str, experiment_id: str, *categories: str, end_us: int | 
             "categories": dict.fromkeys(categories, why)}  # fmt: skip
 
 
+class Contents:
+    """What the trace table would say."""
+
+    def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
+        return {trace: CONTENT[trace] for trace in starts_us if trace in CONTENT}
+
+
 class Datasets:
     """The sink, and what the server holds."""
 
@@ -45,20 +55,24 @@ class Datasets:
         self.restart()
 
     def restart(self) -> None:
-        self.sink = MlflowDatasets(self.uri, "tracesieve", self.store, lambda trace, _start: CONTENT.get(trace))
+        self.sink = MlflowDatasets(self.uri, DatasetsConfig(), self.store, Contents())
 
     def deliver(self, trace_id: str, *categories: str) -> None:
-        self.sink._listings.clear()  # as if LISTING_S had passed
-        payload = _payload(trace_id, self.experiment_id, *categories)
-        self.sink.deliver(Pending("mlflow_datasets", trace_id, payload))
+        self.together((trace_id, *categories))
+
+    def together(self, *wishes: tuple[str, ...]) -> None:
+        pending = [Pending("mlflow_datasets", t, _payload(t, self.experiment_id, *categories)) for t, *categories in wishes]
+        for outcome in self.sink.deliver(pending):
+            if outcome.error is not None:
+                raise outcome.error
 
     def dataset(self) -> Any:
-        found = self.sink._client.search_datasets([self.experiment_id], "name = 'tracesieve_error_case'")
+        found = self.sink.server._client.search_datasets([self.experiment_id], "name = 'tracesieve_error_case'")
         assert len(found) == 1
         return found[0]
 
     def records(self) -> dict[str, Any]:
-        loaded, _ = self.sink._server._load_dataset_records(self.dataset().dataset_id)
+        loaded, _ = self.sink.server._store._load_dataset_records(self.dataset().dataset_id)
         return {record.inputs["q"]: record for record in loaded}
 
 
@@ -86,7 +100,7 @@ def test_sem_22_tags_are_set_changed_and_withdrawn(mlflow_server: MlflowServer, 
 
     def deliver(category: str | None, *rules: str) -> dict[str, str]:
         payload = {"trace_id": trace, "category": category, "rules": list(rules)}
-        sink.deliver(Pending("mlflow_tags", trace, payload))
+        assert [one.error for one in sink.deliver([Pending("mlflow_tags", trace, payload)])] == [None]
         tags = client.get_trace(trace, display=False).info.tags
         return {key: tags[key] for key in (CANDIDATE, RULES, CATEGORY) if key in tags}
 
@@ -101,11 +115,10 @@ def test_sem_21_a_missing_trace_is_refused_and_a_dead_server_is_tried_again(
     mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wish = Pending("mlflow_tags", "tr-none", {"trace_id": "tr-none", "category": "a", "rules": ["r"]})
-    with pytest.raises(Refused):
-        MlflowTags(mlflow_server.uri).deliver(wish)
+    assert isinstance(MlflowTags(mlflow_server.uri).deliver([wish])[0].error, Refused)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RetryLater):
-        MlflowTags("http://127.0.0.1:9").deliver(wish)
+        MlflowTags("http://127.0.0.1:9").deliver([wish])
 
 
 def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sources(datasets: Datasets) -> None:
@@ -136,7 +149,7 @@ def test_sem_23_withdrawal_takes_the_source_out_and_deletes_the_last(datasets: D
 def test_sem_23_an_edited_record_is_kept_and_tagged_withdrawn(datasets: Datasets) -> None:
     datasets.deliver("t3", "error_case")
     edit = {"inputs": {"q": "other"}, "expectations": {"answer": 4}}
-    datasets.sink._server.upsert_dataset_records(datasets.dataset().dataset_id, [edit])
+    datasets.sink.server._store.upsert_dataset_records(datasets.dataset().dataset_id, [edit])
     datasets.deliver("t3")
     assert datasets.records()["other"].tags[WITHDRAWN] == "true"
     assert datasets.records()["other"].expectations == {"answer": 4}
@@ -145,7 +158,7 @@ def test_sem_23_an_edited_record_is_kept_and_tagged_withdrawn(datasets: Datasets
 def test_sem_23_a_record_a_person_deleted_stays_deleted(datasets: Datasets) -> None:
     datasets.deliver("t1", "error_case")
     dataset_id = datasets.dataset().dataset_id
-    datasets.sink._server.delete_dataset_records(dataset_id, [datasets.records()["same"].dataset_record_id])
+    datasets.sink.server._store.delete_dataset_records(dataset_id, [datasets.records()["same"].dataset_record_id])
     datasets.restart()
     datasets.deliver("t2", "error_case")
     datasets.deliver("t1")
@@ -158,7 +171,7 @@ def test_sem_23_a_kill_before_our_own_deletion_is_finished_by_the_next_delivery(
 ) -> None:
     datasets.deliver("t1", "error_case")
     with monkeypatch.context() as patch:
-        patch.setattr(MlflowDatasets, "_delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(DatasetServer, "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             datasets.deliver("t1")
     datasets.restart()
@@ -171,9 +184,9 @@ def test_sem_20_content_comes_from_the_trace_table_by_id_and_day(store: Store) -
     row = {"trace_id": "t1", "request_time": start, "request": '{"q": 1}', "response": "plain", "landed_us": 1}
     store.table("traces").append([row])
     start_us = int(start.timestamp() * 1e6)
-    assert content_of(store)("t1", start_us) == ('{"q": 1}', "plain")
-    assert content_of(store)("t1", start_us + 3 * 86_400_000_000) is None
-    assert content_of(store)("t2", start_us) is None
+    table = TraceTable(store.table("traces").uri)
+    assert table.contents({"t1": start_us, "t2": start_us}) == {"t1": ('{"q": 1}', "plain")}
+    assert table.contents({"t1": start_us + 3 * 86_400_000_000}) == {}
 
 
 def test_sem_20_content_that_is_gone_is_a_dead_letter(datasets: Datasets) -> None:

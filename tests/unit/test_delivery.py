@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from sinks.delivery import Delivery, drain
+from sinks.delivery import Delivery, Outcome, drain, each
 from sinks.errors import Refused, RetryLater
 from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, changes
 from store import open_store
@@ -20,7 +21,10 @@ class Recorder:
         self.got: list[Pending] = []
         self.fail: Exception | None = None
 
-    def deliver(self, wish: Pending) -> str:
+    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
+        return each(wishes, self._one)
+
+    def _one(self, wish: Pending) -> str:
         if self.fail is not None:
             raise self.fail
         self.got.append(wish)

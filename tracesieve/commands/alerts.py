@@ -60,7 +60,6 @@ def listed(store: Any) -> list[dict[str, Any]]:
 def test(config: str) -> None:
     """Send an alert named tracesieve-test to every Alertmanager of the config, and resolve it at once."""
     from sinks.alertmanager import Alertmanager
-    from sinks.errors import Refused, RetryLater
     from store.outbox import Pending
 
     now = time.time_ns() // 1000
@@ -70,11 +69,10 @@ def test(config: str) -> None:
     }  # fmt: skip
     instances = _instances(config)
     sink = Alertmanager(instances)
-    try:
-        for status in ("firing", "resolved"):
-            sink.deliver(Pending("alertmanager", "test", {**payload, "status": status}))
-    except (RetryLater, Refused) as error:
-        raise OutsideError(str(error)) from error
+    for status in ("firing", "resolved"):
+        (outcome,) = sink.deliver([Pending("alertmanager", "test", {**payload, "status": status})])
+        if outcome.error is not None:
+            raise OutsideError(str(outcome.error))
     click.echo(f"sent to {', '.join(one.url for one in instances)}")
 
 
@@ -86,7 +84,7 @@ def mute(config: str, rule: str, how_long: str) -> None:
     """Silence RULE in every Alertmanager of the config; its alerts are still counted and listed here."""
     import requests
 
-    from sinks.alertmanager import TIMEOUT_S, _access
+    from sinks.alertmanager import TIMEOUT_S, access
     from tracesieve.settings import parse_duration_s
 
     seconds = parse_duration_s(how_long)
@@ -100,7 +98,7 @@ def mute(config: str, rule: str, how_long: str) -> None:
     }  # fmt: skip
     for one in _instances(config):
         try:
-            answer = requests.post(f"{one.url.rstrip('/')}/api/v2/silences", json=silence, timeout=TIMEOUT_S, **_access(one))
+            answer = requests.post(f"{one.url.rstrip('/')}/api/v2/silences", json=silence, timeout=TIMEOUT_S, **access(one))
             answer.raise_for_status()
         except requests.RequestException as error:
             raise OutsideError(f"Alertmanager {one.url}: {type(error).__name__}") from error
@@ -108,13 +106,17 @@ def mute(config: str, rule: str, how_long: str) -> None:
 
 
 def _instances(config: str) -> list[Any]:
-    from sinks.alertmanager import AlertmanagerConfig
-    from tracesieve.settings import load_settings
+    from tracesieve.errors import ConfigError
+    from tracesieve.settings import lacking, load_settings
 
-    found = load_settings(config).alerts.alertmanager
+    settings = load_settings(config)
+    found = settings.alerts.alertmanager
     if not found:
         raise TracesieveError("there is no Alertmanager in the config (alerts: {alertmanager: [URL]})")
-    return [AlertmanagerConfig(url=one) if isinstance(one, str) else one for one in found]
+    missing = [one for one in lacking(settings) if one.key.startswith("alerts.")]
+    if missing:
+        raise ConfigError(missing)
+    return list(found)
 
 
 def _iso(time_us: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import click
 
@@ -20,11 +21,13 @@ def command(config: str, as_json: bool) -> None:
 
     A trace whose ``eval_candidate`` a person has changed keeps it.  Repeating it changes nothing.
     """
-    from sinks.undo import undo
+    from sinks.mlflow_datasets import DatasetsConfig
+    from sinks.registry import deliveries
+    from sinks.undo import SINKS, undo
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
-    from tracesieve.runner import mlflow_deliveries
+    from tracesieve.runner import told
     from tracesieve.settings import load_settings
 
     settings = load_settings(config)
@@ -34,8 +37,8 @@ def command(config: str, as_json: bool) -> None:
     lease = Lease(settings.store_path)
     lease.acquire()
     try:
-        deliveries = mlflow_deliveries(settings, store, Outbox(store))
-        done = undo(store, deliveries, lambda: time.time_ns() // 1000, _DRAIN_S)
+        found = replace(told(settings, store), tags=True, datasets=settings.datasets or DatasetsConfig())
+        done = undo(store, deliveries(found, Outbox(store), only=SINKS), lambda: time.time_ns() // 1000, _DRAIN_S)
     finally:
         lease.release()
     if as_json:

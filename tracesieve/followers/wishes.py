@@ -20,6 +20,7 @@ class TraceWishes:
     store: Store
     outbox: Outbox
     stream_id: str
+    tags: bool = True
     datasets: bool = False
     _evidence_seen: int = field(default=-2)
 
@@ -51,7 +52,9 @@ class TraceWishes:
         evidence: dict[str, set[str]] = defaultdict(set)
         for row in self.store.table("evidence").read(["trace_id", "rule"], wanted).iter_rows(named=True):
             evidence[row["trace_id"]].add(row["rule"])
-        wishes = [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)]
+        wishes: list[Wish] = []
+        if self.tags:
+            wishes += [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)]
         if self.datasets:
             wishes += [
                 Wish("mlflow_datasets", t, membership_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)
