@@ -1,13 +1,15 @@
 """At every scrape the present state: what the process has counted since its start, as Prometheus and OpenMetrics families.
 
-One custom collector in a registry of its own hands out what :class:`MetricsState` holds; ``swap`` replaces all of it at
-once, so that no scrape sees half a batch.  Cumulative families count from the start of the process (a normal counter
+One custom collector in a registry of its own hands out what :class:`MetricsState` holds, every family from the first
+scrape on, and no scrape sees half a change.  Cumulative families count from the start of the process (a normal counter
 reset) and are moved by new traces alone, amendments by ``amended_total``.  A label holds only values of ``group_by``
-keys, rule ids and our own words; past its cap a label's value becomes ``__overflow__``, that label only.
+keys, rule ids and our own words, shortened and in valid UTF-8; past its cap a label's value becomes ``__overflow__``,
+that label only.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,10 +21,19 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from rules.groups import label_names
+from sinks.metric_families import FAMILIES, Family
 
 BUCKETS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
 OVERFLOW = "__overflow__"
-_TOTALS = ("late", "duplicates", "amended")
+MOST_CHARACTERS = 128  # of a label's value
+_TOTALS = {
+    "late": "tracesieve_late_traces", "duplicates": "tracesieve_duplicate_traces", "amended": "tracesieve_amended_traces",
+    "backfilled": "tracesieve_backfilled_traces",
+}  # fmt: skip
+# OpenMetrics allows 128 characters for an exemplar's labels together; some readers trip over quotes and braces in them.
+_TRACE_ID = re.compile(r"[A-Za-z0-9_.:/-]{1,110}")
+_GAUGES = {family.name for family in FAMILIES if family.kind == "gauge"}
+_UNLABELLED_COUNTERS = {family.name for family in FAMILIES if family.kind == "counter" and not (family.grouped or family.labels)}
 Key = tuple[str, ...]
 
 
@@ -35,51 +46,57 @@ class MetricsState:
         self._lock = threading.Lock()
         self._seen: list[set[str]] = [set() for _ in self.labels]
         self._refused: list[set[str]] = [set() for _ in self.labels]
-        self._traces: dict[Key, int] = defaultdict(int)
+        self._values: dict[str, dict[Key, float]] = {family.name: defaultdict(float) for family in FAMILIES}
+        for name in _UNLABELLED_COUNTERS:
+            self._values[name][()] = 0.0
+        self._values["tracesieve_rules_reload_success"][()] = 1.0
         self._buckets: dict[Key, list[int]] = {}
         self._exemplars: dict[Key, dict[int, tuple[str, float, float]]] = defaultdict(dict)
         self._seconds: dict[Key, float] = defaultdict(float)
-        self._tokens: dict[Key, int] = defaultdict(int)
-        self._cost: dict[Key, float] = defaultdict(float)
-        self._matches: dict[Key, int] = defaultdict(int)
-        self._deliveries: dict[Key, int] = defaultdict(int)
-        self._totals: dict[str, int] = dict.fromkeys(_TOTALS, 0)
-        self._quarantined: dict[str, int] = defaultdict(int)
-        self._gauges: dict[str, tuple[str, list[str], dict[Key, float]]] = {}
 
     def observe_fact(self, fact: dict[str, Any], categories: dict[str, str]) -> None:
         """Count one new trace (a fact of weight +1 that amends nothing); ``categories`` by rule id."""
         with self._lock:
             group = self._capped(fact["group"])
-            self._traces[(*group, fact["state"])] += 1
+            self._values["tracesieve_traces"][*group, fact["state"]] += 1
             if fact["duration_us"] is not None:
                 self._observe_duration(group, fact["duration_us"] / 1e6, fact["trace_id"], fact["end_us"] / 1e6)
             for kind in ("input", "output"):
-                self._tokens[(*group, kind)] += fact[f"tokens_{kind}"] or 0
-            self._cost[group] += (fact["cost_nusd"] or 0) / 1e9
+                self._values["tracesieve_tokens"][*group, kind] += fact[f"tokens_{kind}"] or 0
+            self._values["tracesieve_cost_usd"][group] += (fact["cost_nusd"] or 0) / 1e9
             for hit in fact["hits"]:
                 if hit["rule"] in categories:
-                    self._matches[(hit["rule"], categories[hit["rule"]])] += 1
+                    self._values["tracesieve_rule_matches"][hit["rule"], categories[hit["rule"]]] += 1
 
     def add_totals(self, batch: dict[str, Any]) -> None:
         """Add the counters of a finished batch."""
         with self._lock:
-            for name in _TOTALS:
-                self._totals[name] += batch.get(name) or 0
-            self._quarantined["unreadable"] += batch.get("quarantined") or 0
+            for name, family in _TOTALS.items():
+                self._values[family][()] += batch.get(name) or 0
+
+    def quarantined(self, reason: str, count: int) -> None:
+        """Count rows that were not understood; ``reason`` is one of our own words."""
+        with self._lock:
+            self._values["tracesieve_quarantined"][(reason,)] += count
 
     def delivered(self, sink: str, outcome: str, count: int) -> None:
         """Count deliveries."""
         with self._lock:
-            self._deliveries[(sink, outcome)] += count
+            self._values["tracesieve_deliveries"][sink, outcome] += count
 
-    def set_gauge(self, name: str, help_text: str, labels: Sequence[str], values: dict[Key, float]) -> None:
-        """Replace a gauge and all its series."""
+    def set_gauge(self, name: str, values: dict[Key, float]) -> None:
+        """Replace all series of a gauge; the keys are its labels' values, those of ``group_by`` first.
+
+        Raises:
+            KeyError: there is no gauge of that name in ``sinks.metric_families``.
+        """
+        if name not in _GAUGES:
+            raise KeyError(name)
         with self._lock:
-            self._gauges[name] = (help_text, list(labels), dict(values))
+            self._values[name] = dict(values)
 
     def capped(self, values: Sequence[str]) -> Key:
-        """A group's values with those beyond a label's cap replaced."""
+        """A group's values as labels: those beyond a label's cap replaced."""
         with self._lock:
             return self._capped(values)
 
@@ -90,7 +107,7 @@ class MetricsState:
         class _Collector(Collector):
             def collect(self) -> Iterator[Any]:
                 with state._lock:
-                    return iter(list(state._families()))
+                    return iter([state._family(family) for family in FAMILIES])
 
             def describe(self) -> list[Any]:
                 return []
@@ -101,10 +118,12 @@ class MetricsState:
 
     def _capped(self, values: Sequence[str]) -> Key:
         result = []
-        for index, value in enumerate(values[: len(self.labels)]):
+        for index, raw in enumerate([*values, *[""] * len(self.labels)][: len(self.labels)]):
+            value = printable(raw)
             seen = self._seen[index]
             if value not in seen and len(seen) >= self._max:
-                self._refused[index].add(value)
+                if len(self._refused[index]) < 100 * self._max:  # past that it is many, and memory is for traces
+                    self._refused[index].add(value)
                 value = OVERFLOW
             else:
                 seen.add(value)
@@ -116,28 +135,24 @@ class MetricsState:
         index = next((i for i, bound in enumerate(BUCKETS_S) if seconds <= bound), len(BUCKETS_S))
         counts[index] += 1
         self._seconds[group] += seconds
-        if len(trace_id) <= 110:  # OpenMetrics allows 128 characters for an exemplar's labels together
+        if _TRACE_ID.fullmatch(trace_id):
             self._exemplars[group][index] = (trace_id, seconds, at_s)
 
-    def _families(self) -> Iterator[Any]:
-        yield _counter("tracesieve_traces", "Finished traces.", [*self.labels, "state"], self._traces)
-        yield self._durations()
-        yield _counter("tracesieve_tokens", "Tokens, where known.", [*self.labels, "type"], self._tokens)
-        yield _counter("tracesieve_cost_usd", "Cost in US dollars, where known.", self.labels, self._cost)
-        yield _counter("tracesieve_rule_matches", "Traces that a rule matched.", ["rule", "category"], self._matches)
-        yield _counter("tracesieve_deliveries", "Deliveries by outcome.", ["sink", "outcome"], self._deliveries)
-        names = {"late": "late_traces", "duplicates": "duplicate_traces", "amended": "amended_traces"}
-        for key, name in names.items():
-            yield _counter(f"tracesieve_{name}", f"Traces: {key}.", [], {(): self._totals[key]})
-        yield _counter("tracesieve_quarantined", "Rows that could not be read.", ["reason"],
-                       {(reason,): n for reason, n in self._quarantined.items()})  # fmt: skip
-        overflow: dict[Key, float] = {(label,): float(len(self._refused[i])) for i, label in enumerate(self.labels)}
-        yield _gauge("tracesieve_label_overflow", "Values of a label beyond its cap.", ["label"], overflow)
-        for name, (help_text, labels, values) in self._gauges.items():
-            yield _gauge(name, help_text, labels, values)
+    def _family(self, family: Family) -> Any:
+        labels = [*(self.labels if family.grouped else ()), *family.labels]
+        if family.kind == "histogram":
+            return self._durations(family, labels)
+        values = self._values[family.name]
+        if family.name == "tracesieve_label_overflow":
+            values = {(label,): float(len(self._refused[i])) for i, label in enumerate(self.labels)}
+        kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+        made = kind(family.name, family.text, labels=labels)
+        for key, value in values.items():
+            made.add_metric(key, value)
+        return made
 
-    def _durations(self) -> HistogramMetricFamily:
-        family = HistogramMetricFamily("tracesieve_trace_duration_seconds", "Duration of finished traces.", labels=self.labels)
+    def _durations(self, family: Family, labels: Sequence[str]) -> HistogramMetricFamily:
+        made = HistogramMetricFamily(family.name, family.text, labels=labels)
         for group, counts in self._buckets.items():
             total = 0
             buckets: list[Any] = []
@@ -147,19 +162,10 @@ class MetricsState:
                 found = self._exemplars[group].get(index)
                 exemplar = Exemplar({"trace_id": found[0]}, found[1], found[2]) if found else None
                 buckets.append((bound, total, exemplar))
-            family.add_metric(list(group), buckets=buckets, sum_value=self._seconds[group])
-        return family
+            made.add_metric(list(group), buckets=buckets, sum_value=self._seconds[group])
+        return made
 
 
-def _counter(name: str, text: str, labels: Sequence[str], values: dict[Key, Any]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
-
-
-def _gauge(name: str, text: str, labels: Sequence[str], values: dict[Key, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for key, value in values.items():
-        family.add_metric(key, value)
-    return family
+def printable(value: str) -> str:
+    """A label's value that every reader takes: valid UTF-8 and not long."""
+    return value[:MOST_CHARACTERS].encode("utf-8", "replace").decode("utf-8")

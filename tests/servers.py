@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def needs(*names: str) -> str:
+    """The path of a program that a test cannot do without, by any of its names.
+
+    Where it is missing the test is skipped with the reason on a laptop, and fails in CI (``CI=true``).
+    """
+    import pytest
+
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        reason = f"{names[0]} is not installed"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    return str(found)
 
 
 def free_port() -> int:

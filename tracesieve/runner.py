@@ -108,9 +108,7 @@ class Run:
             return
         self._rules_seen = seen
         loaded = load_pack(self.settings.rules, self.settings.group_by, self.settings.base_dir)
-        self.metrics.set_gauge(
-            "tracesieve_rules_reload_success", "1 if the last load of rules worked.", [], {(): float(bool(loaded.pack))}
-        )
+        self.metrics.set_gauge("tracesieve_rules_reload_success", {(): float(bool(loaded.pack))})
         if loaded.pack is None:
             log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
             return

@@ -9,6 +9,7 @@ import polars as pl
 from rules.histogram import add, quantile_us
 from rules.model import Pack
 from sinks.prometheus import MetricsState
+from sinks.registry import SINKS
 from store import Store
 from store.outbox import Outbox
 from store.windows import merge
@@ -52,6 +53,8 @@ class MetricsFollower:
                 self._held.append(fact)
         for batch in self._store.table("batches").read(where=new & (pl.col("phase") == "end")).iter_rows(named=True):
             self._state.add_totals(batch)
+        for reason, count in self._store.table("quarantine").read(["reason"], where=new).group_by("reason").len().iter_rows():
+            self._state.quarantined(reason, count)
 
     def _observed(self, fact: dict[str, Any], categories: dict[str, str], now_us: int) -> bool:
         """Count a trace unless it is dated in the future (SEMANTICS 11)."""
@@ -62,24 +65,18 @@ class MetricsFollower:
 
     def _gauges(self, pack: Pack, now_us: int) -> None:
         state, end = self._state, now_us // MINUTE_US * MINUTE_US
-        state.set_gauge(
-            "tracesieve_rules_loaded", "Rules in force.", [], {(): float(len(pack.trace_rules) + len(pack.window_rules))}
-        )
-        waiting: dict[tuple[str, ...], float] = {
-            (sink,): float(self._outbox.count(sink)) for sink in ("mlflow_tags", "mlflow_datasets", "alertmanager")
-        }
-        state.set_gauge("tracesieve_outbox_pending", "Deliveries that wait.", ["sink"], waiting)
+        state.set_gauge("tracesieve_rules_loaded", {(): float(len(pack.trace_rules) + len(pack.window_rules))})
+        waiting: dict[tuple[str, ...], float] = {(sink,): float(self._outbox.count(sink)) for sink in SINKS}
+        state.set_gauge("tracesieve_outbox_pending", waiting)
         alerts: dict[tuple[str, ...], float] = {(r.id, r.severity, "firing"): 0.0 for r in pack.window_rules}
         said = self._store.table("notifications").read().unique("episode", keep="last", maintain_order=True)
         for row in said.filter(pl.col("status") == "firing").iter_rows(named=True):
             key = (row["rule"], row["severity"], "firing")
             alerts[key] = alerts.get(key, 0.0) + 1
-        state.set_gauge("tracesieve_alerts", "Groups that a window rule fires for.", ["rule", "severity", "state"], alerts)
+        state.set_gauge("tracesieve_alerts", alerts)
         through = self._store.table("batches").read(["arrived_through_us"])["arrived_through_us"].max()
         if isinstance(through, int):
-            state.set_gauge(
-                "tracesieve_final_through_timestamp_seconds", "All up to here has been counted.", [], {(): through / 1e6}
-            )
+            state.set_gauge("tracesieve_final_through_timestamp_seconds", {(): through / 1e6})
         self._windows(end)
 
     def _windows(self, end: int) -> None:
@@ -103,9 +100,6 @@ class MetricsFollower:
                     value = quantile_us(counts, q)
                     if value is not None:
                         quantiles[(*key, str(q))] = value / 1e6
-        labels = self._state.labels
-        self._state.set_gauge("tracesieve_window_error_ratio", "Error rate of the last 5 closed minutes.", labels, ratios)
-        self._state.set_gauge(
-            "tracesieve_window_duration_seconds", "Quantiles over the last 5 closed minutes.", [*labels, "quantile"], quantiles
-        )
-        self._state.set_gauge("tracesieve_window_end_timestamp_seconds", "End of those minutes.", [], {(): end / 1e6})
+        self._state.set_gauge("tracesieve_window_error_ratio", ratios)
+        self._state.set_gauge("tracesieve_window_duration_seconds", quantiles)
+        self._state.set_gauge("tracesieve_window_end_timestamp_seconds", {(): end / 1e6})
