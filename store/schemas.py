@@ -77,7 +77,7 @@ FACTS: Final = pa.schema(
     [
         pa.field("stream_id", _STR),
         pa.field("batch_id", _I64),
-        pa.field("weight", pa.int8()),
+        pa.field("weight", pa.int8()),  # +1 stands, -1 withdraws, 0 was seen and counts for nothing (state: LEFT_OUT, SEEN)
         pa.field("trace_id", _STR),
         pa.field("experiment_id", _STR),
         pa.field("experiment", _STR),  # the experiment's name, else its id, else ""

@@ -230,7 +230,7 @@ def _write_asides(store: Store, parts: Sorted, row: dict[str, Any]) -> None:
 def _write_windows(store: Store, pack: Pack, row: dict[str, Any]) -> None:
     stream_id, batch_id = row["stream_id"], row["batch_id"]
     where = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id)
-    facts = store.table("facts").read(where=where)
+    facts = store.table("facts").read(where=where & (pl.col("weight") != 0))
     if facts.is_empty():
         return
     hashes = [rule.partial_key for rule in pack.window_rules if rule.partial_key]

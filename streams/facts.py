@@ -1,7 +1,8 @@
 """Which incoming rows become facts: repeats, amendments, expiry and taking back, as pure functions of frames.
 
 A trace is known by its id and a content hash.  Of several contents the one with the latest change inside it stands; at
-a tie the one that landed later, unless that content was seen before.  Everything else here is counting.
+a tie the one that was written later: by the row's own ``landed_us`` where it has one (``dated``), else by the order of
+commits, in which a content that was seen before is a repeat.  Everything else here is counting.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from store import net_facts
 
 MINUTE_US = 60_000_000
 SLACK_US = 3_600_000_000  # how far an amendment may move a trace's start and still be recognised
+LEFT_OUT, SEEN = "LEFT_OUT", "SEEN"  # what ``state`` says in a row of weight 0
 STATES = ("OK", "ERROR", "STATE_UNSPECIFIED", "IN_PROGRESS")
 VALUES = (
     "trace_id", "experiment_id", "experiment", "group_by", "group", "start_us", "end_us", "state", "error",
@@ -73,10 +75,11 @@ def sort_out(incoming: pl.DataFrame, *, group_by: str, now_us: int, horizon_us: 
             (pl.col("state") == "ERROR").alias("error"),
             pl.lit(group_by).alias("group_by"),
             (evaluated & pl.lit(not include_evaluation)).alias("left_out"),
+            pl.col("landed_us").is_not_null().alias("dated"),
         )
         .with_columns((pl.col("start_us") + pl.col("duration_us").fill_null(0)).alias("end_us"))
         .with_columns((pl.col("end_us") // MINUTE_US * MINUTE_US + MINUTE_US <= verdicts_through_us).alias("late"))
-        .select(*VALUES, "left_out")
+        .select(*VALUES, "left_out", "dated")
     )
     return Sorted(
         ready=ready,
@@ -87,55 +90,77 @@ def sort_out(incoming: pl.DataFrame, *, group_by: str, now_us: int, horizon_us: 
 
 
 def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
-    """Compare the rows of a batch (:data:`VALUES` and ``left_out``) with the facts of other batches about their traces.
+    """Compare the rows of a batch (:data:`VALUES`, ``left_out`` and ``dated``) with the facts about their traces.
 
-    ``known`` is every fact, of either weight, of the traces in ``incoming``, but those that this batch wrote itself.
+    ``known`` is every fact, of any weight, of the traces in ``incoming``, but those that this batch wrote itself.  The
+    outcome is what it would be had the rows come one by one, in any split into batches: hence the rows of weight 0.
     """
-    latest, same, collapsed = _collapse(incoming)
-    now_standing = net_facts(known)
-    standing = now_standing.select("trace_id", _change="change_us", _hash="content_hash")
-    seen = known.filter(pl.col("weight") > 0).select("trace_id", "change_us", "content_hash").unique()
-    seen = seen.with_columns(pl.lit(True).alias("_seen"))
-    joined = latest.join(standing, on="trace_id", how="left").join(seen, on=["trace_id", "change_us", "content_hash"], how="left")
-    newer = pl.col("change_us") > pl.col("_change")
-    tie = (pl.col("change_us") == pl.col("_change")) & pl.col("_seen").is_null()
-    differs = pl.col("content_hash") != pl.col("_hash")
-    what = (
-        pl.when(pl.col("_hash").is_null())
-        .then(pl.lit("new"))
-        .when(differs & (newer | tie))
-        .then(pl.lit("amends"))
-        .otherwise(pl.lit("repeat"))
+    standing = net_facts(known)
+    rows = _distinct(incoming)
+    seen = known.select("trace_id", "content_hash").unique().with_columns(pl.lit(True).alias("_seen"))
+    told = rows.join(_heads(known, standing), on="trace_id", how="left").join(
+        seen, on=["trace_id", "content_hash"], how="left", nulls_equal=True
     )
-    marked = joined.with_columns(what.alias("_what"))
-    fresh = marked.filter((pl.col("_what") == "new") & ~pl.col("left_out"))
-    amends = marked.filter(pl.col("_what") == "amends")
-    replaces = amends.filter(~pl.col("left_out"))
-    withdrawn = now_standing.join(amends.select("trace_id"), on="trace_id", how="semi")
-    facts = pl.concat([_weighted(withdrawn, -1), _weighted(fresh, 1), _weighted(replaces, 1)])
-    repeats = marked.filter(pl.col("_what") == "repeat").height
+    told = told.with_columns(_takes_over().alias("_takes"))
+    able = told.filter("_takes").sort("trace_id", "change_us", "arrived_us", "content_hash")
+    wins = able.unique("trace_id", keep="last", maintain_order=True)
+    lost = able.join(wins.select("trace_id", "content_hash"), on=["trace_id", "content_hash"], how="anti", nulls_equal=True)
+    withdrawn = standing.join(wins.select("trace_id"), on="trace_id", how="semi")
+    counts = wins.filter(~pl.col("left_out"))
+    amends = wins.join(standing.select("trace_id"), on="trace_id", how="semi").height
+    facts = [_weighted(withdrawn, -1), _weighted(counts, 1), _weighted(_remembered(told, wins, lost), 0)]
     return Resolved(
-        facts,
+        pl.concat(facts),
         {
-            "counted": fresh.height,
-            "duplicates": same + repeats,
-            "amended": amends.height + collapsed,
-            "late": fresh.filter("late").height + replaces.filter("late").height,
-            "left_out": marked.filter((pl.col("_what") != "repeat") & pl.col("left_out")).height,
+            "counted": counts.join(standing.select("trace_id"), on="trace_id", how="anti").height,
+            "duplicates": incoming.height - able.height,
+            "amended": amends + lost.height,
+            "late": counts.filter("late").height,
+            "left_out": wins.filter("left_out").height,
         },
     )
 
 
+def _distinct(incoming: pl.DataFrame) -> pl.DataFrame:
+    """One row a content.  A row that says itself when it was written counts from its last writing, another from its first."""
+    order = pl.when("dated").then("arrived_us").otherwise(-pl.col("arrived_us"))
+    return incoming.sort(order).unique(["trace_id", "content_hash"], keep="last", maintain_order=True)
+
+
+def _heads(known: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+    """By trace the content that a newcomer has to beat: the one that stands, else the one for which it was left out."""
+    out = known.filter((pl.col("weight") == 0) & (pl.col("state") == LEFT_OUT)).join(standing, on="trace_id", how="anti")
+    out = out.sort("change_us", "arrived_us", "content_hash").unique("trace_id", keep="last", maintain_order=True)
+    heads = pl.concat([frame.select("trace_id", "change_us", "content_hash", "state") for frame in (standing, out)])
+    written = known.group_by("trace_id", "content_hash").agg(pl.col("arrived_us").max().alias("_arrived"))
+    return heads.join(written, on=["trace_id", "content_hash"], how="left", nulls_equal=True).select(
+        "trace_id", "_arrived", _change="change_us", _hash="content_hash", _out=pl.col("state") == LEFT_OUT
+    )
+
+
+def _takes_over() -> pl.Expr:
+    """Whether a row, compared with its trace's head, may stand in its place (SEMANTICS 2)."""
+    differs = pl.col("content_hash") != pl.col("_hash")
+    later = (pl.col("arrived_us") > pl.col("_arrived")) | (
+        (pl.col("arrived_us") == pl.col("_arrived")) & (pl.col("content_hash") > pl.col("_hash"))
+    )
+    tie = (pl.col("change_us") == pl.col("_change")) & pl.when("dated").then(later).otherwise(pl.col("_seen").is_null())
+    turned = ~differs & (pl.col("left_out") != pl.col("_out"))  # `include_evaluation` was changed, and the source re-read
+    return pl.col("_hash").is_null() | turned | (differs & ((pl.col("change_us") > pl.col("_change")) | tie))
+
+
+def _remembered(told: pl.DataFrame, wins: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+    """Contents that do not stand but must be known again: left out, beaten at a tie, or written once more."""
+    at_tie = lost.filter(~pl.col("dated")).join(wins.select("trace_id", "change_us"), on=["trace_id", "change_us"], how="semi")
+    again = told.filter(pl.col("dated") & (pl.col("content_hash") == pl.col("_hash")) & ~pl.col("_takes"))
+    again = again.filter(pl.col("arrived_us") > pl.col("_arrived"))
+    rows = pl.concat([wins.filter("left_out"), at_tie, again])
+    state = pl.when("left_out").then(pl.lit(LEFT_OUT)).otherwise(pl.lit(SEEN))
+    return rows.with_columns(state.alias("state"), pl.col("hits").list.head(0))
+
+
 def _weighted(frame: pl.DataFrame, weight: int) -> pl.DataFrame:
     return frame.select(*VALUES, pl.lit(weight, dtype=pl.Int8).alias("weight"))
-
-
-def _collapse(incoming: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
-    """One row a trace: that which stands; how many rows had its very content, and how many other contents it beat."""
-    distinct = incoming.sort("arrived_us").unique(["trace_id", "content_hash", "change_us"], keep="first", maintain_order=True)
-    ordered = distinct.sort("trace_id", "change_us", "arrived_us", "content_hash")
-    latest = ordered.unique("trace_id", keep="last", maintain_order=True)
-    return latest, incoming.height - distinct.height, distinct.height - latest.height
 
 
 def known_where(traces: pl.Series, starts: pl.Series, not_in: tuple[str, int]) -> pl.Expr:

@@ -53,6 +53,7 @@ def test_sem_06_netting_survives_a_rebuilt_stream_that_counts_from_zero():
             "weight": [1, -1, 1],
             "trace_id": ["t"] * 3,
             "content_hash": [1, 1, 2],
+            "arrived_us": [1, 1, 2],
         }
     )
     assert net_facts(rows)["content_hash"].to_list() == [2]
