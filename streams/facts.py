@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from store import net_facts
+from streams.candidates import SAID
 
 MINUTE_US = 60_000_000
 SLACK_US = 3_600_000_000  # how far an amendment may move a trace's start and still be recognised
@@ -34,6 +35,7 @@ class Sorted:
     in_progress: pl.DataFrame
     quarantined: pl.DataFrame
     expired: int
+    said: pl.DataFrame  # streams.candidates.SAID
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def sort_out(incoming: pl.DataFrame, *, group_by: str, now_us: int, horizon_us: 
         in_progress=good.filter(waiting).select("trace_id", "start_us"),
         quarantined=pl.concat([refused, odd]).select("trace_id", "reason", "detail", "arrived_us"),
         expired=good.filter(~waiting & old).height,
+        said=good.filter(~waiting & ~old & ~(evaluated & pl.lit(not include_evaluation))).select(SAID),
     )
 
 
