@@ -34,6 +34,14 @@ class Place:
             return None
 
     def write(self, name: str, text: str) -> None:
+        """Put a text file there, in the place of the one that was.
+
+        Raises:
+            OSError: the place cannot be written.
+        """
+        self.write_bytes(name, text.encode())
+
+    def write_bytes(self, name: str, content: bytes) -> None:
         """Put a file there, in the place of the one that was.
 
         Raises:
@@ -43,13 +51,17 @@ class Place:
             file = Path(self.uri) / name
             file.parent.mkdir(parents=True, exist_ok=True)
             fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(file)
+            try:
+                fresh.write_bytes(content)
+                fresh.replace(file)
+            except OSError:
+                fresh.unlink(missing_ok=True)
+                raise
             return
         if self.uri.startswith("file://"):
             _local(self.uri).mkdir(parents=True, exist_ok=True)
         stream = self._handler()._handler.open_output_stream(name, None)
-        stream.write(text.encode())
+        stream.write(content)
         stream.close()
 
     def names(self, folder: str) -> list[str]:
@@ -83,9 +95,18 @@ class Place:
         return DeltaStorageHandler(self.uri, self._options)
 
     def _files(self) -> Any:
-        from pyarrow.fs import PyFileSystem
+        return file_system(self.uri, self._options)
 
-        return PyFileSystem(self._handler())
+
+def file_system(uri: str, storage_options: dict[str, str] | None = None) -> Any:
+    """Arrow's file system of a folder or URI that is there, names relative to it."""
+    from pyarrow import fs
+
+    if "://" not in uri:
+        return fs.SubTreeFileSystem(uri, fs.LocalFileSystem())
+    from deltalake.fs import DeltaStorageHandler
+
+    return fs.PyFileSystem(DeltaStorageHandler(uri, storage_options))
 
 
 def _local(uri: str) -> Path:

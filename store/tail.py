@@ -16,8 +16,8 @@ from urllib.parse import unquote
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
+from store.place import file_system
 from store.table import Table
 
 _LOST_EVERY = 20  # looks without a new commit, of which one asks the table itself whether commits are gone
@@ -41,7 +41,7 @@ class Tail:
 
     def __init__(self, table: Table, version: int | None = None) -> None:
         self._table = table
-        self._files = _file_system(table)
+        self._files = file_system(table.uri, table.storage_options)
         self._idle = 0
         self.version = table.version() if version is None else version
 
@@ -102,11 +102,3 @@ class Tail:
             ]
             tables.append(pa.table(columns, schema=schema))
         return pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())
-
-
-def _file_system(table: Table) -> Any:
-    if "://" not in table.uri:
-        return fs.SubTreeFileSystem(table.uri, fs.LocalFileSystem())
-    from deltalake.fs import DeltaStorageHandler
-
-    return fs.PyFileSystem(DeltaStorageHandler(table.uri, table.storage_options))

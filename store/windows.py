@@ -40,12 +40,28 @@ def partials(facts: pl.DataFrame, window_rule_hashes: Sequence[str] = ()) -> pl.
 
 
 def merge(windows: pl.DataFrame) -> pl.DataFrame:
-    """Add up partials with equal keys; the result has one row a key, and no key whose sums are all nothing."""
+    """Add up partials with equal keys; the result has one row a key, and none for a key of which nothing is left.
+
+    Partials of other sizes have other keys: they are kept apart, and add up all the same.
+    """
     sums = windows.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
     exploded = windows.select(*KEYS, pl.col("bucket_index").alias("bucket"), pl.col("bucket_count").alias("n"))
     exploded = exploded.filter(pl.col("bucket").list.len() > 0).explode("bucket", "n")
     merged = sums.join(_buckets(exploded), on=list(KEYS), how="left", nulls_equal=True)
-    return _ordered(merged.filter(pl.any_horizontal([pl.col(name) != 0 for name in SUMS])))
+    # Some partials of a window alone may sum to nothing while their histograms do not.
+    left = [pl.col(name) != 0 for name in SUMS] + [pl.col("bucket_index").is_not_null()]
+    return _ordered(merged.filter(pl.any_horizontal(left)))
+
+
+def coarsened(windows: pl.DataFrame, size_us: int) -> pl.DataFrame:
+    """Partials added up into windows of ``size_us`` (which the sizes there are divide); same columns, sums unchanged.
+
+    The rows belong to no batch: ``stream_id`` "" and ``batch_id`` -1.
+    """
+    moved = windows.with_columns(
+        (pl.col("start_us") // size_us * size_us).alias("start_us"), pl.lit(size_us, dtype=pl.Int64).alias("size_us")
+    )
+    return merge(moved).with_columns(pl.lit("").alias("stream_id"), pl.lit(-1, dtype=pl.Int64).alias("batch_id"))
 
 
 def regrouped(windows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:

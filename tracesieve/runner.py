@@ -29,8 +29,9 @@ from sinks.registry import Told, deliveries
 from store import Store, open_store
 from store.lease import Lease
 from store.outbox import Outbox
+from store.upkeep import Needs, Upkeep
 from streams.batch import BatchConfig
-from streams.query import Handle, check_source, checkpoint_of, start, stream_id
+from streams.query import Handle, check_source, checkpoint_of, read_through, start, stream_id
 from streams.session import session
 from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow_landing import MlflowLanding
@@ -46,6 +47,7 @@ log = logging.getLogger("tracesieve.run")
 Clock = Callable[[], int]
 DRAIN_S = 60.0
 TICK_S = 1.0
+UPKEEP_S = 10.0  # from one table to the next
 
 
 def wall_us() -> int:
@@ -81,6 +83,7 @@ class Run:
         )  # fmt: skip
         self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id)
         self._rules_seen = _mtimes(s)
+        self.upkeep = Upkeep(self.store, needs(self))
 
     def follow(self, through_us: int, now_us: int) -> None:
         """One pass of all followers: verdicts up to ``through_us``, then what should be said and delivered."""
@@ -164,6 +167,20 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     return run
 
 
+def needs(run: Run) -> Needs:
+    """What upkeep must leave alone in this run's store."""
+    s = run.settings
+    revise = int(s.revise_for * 1e6)
+    return Needs(
+        keep_us={name: int(seconds * 1e6) for name, seconds in s.retention.items()},
+        least_us={"facts": int(s.dedupe_horizon * 1e6), "traces": int(getattr(s.source, "amend_for", 0))},
+        revise_us=revise,
+        longest_window_us=lambda: max((rule.size_us for rule in run.pack.window_rules), default=0),
+        source_next=lambda: read_through(run.config.checkpoint),
+        wishes=s.mlflow is not None and not run.dry_run,
+    )
+
+
 def told(settings: Settings, store: Store) -> Told:
     """What the config says of the sinks."""
     target = settings.mlflow
@@ -197,8 +214,12 @@ def run_once(run: Run) -> int:
         run.landing.land_through(fixed)
     handle = start(_spark(run), run.config, lambda: fixed, once=True)
     handle.wait()
+    run.lease.check()
     run.follow(fixed, fixed)
-    return 0 if run.dry_run else drain(run.deliveries, run.outbox, wall_us, DRAIN_S)
+    waiting = 0 if run.dry_run else drain(run.deliveries, run.outbox, wall_us, DRAIN_S)
+    run.lease.check()
+    run.upkeep.all(fixed)
+    return waiting
 
 
 def run_live(run: Run, stack: ExitStack) -> None:
@@ -215,12 +236,14 @@ def run_live(run: Run, stack: ExitStack) -> None:
         _thread(run, "landing", 1.0, lambda now: run.landing.step(now))  # type: ignore[union-attr]
     for one in run.deliveries:  # a thread each: an outage of one sink keeps nothing from the others
         _thread(run, one.sink.name, 0.5, partial(run.deliver, one))
+    _thread(run, "upkeep", UPKEEP_S, run.upkeep.step)
     handle = start(_spark(run), run.config, wall_us)
     stack.callback(handle.stop)
     ready.set()
     log.info("watching; the store is %s", run.settings.store_path)
     while not run.stop.is_set():
         now = wall_us()
+        run.lease.check()
         run.reload_rules(now)
         run.follow(now - int(run.settings.evaluate_after * 1e6), now)
         _still_active(handle)

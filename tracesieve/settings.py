@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from sinks.alertmanager import AlertmanagerTarget
 from sinks.http_server import MetricsConfig
 from sinks.mlflow_datasets import DatasetsConfig
+from store.retention import mistakes
 from streams.session import SparkConfig
 from streams.sources import SourceConfig
 from tracesieve.errors import ConfigError, Mistake
@@ -107,6 +108,20 @@ class Settings(BaseSettings):
     include_evaluation: bool = Field(default=False, description="also count traces of evaluation runs and judges")
     base_dir: str = Field(default=".", exclude=True, description="the folder of the config file; set by load_settings")
     config_file: str = Field(default="", exclude=True, description="the config file itself; set by load_settings")
+
+    @field_validator("retention")
+    @classmethod
+    def _retention(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        """Every mistake at once: a table that does not expire, and a time too short for what still needs the rows."""
+        data = info.data
+        relists = int(getattr(data.get("source"), "amend_for", 0))
+        wrong = mistakes(
+            {name: int(seconds * 1e6) for name, seconds in value.items()},
+            int(data.get("dedupe_horizon", 0) * 1e6), int(data.get("revise_for", 0) * 1e6), relists,
+        )  # fmt: skip
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return value
 
     @classmethod
     def settings_customise_sources(

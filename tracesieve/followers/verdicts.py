@@ -40,7 +40,8 @@ class Verdicts:
         through = through_us // MINUTE_US * MINUTE_US
         first = through - self.revise_us
         longest = max((rule.size_us for rule in pack.window_rules), default=0)
-        inside = (pl.col("start_us") >= first - longest) & (pl.col("start_us") < through)
+        # What is kept in longer windows is older than any verdict that is still open (store/upkeep.py).
+        inside = (pl.col("start_us") >= first - longest) & (pl.col("start_us") < through) & (pl.col("size_us") == MINUTE_US)
         windows = self.store.table("windows").read(where=inside)
         stored = net_verdicts(self.store.table("verdicts").read())
         final = {(row["rule_hash"], *row["group"]): row for row in stored if row["instant_us"] < first}

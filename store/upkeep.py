@@ -1,0 +1,267 @@
+"""Upkeep of the store's own tables, off the hot path: small files, old rows, old logs (SEMANTICS 10, 19).
+
+One table at a time: expired rows go, minutes become longer windows, small files become few, logs and unused files are
+deleted.  Every change is one Delta commit beside which appends go on: what conflicts is given up and tried later, and a
+crash at any instruction leaves either the former or the new state.  Nothing goes that a follower, the stream's checkpoint
+or ``undo`` still needs.  Times are given, never read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+from deltalake import DeltaTable, WriterProperties
+from deltalake.exceptions import CommitFailedError
+
+from store.retention import DAY_US, DEFAULTS_US, day_before, standing
+from store.rewrite import bound, files_of, read_files, replace
+from store.schemas import TABLES
+from store.store import Store
+from store.table import Table
+from store.windows import MINUTE_US, coarsened
+
+log = logging.getLogger(__name__)
+SMALL_FILES = 100  # a table with as many small files is compacted; each costs a reader about 0.5 ms
+TARGET_BYTES = 32 << 20  # what compaction makes of them: what it rewrites each time, and a reader's unit of pruning
+_SMALL_BYTES = TARGET_BYTES // 2
+_CHUNK_BYTES = 128 << 20  # of files rewritten in one commit
+_HOUR_US = 3_600_000_000
+FINE_US, COARSE_US = 5 * MINUTE_US, 60 * MINUTE_US
+COARSE_AFTER_US = 14 * DAY_US
+VACUUM_EVERY_US = 20 * MINUTE_US
+_UNREAD_HOURS = 24 * 365
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What upkeep must leave alone; the functions are asked anew each time."""
+
+    keep_us: Mapping[str, int] = field(default_factory=dict)  # retention by table, over the defaults
+    least_us: Mapping[str, int] = field(default_factory=dict)  # what must be kept whatever the retention: dedupe_horizon, …
+    revise_us: int = 2 * DAY_US
+    longest_window_us: Callable[[], int] = lambda: 0
+    source_next: Callable[[], int | None] = lambda: None  # the version of `traces` that the stream reads next
+    wishes: bool = False  # whether wishes are made from facts
+
+
+class Upkeep:
+    """Tends the tables of one store; whoever calls it holds the store's lease. Use it from one thread."""
+
+    def __init__(self, store: Store, needs: Needs) -> None:
+        self._store, self._needs = store, needs
+        self._turn = 0
+        self._looked_us: dict[str, int] = {}  # by table: the cut-off up to which everything that could go is gone
+        self._vacuumed_us: dict[str, int] = {}
+
+    def step(self, now_us: int) -> list[str]:
+        """Tend the next table; what was done, for the log."""
+        name = list(TABLES)[self._turn % len(TABLES)]
+        self._turn += 1
+        return self.tend(name, now_us)
+
+    def all(self, now_us: int) -> list[str]:
+        """Tend every table; a store that needs nothing is not written."""
+        return [line for name in TABLES for line in self.tend(name, now_us)]
+
+    def tend(self, name: str, now_us: int) -> list[str]:
+        """Expire, coarsen, compact and clean one table, each if it is due.
+
+        Raises:
+            OSError, DeltaError: the place cannot be written; nothing is lost, and the next call tries again.
+        """
+        table = self._store.table(name)
+        if table.version() < 0 or self._in_the_middle(name):
+            return []
+        done = [*self._expire(name, table, now_us)]
+        if name == "windows":
+            done += self._coarsen(table, now_us)
+        done += self._compact(table)
+        done += self._clean(name, table, now_us)
+        for line in done:
+            log.info("%s: %s", name, line)
+        return [f"{name}: {line}" for line in done]
+
+    def cutoff(self, name: str, now_us: int) -> int | None:
+        """Rows of that table before this time go at ``now_us`` (µs); None: it never expires."""
+        kept = self._kept_us(name)
+        if kept is not None and name == "evidence":  # a trace whose evidence outlived its fact would lose its tags
+            kept = min(kept, (self._kept_us("facts") or 0) - self._needs.longest_window_us() - 2 * DAY_US)
+        return None if kept is None else day_before(now_us, kept)
+
+    def _kept_us(self, name: str) -> int | None:
+        if name not in DEFAULTS_US:
+            return None
+        kept = self._needs.keep_us.get(name, DEFAULTS_US[name])
+        if name in ("windows", "verdicts"):
+            kept = max(kept, self._needs.revise_us + self._needs.longest_window_us() + DAY_US)
+        least = self._needs.least_us.get(name)
+        return kept if least is None else max(kept, least + 2 * DAY_US)
+
+    def _in_the_middle(self, name: str) -> bool:
+        """Whether a batch is half written: its facts' commit, and what it says, are still to be read."""
+        if TABLES[name].writer != "batch":
+            return False
+        stream = self._stream()
+        facts = self._store.table("facts").app_version(f"facts:{stream}") if stream else None
+        ended = self._store.table("batches").app_version(f"batches:{stream}") if stream else None
+        return facts is not None and (ended is None or facts > ended)
+
+    def _stream(self) -> str | None:
+        rows = self._store.table("batches").read(["stream_id", "now_us"]).sort("now_us", maintain_order=True)
+        return str(rows["stream_id"][-1]) if rows.height else None
+
+    def _expire(self, name: str, table: Table, now_us: int) -> list[str]:
+        column, cutoff = TABLES[name].expires_by, self.cutoff(name, now_us)
+        if column is None or cutoff is None:
+            return []
+        if name == "facts":
+            self._expire("evidence", self._store.table("evidence"), now_us)
+            cutoff = self._not_before_followers(cutoff)
+        if name == "traces":
+            cutoff = min(cutoff, self._arrived_through())
+        if self._looked_us.get(name, 0) >= cutoff:
+            return []
+        gone = 0
+        for paths in _chunks(self._old_files(name, table, column, cutoff)):
+            if name == "traces":  # whole files: one that was rewritten would be read again by the stream
+                stay, expired = pl.DataFrame(), _rows_in(table, paths)
+            else:
+                rows = read_files(table, paths)
+                stay = standing(self._store, name, rows, cutoff)
+                expired = rows.height - stay.height
+            if expired:
+                if not replace(table, paths, [stay], app_id="upkeep:expire", version=cutoff, operation="expire"):
+                    return []
+                gone += expired
+        self._looked_us[name] = cutoff
+        return [f"{gone} rows expired"] if gone else []
+
+    def _old_files(self, name: str, table: Table, column: str, cutoff: int) -> pl.DataFrame:
+        delta = table.fresh()
+        files = files_of(delta) if delta is not None else pl.DataFrame()
+        if not files.height:
+            return files
+        edge = bound(files, "max" if name == "traces" else "min", column)
+        return files.filter((edge < cutoff).fill_null(name != "traces")).sort("path")
+
+    def _not_before_followers(self, cutoff: int) -> int:
+        """Facts that wishes were not made from yet stay, and with them every fact of their day and later."""
+        stream = self._stream()
+        if not self._needs.wishes or stream is None:
+            return cutoff
+        cursor = self._store.table("outbox").app_version(f"wishes:{stream}")
+        unread = (pl.col("stream_id") == stream) & (pl.col("batch_id") > (-1 if cursor is None else cursor))
+        first = self._store.table("facts").read(["end_us"], unread & (pl.col("end_us") < cutoff))["end_us"].min()
+        return min(cutoff, first // DAY_US * DAY_US) if isinstance(first, int) else cutoff
+
+    def _arrived_through(self) -> int:
+        """``landed_us`` up to which the stream's finished batches have read ``traces``; batches take it in that order."""
+        mine = pl.col("stream_id").eq_missing(pl.lit(self._stream(), dtype=pl.String)) & (pl.col("phase") == "end")
+        through = self._store.table("batches").read(["arrived_through_us"], mine)["arrived_through_us"].max()
+        return through if isinstance(through, int) else 0
+
+    def _coarsen(self, table: Table, now_us: int) -> list[str]:
+        """One-minute partials that no verdict is computed from any more become 5-minute, later 1-hour ones."""
+        settled = self._needs.revise_us + self._needs.longest_window_us()
+        fine, coarse = day_before(now_us, settled), day_before(now_us, max(settled, COARSE_AFTER_US))
+        app = "upkeep:coarsen"
+        if (table.app_version(app) or 0) >= fine:
+            return []
+        before, after = 0, 0
+        for paths in _chunks(self._fine_files(table, fine, coarse)):
+            rows = read_files(table, paths)
+            to_hours = (pl.col("start_us") < coarse) & (pl.col("size_us") < COARSE_US)
+            to_fives = (pl.col("start_us") >= coarse) & (pl.col("start_us") < fine) & (pl.col("size_us") < FINE_US)
+            merged = [coarsened(rows.filter(to_hours), COARSE_US), coarsened(rows.filter(to_fives), FINE_US)]
+            stay = rows.filter(~to_hours & ~to_fives)
+            old = pl.concat([frame.select(rows.columns) for frame in merged])
+            if stay.height == rows.height:
+                continue
+            if not replace(table, paths, [old, stay], app_id=app, version=fine - 1, operation="coarsen"):
+                return []
+            before, after = before + rows.height - stay.height, after + old.height
+        if before:
+            table.append([], app_id=app, version=fine, metadata={"upkeep": "coarsen"})
+        return [f"{before} partials became {after} of longer windows"] if before else []
+
+    def _fine_files(self, table: Table, fine: int, coarse: int) -> pl.DataFrame:
+        delta = table.fresh()
+        files = files_of(delta) if delta is not None else pl.DataFrame()
+        if not files.height:
+            return files
+        start, size = bound(files, "min", "start_us"), bound(files, "min", "size_us")
+        due = ((start < fine) & (size < FINE_US)) | ((start < coarse) & (size < COARSE_US))
+        return files.filter(due.fill_null(True)).sort("path")
+
+    def _compact(self, table: Table) -> list[str]:
+        delta = table.fresh()
+        if delta is None:
+            return []
+        files = files_of(delta)
+        if files.filter(pl.col("size_bytes") < _SMALL_BYTES).height < SMALL_FILES:
+            return []
+        try:
+            done = delta.optimize.compact(
+                target_size=TARGET_BYTES, max_concurrent_tasks=1,
+                writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=50_000),
+            )  # fmt: skip
+            delta.create_checkpoint()
+        except CommitFailedError as error:
+            log.debug("%s is compacted later: %s", table.uri, error)
+            return []
+        left = files.height - done["numFilesRemoved"] + done["numFilesAdded"]
+        return [f"{files.height} files became {left}"]
+
+    def _clean(self, name: str, table: Table, now_us: int) -> list[str]:
+        """Delete files that no version of the last hour names, and of ``traces`` none that the stream has yet to read."""
+        if now_us - self._vacuumed_us.get(name, 0) < VACUUM_EVERY_US:
+            return []
+        self._vacuumed_us[name] = now_us
+        delta = table.fresh()
+        if delta is None:
+            return []
+        hours = self._needed_hours(delta, now_us) if name == "traces" else 1
+        if name == "traces" and hours == 1:
+            delta.cleanup_metadata()  # the other tables' logs are cleaned with each checkpoint
+        try:
+            unused = delta.vacuum(retention_hours=hours, dry_run=True, full=True)
+            if not unused:
+                return []
+            delta.vacuum(retention_hours=hours, dry_run=False, full=True)
+        except CommitFailedError as error:
+            log.debug("%s is vacuumed later: %s", table.uri, error)
+            return []
+        return [f"{len(unused)} unused files deleted"]
+
+    def _needed_hours(self, delta: DeltaTable, now_us: int) -> int:
+        """How far back files and log entries may still be read by the stream: 1 once it is within the last hour."""
+        following = self._needs.source_next()
+        if following is None:
+            return _UNREAD_HOURS
+        if following > delta.version():
+            return 1
+        behind = delta.history(delta.version() - following + 1)
+        oldest_us = int(behind[-1]["timestamp"]) * 1000 if behind else 0
+        return max(1, -(-(now_us - oldest_us) // _HOUR_US)) + (now_us - oldest_us >= _HOUR_US // 2)
+
+
+def _rows_in(table: Table, paths: list[str]) -> int:
+    delta = table.fresh()
+    files = files_of(delta) if delta is not None else pl.DataFrame(schema={"path": pl.String, "num_records": pl.Int64})
+    return int(files.filter(pl.col("path").is_in(paths))["num_records"].sum() or 0)
+
+
+def _chunks(files: pl.DataFrame) -> list[list[str]]:
+    """Paths in groups of at most ``_CHUNK_BYTES``: what is in memory at once."""
+    groups: list[list[str]] = []
+    size = _CHUNK_BYTES
+    for path, bytes_ in files.select("path", "size_bytes").iter_rows() if files.height else ():
+        if size + bytes_ > _CHUNK_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(path)
+        size += bytes_
+    return groups
