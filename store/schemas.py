@@ -175,6 +175,18 @@ IN_PROGRESS: Final = pa.schema(
     ]
 )
 
+CANDIDATES: Final = pa.schema(
+    [
+        pa.field("stream_id", _STR),
+        pa.field("batch_id", _I64),
+        pa.field("trace_id", _STR),
+        pa.field("start_us", _I64),
+        pa.field("candidate", _STR),  # a person's own eval_candidate; null: taken back
+        pa.field("arrived_us", _I64),
+        pa.field("now_us", _I64),
+    ]
+)
+
 LANDING: Final = pa.schema(
     [
         pa.field("experiment_id", _STR),
@@ -301,6 +313,7 @@ TABLES: Final[dict[str, TableSpec]] = {
     "windows": TableSpec(WINDOWS, "batch", "start_us"),
     "quarantine": TableSpec(QUARANTINE, "batch", "now_us"),
     "in_progress": TableSpec(IN_PROGRESS, "batch", "now_us"),
+    "candidates": TableSpec(CANDIDATES, "batch", "start_us"),
     "verdicts": TableSpec(VERDICTS, "verdicts", "instant_us"),
     "evidence": TableSpec(EVIDENCE, "verdicts", "instant_us"),
     "notifications": TableSpec(NOTIFICATIONS, "notifications", "said_us"),

@@ -23,6 +23,7 @@ from rules.model import Pack
 from store import Store, open_store
 from store.schemas import TABLES
 from store.windows import partials
+from streams import candidates
 from streams.columns import raw_frame
 from streams.facts import COUNTERS, Sorted, known_where, resolve, sort_out, totals
 from streams.match import NARROW, NARROW_DDL, mapper, plan
@@ -216,8 +217,10 @@ def _file_times(table: str, files: list[str]) -> dict[str, int]:
 
 
 def _write_asides(store: Store, parts: Sorted, row: dict[str, Any]) -> None:
-    """What waits and what was refused, before the facts: a retry with facts in no longer knows them."""
-    for name, frame in (("quarantine", parts.quarantined), ("in_progress", parts.in_progress)):
+    """What waits, what was refused and what people say, before the facts: a retry with facts in no longer knows them."""
+    known = store.table("candidates").read(where=candidates.known_where(parts.said, (row["stream_id"], row["batch_id"])))
+    said = candidates.changes(parts.said, known)
+    for name, frame in (("quarantine", parts.quarantined), ("in_progress", parts.in_progress), ("candidates", said)):
         own = frame.with_columns(
             pl.lit(row["stream_id"]).alias("stream_id"),
             pl.lit(row["batch_id"], dtype=pl.Int64).alias("batch_id"),

@@ -156,6 +156,9 @@ PLAIN = {
     "_source_run": f"try_element_at(trace_metadata, {literal(SOURCE_RUN)})",
     "_judge": "coalesce(try_element_at(trace_metadata, 'mlflow.trace.sourceScorer'), "
     "try_element_at(tags, 'mlflow.trace.sourceScorer'))",
+    # A person's own: the one that we delivered is in tracesieve.category too.
+    "_candidate": "case when coalesce(try_element_at(tags, 'tracesieve.category'), '') <> try_element_at(tags, 'eval_candidate') "
+    "then nullif(try_element_at(tags, 'eval_candidate'), '') end",
     "_landed_us": "landed_us",
     "_file": "input_file_name()",
 }

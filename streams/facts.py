@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from store import net_facts
+from streams.candidates import SAID
 
 MINUTE_US = 60_000_000
 SLACK_US = 3_600_000_000  # how far an amendment may move a trace's start and still be recognised
@@ -34,6 +35,7 @@ class Sorted:
     in_progress: pl.DataFrame
     quarantined: pl.DataFrame
     expired: int
+    said: pl.DataFrame  # streams.candidates.SAID
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def sort_out(incoming: pl.DataFrame, *, group_by: str, now_us: int, horizon_us: 
         in_progress=good.filter(waiting).select("trace_id", "start_us"),
         quarantined=pl.concat([refused, odd]).select("trace_id", "reason", "detail", "arrived_us"),
         expired=good.filter(~waiting & old).height,
+        said=good.filter(~waiting & ~old & ~(evaluated & pl.lit(not include_evaluation))).select(SAID),
     )
 
 
@@ -98,7 +101,7 @@ def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     standing = net_facts(known)
     rows = _distinct(incoming)
     seen = known.select("trace_id", "content_hash").unique().with_columns(pl.lit(True).alias("_seen"))
-    told = rows.join(_heads(known, standing), on="trace_id", how="left").join(
+    told = rows.join(_heads(known, standing, rows), on="trace_id", how="left").join(
         seen, on=["trace_id", "content_hash"], how="left", nulls_equal=True
     )
     told = told.with_columns(_takes_over().alias("_takes"))
@@ -127,15 +130,22 @@ def _distinct(incoming: pl.DataFrame) -> pl.DataFrame:
     return incoming.sort(order).unique(["trace_id", "content_hash"], keep="last", maintain_order=True)
 
 
-def _heads(known: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
-    """By trace the content that a newcomer has to beat: the one that stands, else the one for which it was left out."""
+def _heads(known: pl.DataFrame, standing: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """By trace the content that a newcomer has to beat: the one that stands, else the one for which it was left out.
+
+    ``_written`` is when the facts say it was last written, ``_arrived`` the same with the rows of this batch.
+    """
     out = known.filter((pl.col("weight") == 0) & (pl.col("state") == LEFT_OUT)).join(standing, on="trace_id", how="anti")
     out = out.sort("change_us", "arrived_us", "content_hash").unique("trace_id", keep="last", maintain_order=True)
     heads = pl.concat([frame.select("trace_id", "change_us", "content_hash", "state") for frame in (standing, out)])
-    written = known.group_by("trace_id", "content_hash").agg(pl.col("arrived_us").max().alias("_arrived"))
-    return heads.join(written, on=["trace_id", "content_hash"], how="left", nulls_equal=True).select(
-        "trace_id", "_arrived", _change="change_us", _hash="content_hash", _out=pl.col("state") == LEFT_OUT
-    )
+    key = ["trace_id", "content_hash"]
+    before = known.group_by(key).agg(_written=pl.col("arrived_us").max())
+    present = rows.filter("dated").select(*key, _present="arrived_us")
+    heads = heads.join(before, on=key, how="left", nulls_equal=True).join(present, on=key, how="left", nulls_equal=True)
+    return heads.select(
+        "trace_id", "_written", _arrived=pl.max_horizontal("_written", "_present"), _change="change_us", _hash="content_hash",
+        _out=pl.col("state") == LEFT_OUT,
+    )  # fmt: skip
 
 
 def _takes_over() -> pl.Expr:
@@ -153,7 +163,7 @@ def _remembered(told: pl.DataFrame, wins: pl.DataFrame, lost: pl.DataFrame) -> p
     """Contents that do not stand but must be known again: left out, beaten at a tie, or written once more."""
     at_tie = lost.filter(~pl.col("dated")).join(wins.select("trace_id", "change_us"), on=["trace_id", "change_us"], how="semi")
     again = told.filter(pl.col("dated") & (pl.col("content_hash") == pl.col("_hash")) & ~pl.col("_takes"))
-    again = again.filter(pl.col("arrived_us") > pl.col("_arrived"))
+    again = again.filter(pl.col("arrived_us") > pl.col("_written"))
     rows = pl.concat([wins.filter("left_out"), at_tie, again])
     state = pl.when("left_out").then(pl.lit(LEFT_OUT)).otherwise(pl.lit(SEEN))
     return rows.with_columns(state.alias("state"), pl.col("hits").list.head(0))

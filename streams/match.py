@@ -32,6 +32,7 @@ NARROW = pa.schema(
         ("state", pa.string()),
         ("source_run", pa.string()),
         ("judge", pa.string()),
+        ("candidate", pa.string()),
         ("landed_us", pa.int64()),
         ("file", pa.string()),
         ("content_hash", pa.int64()),
@@ -46,13 +47,13 @@ NARROW = pa.schema(
 )
 NARROW_DDL = (
     "trace_id string, experiment_id string, experiment string, `group` array<string>, start_us bigint, "
-    "duration_ms double, state string, source_run string, judge string, landed_us bigint, file string, "
+    "duration_ms double, state string, source_run string, judge string, candidate string, landed_us bigint, file string, "
     "content_hash bigint, change_us bigint, tokens_input bigint, tokens_output bigint, tokens_total bigint, "
     "cost_nusd bigint, json_error string, hits array<struct<rule:string,hash:string>>"
 )
 _PLAIN = (
-    "trace_id", "experiment_id", "experiment", "start_us", "duration_ms", "state", "source_run", "judge", "landed_us",
-    "file", "content_hash", "change_us",
+    "trace_id", "experiment_id", "experiment", "start_us", "duration_ms", "state", "source_run", "judge", "candidate",
+    "landed_us", "file", "content_hash", "change_us",
 )  # fmt: skip
 _DERIVED = ("tokens_input", "tokens_output", "tokens_total", "cost_nusd", "json_error")
 

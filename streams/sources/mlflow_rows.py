@@ -59,7 +59,11 @@ def end_us(info: Any) -> int:
 
 def light_hash(row: Mapping[str, Any]) -> int:
     """A 64-bit hash of what a listing shows of the trace; equal for a row made here and for one read from the table."""
-    tags = sorted((k, v) for k, v in _pairs(row["tags"]) if k != "eval_candidate" and not k.startswith(_OURS))
+    shown = dict(_pairs(row["tags"]))
+    tags = sorted((k, v) for k, v in shown.items() if k != "eval_candidate" and not k.startswith(_OURS))
+    candidate = shown.get("eval_candidate")
+    if candidate and candidate != shown.get("tracesieve.category"):
+        tags.append(("eval_candidate", candidate))  # a person's own; ours comes and goes without a trace landing again
     assessments = sorted(
         json.dumps([_plain(one[key]) for key in sorted(one)], sort_keys=True) for one in row["assessments"] or []
     )

@@ -114,9 +114,11 @@ def test_sem_01_later_tags_and_feedback_land_again_but_ours_do_not(
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     assert landing.land_through(now).landed == 2
     client = MlflowClient(mlflow_server.uri)
-    client.set_trace_tag(one, "eval_candidate", "error_case")
-    client.set_trace_tag(one, "tracesieve.rules", "a")
+    for key in ("tracesieve.category", "eval_candidate", "tracesieve.rules"):  # in the order in which we write them
+        client.set_trace_tag(one, key, "error_case")
     assert landing.land_through(now).landed == 0
+    client.set_trace_tag(one, "eval_candidate", "mine")  # a person's own: SEMANTICS 22 wants it known
+    assert landing.land_through(now).landed == 1
     client.set_trace_tag(one, "environment", "staging")
     mlflow.log_feedback(trace_id=two, name="correct", value=False)
     step = landing.land_through(now)

@@ -99,14 +99,14 @@ def check(parts: list[list[dict[str, Any]]], expected: dict[str, int]) -> None:
     assert windows.equals(whole)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(events(variants=3), st.lists(st.integers(0, 30), max_size=5))
 def test_sem_02_05_28_any_split_in_the_order_of_commits_ties_included(rows: list[Event], cuts: list[int]) -> None:
     made = [row(event, 10 + at, dated=False) for at, event in enumerate(rows)]
     check(split(made, cuts), in_order_of_commits(rows))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(events(variants=1), st.lists(st.integers(0, 30), max_size=5), st.randoms(use_true_random=False))
 def test_sem_02_28_any_order_when_no_two_contents_tie(rows: list[Event], cuts: list[int], random: Any) -> None:
     latest = {event.trace: max(e.hash for e in rows if e.trace == event.trace) for event in rows}
@@ -114,7 +114,7 @@ def test_sem_02_28_any_order_when_no_two_contents_tie(rows: list[Event], cuts: l
     check(split([row(event, 10 + at, dated=False) for at, event in enumerate(rows)], cuts), latest)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.tuples(events(variants=3).map(lambda found: found[0]), st.integers(1, 5)), min_size=1, max_size=12),
     st.lists(st.integers(0, 30), max_size=5),
@@ -127,7 +127,7 @@ def test_sem_02_28_any_order_and_split_when_rows_say_when_they_were_written(
     check(split([row(event, at, dated=True) for event, at in rows], cuts), expected)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(events(variants=3), st.lists(st.integers(0, 30), max_size=5))
 def test_sem_08_28_a_source_read_again_against_its_own_facts_adds_nothing(rows: list[Event], cuts: list[int]) -> None:
     made = [row(event, 10 + at, dated=False) for at, event in enumerate(rows)]

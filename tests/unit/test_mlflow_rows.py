@@ -39,7 +39,9 @@ def hashed(**more: Any) -> int:
 
 def test_sem_01_our_own_tags_do_not_change_the_light_hash() -> None:
     tags = {"environment": "prod", "mlflow.traceName": "answer", "eval_candidate": "x", "tracesieve.rules": "a"}
-    assert hashed(tags=tags) == hashed()
+    assert hashed(tags={**tags, "tracesieve.category": "x"}) == hashed()
+    assert hashed(tags=tags) != hashed()  # a person's own, which landing must see (SEMANTICS 22)
+    assert hashed(tags={**tags, "tracesieve.category": "y"}) == hashed(tags=tags)
     assert hashed(tags={**tags, "environment": "staging"}) != hashed()
 
 

@@ -34,32 +34,47 @@ class TraceWishes:
             new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > since) & (pl.col("batch_id") <= batch_id)
             touched = self.store.table("facts").read(["trace_id", "weight", "hits"], new)
             # A withdrawn row copies the hits it withdraws, so a trace that no longer matches is among them.
-            ids = touched.filter(pl.col("hits").list.len() > 0)["trace_id"].unique().to_list()
-            made = self.outbox.wish(self._wishes(pack, ids), now_us, app_id=app, version=batch_id)
+            ids = set(touched.filter(pl.col("hits").list.len() > 0)["trace_id"])
+            said = set(self.store.table("candidates").read(["trace_id"], new)["trace_id"])
+            # A trace that people speak of is in a dataset without a rule: whatever amends it is for the sink to hear.
+            spoken = set(touched["trace_id"]) & set(self._candidates(set(touched["trace_id"]))) if self.datasets else set()
+            wishes = self._wishes(pack, ids, ids | said | spoken)
+            made = self.outbox.wish(wishes, now_us, app_id=app, version=batch_id)
         version = self.store.table("evidence").version()
         if version != self._evidence_seen:
-            made += self.outbox.wish(
-                self._wishes(pack, self.store.table("evidence").read()["trace_id"].unique().to_list()), now_us
-            )
+            ids = set(self.store.table("evidence").read(["trace_id"])["trace_id"])
+            made += self.outbox.wish(self._wishes(pack, ids, ids), now_us)
             self._evidence_seen = version
         return made
 
-    def _wishes(self, pack: Pack, trace_ids: list[str]) -> list[Wish]:
-        if not trace_ids:
+    def _wishes(self, pack: Pack, tagged: set[str], members: set[str]) -> list[Wish]:
+        """What the tags of some traces and the memberships of others should be."""
+        tagged, members = tagged if self.tags else set(), members if self.datasets else set()
+        concerned = tagged | members
+        if not concerned:
             return []
-        wanted = pl.col("trace_id").is_in(trace_ids)
-        standing = {row["trace_id"]: row for row in net_facts(self.store.table("facts").read(where=wanted)).to_dicts()}
-        evidence: dict[str, set[str]] = defaultdict(set)
-        for row in self.store.table("evidence").read(["trace_id", "rule"], wanted).iter_rows(named=True):
-            evidence[row["trace_id"]].add(row["rule"])
-        wishes: list[Wish] = []
-        if self.tags:
-            wishes += [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)]
-        if self.datasets:
-            wishes += [
-                Wish("mlflow_datasets", t, membership_of(pack, t, standing.get(t), evidence[t])) for t in sorted(trace_ids)
-            ]
-        return wishes
+        standing, evidence, said = self._standing(concerned), self._evidence(concerned), self._candidates(members)
+        wishes = [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(tagged)]
+        return wishes + [
+            Wish("mlflow_datasets", t, membership_of(pack, t, standing.get(t), evidence[t], said.get(t))) for t in sorted(members)
+        ]
+
+    def _standing(self, trace_ids: set[str]) -> dict[str, dict[str, Any]]:
+        rows = net_facts(self.store.table("facts").read(where=pl.col("trace_id").is_in(list(trace_ids))))
+        return {row["trace_id"]: row for row in rows.iter_rows(named=True)}
+
+    def _evidence(self, trace_ids: set[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        rows = self.store.table("evidence").read(["trace_id", "rule"], pl.col("trace_id").is_in(list(trace_ids)))
+        for trace_id, rule in rows.iter_rows():
+            found[trace_id].add(rule)
+        return found
+
+    def _candidates(self, trace_ids: set[str]) -> dict[str, str]:
+        """What people say of these traces, by id: their own ``eval_candidate``."""
+        rows = self.store.table("candidates").read(where=pl.col("trace_id").is_in(list(trace_ids)))
+        last = rows.sort("arrived_us", "now_us", maintain_order=True).unique("trace_id", keep="last")
+        return {t: c for t, c in last.select("trace_id", "candidate").iter_rows() if c is not None}
 
 
 def tags_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str]) -> dict[str, Any]:
@@ -75,8 +90,13 @@ def tags_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: se
     return {"trace_id": trace_id, "category": category, "rules": sorted({*hits, *(rule.id for rule in picked)})}
 
 
-def membership_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str]) -> dict[str, Any]:
-    """The dataset categories a trace belongs to, each with the rules and versions that say so; none withdraws it."""
+def membership_of(
+    pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str], candidate: str | None = None
+) -> dict[str, Any]:
+    """The dataset categories a trace belongs to, each with the rules and versions that say so, or the person; none withdraws it.
+
+    ``candidate`` is a person's own ``eval_candidate``.
+    """
     if fact is None:
         return {"trace_id": trace_id, "categories": {}}
     hits = {hit["rule"]: hit["hash"] for hit in fact["hits"]}
@@ -88,6 +108,9 @@ def membership_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, eviden
     for tag, rule, version in found:
         entry = categories.setdefault(tag, {"rules": [], "reason": points[rule]})
         entry["rules"].append({"rule": rule, "hash": version})
+    if candidate is not None:
+        entry = categories.setdefault(candidate, {"rules": [], "reason": "a person set eval_candidate"})
+        entry["person"] = True
     return {
         "trace_id": trace_id, "start_us": fact["start_us"], "end_us": fact["end_us"],
         "experiment_id": fact["experiment_id"], "categories": categories,
