@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sinks.alert_log import AlertLog
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig
 from sinks.delivery import Delivery, Sink
 from sinks.mlflow_datasets import DatasetsConfig, MlflowDatasets
@@ -34,6 +35,7 @@ class Told:
 
 # A sink takes part when its function gives one; the name is that of its class, of its wishes and of its metrics.
 SINKS: dict[str, Callable[[Told], Sink | None]] = {
+    AlertLog.name: lambda told: AlertLog(),
     Alertmanager.name: lambda told: Alertmanager(told.alertmanager, own_url=told.own_url) if told.alertmanager else None,
     MlflowTags.name: lambda told: MlflowTags(told.tracking_uri) if told.tracking_uri and told.tags else None,
     MlflowDatasets.name: lambda told: _datasets(told),

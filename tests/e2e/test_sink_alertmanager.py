@@ -1,7 +1,10 @@
-"""Alerts against a real Alertmanager."""
+"""Alerts against real Alertmanagers: plain, with TLS and a login, absent, restarted, and one of two."""
 
 from __future__ import annotations
 
+import http.server
+import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,26 +12,31 @@ from typing import Any
 
 import pytest
 import requests
-from servers import free_port, needs, process
+from servers import PASSWORD, alertmanager, free_port, self_signed
 
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig
-from sinks.errors import RetryLater
-from store.outbox import Pending
+from sinks.delivery import Delivery
+from sinks.errors import Refused, RetryLater
+from store import open_store
+from store.outbox import Outbox, Pending, Wish
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    program = needs("prometheus-alertmanager", "alertmanager")
-    folder: Path = tmp_path_factory.mktemp("alertmanager")
-    config = folder / "alertmanager.yml"
-    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-    uri = f"http://127.0.0.1:{(port := free_port())}"
-    command = [program, f"--config.file={config}", f"--storage.path={folder / 'data'}"]
-    command += [f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address="]
-    with process(command, f"{uri}/-/ready", folder / "log"):
+    with alertmanager(tmp_path_factory.mktemp("alertmanager")) as uri:
         yield uri
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+def _sink(*urls: str, clock: Any = None, **login: Any) -> Alertmanager:
+    configs = [AlertmanagerConfig(url=url, **login) for url in urls]
+    return Alertmanager(configs) if clock is None else Alertmanager(configs, clock)
 
 
 def _deliver(sink: Alertmanager, *wishes: Pending) -> None:
@@ -37,21 +45,23 @@ def _deliver(sink: Alertmanager, *wishes: Pending) -> None:
             raise outcome.error
 
 
+def _payload(rule: str, status: str, starts_us: int) -> dict[str, Any]:
+    return {"status": status, "rule": rule, "severity": "critical", "group": {"experiment": "shop", "x": ""},
+            "starts_us": starts_us, "resolved_us": time.time_ns() // 1000 if status == "resolved" else None, "value": 0.25,
+            "condition": "error_rate > 0.05", "summary": "errors", "evidence": ["tr-1"], "episode": "e1"}  # fmt: skip
+
+
 def _wish(rule: str, status: str, starts_us: int, seq: int = 0) -> Pending:
-    payload = {"status": status, "rule": rule, "severity": "critical", "by": "experiment",
-               "group": {"experiment": "shop", "x": ""},
-               "starts_us": starts_us, "resolved_us": time.time_ns() // 1000 if status == "resolved" else None, "value": 0.25,
-               "condition": "error_rate > 0.05", "summary": "errors", "evidence": ["tr-1"], "episode": "e1"}  # fmt: skip
-    return Pending("alertmanager", rule, payload, seq)
+    return Pending("alertmanager", rule, _payload(rule, status, starts_us), seq)
 
 
-def _alerts(uri: str, rule: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = requests.get(f"{uri}/api/v2/alerts", timeout=10).json()
+def _alerts(uri: str, rule: str, **access: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = requests.get(f"{uri}/api/v2/alerts", timeout=10, **access).json()
     return [alert for alert in found if alert["labels"]["alertname"] == rule]
 
 
-def test_an_alert_fires_once_however_often_it_is_posted_and_resolves(server: str) -> None:
-    sink = Alertmanager([AlertmanagerConfig(url=server)])
+def test_sem_21_an_alert_fires_once_however_often_it_is_posted_and_resolves(server: str) -> None:
+    sink = _sink(server)
     now = time.time_ns() // 1000
     for seq in range(2):
         _deliver(sink, _wish("rate-high", "firing", now - 60_000_000, seq))
@@ -64,7 +74,7 @@ def test_an_alert_fires_once_however_often_it_is_posted_and_resolves(server: str
 
 def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str) -> None:
     start = now = time.time_ns() // 1000
-    sink = Alertmanager([AlertmanagerConfig(url=server)], lambda: now)
+    sink = _sink(server, clock=lambda: now)
     wish = _wish("slow", "firing", start - 60_000_000)
     _deliver(sink, wish)
     first = _alerts(server, "slow")[0]["endsAt"]
@@ -77,7 +87,7 @@ def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str
 
 def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     start = now = time.time_ns() // 1000
-    sink = Alertmanager([AlertmanagerConfig(url=server)], lambda: now)
+    sink = _sink(server, clock=lambda: now)
     posts: list[Any] = []
     post = requests.post
 
@@ -94,8 +104,118 @@ def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypa
     assert len({post[0]["endsAt"] for post in posts}) == 1
 
 
-def test_every_instance_must_take_it(server: str) -> None:
-    sink = Alertmanager([AlertmanagerConfig(url="http://127.0.0.1:9"), AlertmanagerConfig(url=server)])
-    with pytest.raises(RetryLater):
-        _deliver(sink, _wish("partial", "firing", time.time_ns() // 1000))
-    assert len(_alerts(server, "partial")) == 1
+def test_an_instance_that_is_down_delays_nothing_at_the_others_and_is_served_when_it_is_back(server: str, tmp_path: Path) -> None:
+    port = free_port()
+    outbox = Outbox(open_store(str(tmp_path / "store")))
+    now = time.time_ns() // 1000
+    sink = _sink(f"http://127.0.0.1:{port}", server)
+    delivery = Delivery(sink, outbox)
+    outbox.wish([Wish("alertmanager", "first", _payload("first", "firing", now))], now)
+    assert delivery.step(now) == 0
+    assert len(_alerts(server, "first")) == 1
+    (row,) = outbox.rows()
+    assert row["outcome"] == "retry"
+    assert str(port) in row["detail"]
+    outbox.wish([Wish("alertmanager", "second", _payload("second", "firing", now))], now)
+    delivery.step(now)  # no back-off of the sink as a whole: a new alert is posted at once where it can be
+    assert len(_alerts(server, "second")) == 1
+    with alertmanager(tmp_path / "late", port) as late:
+        deadline = time.monotonic() + 60
+        while outbox.count() and time.monotonic() < deadline:
+            delivery.step(now)
+            time.sleep(0.2)
+        assert outbox.count() == 0
+        assert [len(_alerts(late, rule)) for rule in ("first", "second")] == [1, 1]
+
+
+def test_an_alertmanager_that_was_restarted_knows_the_alert_again_after_a_minute(tmp_path: Path) -> None:
+    port, now = free_port(), time.time_ns() // 1000
+    sink = _sink(f"http://127.0.0.1:{port}", clock=lambda: now)
+    wish = _wish("still-firing", "firing", now - 60_000_000)
+    with alertmanager(tmp_path / "one", port) as uri:
+        _deliver(sink, wish)
+        assert len(_alerts(uri, "still-firing")) == 1
+    now += 61_000_000
+    with pytest.raises(RetryLater, match=str(port)):
+        sink.resend({wish.target: wish.payload})
+    sink.resend({wish.target: wish.payload})  # within the back-off: not tried, not said again
+    with alertmanager(tmp_path / "two", port) as uri:
+        assert _alerts(uri, "still-firing") == []
+        now += 31_000_000
+        sink.resend({wish.target: wish.payload})
+        assert len(_alerts(uri, "still-firing")) == 1
+
+
+def test_tls_and_basic_auth_of_a_real_alertmanager(
+    certificate: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AM_PASSWORD", PASSWORD + "\n")
+    monkeypatch.setenv("AM_WRONG", "other")
+    login = {"username": "prom", "password_env": "AM_PASSWORD", "ca_file": certificate[0]}
+    with alertmanager(tmp_path, certificate=certificate) as uri:
+        wish = _wish("safe", "firing", time.time_ns() // 1000)
+        with pytest.raises(RetryLater, match="SSLError"):
+            _deliver(_sink(uri, **{**login, "ca_file": None}), wish)
+        outbox, said = Outbox(open_store(str(tmp_path / "store"))), list[tuple[str, str, int]]()
+        outbox.wish([Wish(wish.sink, wish.target, wish.payload)], 1)
+        wrong = _sink(uri, **{**login, "password_env": "AM_WRONG"})
+        assert Delivery(wrong, outbox, lambda *told: said.append(told)).step(2) == 0
+        assert said == [("alertmanager", "retry", 1)]
+        assert "HTTP 401: it does not let us in" in outbox.rows()[0]["detail"]
+        assert Delivery(_sink(uri, **login), outbox).step(3) == 1
+        assert len(_alerts(uri, "safe", auth=("prom", PASSWORD), verify=certificate[0])) == 1
+
+
+class _Asks(http.server.BaseHTTPRequestHandler):
+    """An HTTPS gate before an Alertmanager: lets in who bears the token, sends the rest elsewhere or away."""
+
+    answer = 200
+    seen: list[str | None] = []  # noqa: RUF012 - one server, one test
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append(self.headers["Authorization"])
+        self.send_response(self.answer if self.headers["Authorization"] == "Bearer s3cret" else 403)
+        self.send_header("Location", "https://127.0.0.1:1/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
+@pytest.fixture
+def gate(certificate: tuple[str, str]) -> Iterator[str]:
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Asks)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"https://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_a_bearer_token_over_https_and_what_each_refusal_means(
+    gate: str, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AM_TOKEN", "s3cret")
+    monkeypatch.setenv("AM_OLD_TOKEN", "old")
+    login = {"ca_file": certificate[0], "token_env": "AM_TOKEN"}
+    wish = _wish("gate", "firing", time.time_ns() // 1000)
+    _deliver(_sink(gate, **login), wish)
+    assert _Asks.seen == ["Bearer s3cret"]
+    with pytest.raises(RetryLater, match="HTTP 403"):
+        _deliver(_sink(gate, **{**login, "token_env": "AM_OLD_TOKEN"}), wish)
+    for code, error, told in ((302, RetryLater, "points elsewhere"), (503, RetryLater, "HTTP 503"), (400, Refused, "HTTP 400")):
+        monkeypatch.setattr(_Asks, "answer", code)
+        with pytest.raises(error, match=told):
+            _deliver(_sink(gate, **login), wish)
+
+
+def test_a_refused_alert_spoils_no_other(server: str) -> None:
+    now = time.time_ns() // 1000
+    bad = _wish("bad", "firing", now)
+    bad.payload["group"] = {"no-label-name": "x"}
+    outcomes = _sink(server).deliver([_wish("good", "firing", now), bad])
+    assert [type(one.error) for one in outcomes] == [type(None), Refused]
+    assert len(_alerts(server, "good")) == 1

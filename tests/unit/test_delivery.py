@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,78 @@ def test_backs_off_after_a_failure(outbox: Outbox, monkeypatch: pytest.MonkeyPat
     assert delivery.step(2) == 0
     now = 1.1
     assert delivery.step(2) == 1
+
+
+class Picky(Recorder):
+    """Fails on some targets, for good or for now."""
+
+    def __init__(self, **errors: Exception) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
+        return each(wishes, self._one, workers=4)
+
+    def _one(self, wish: Pending) -> str:
+        if wish.target in self.errors:
+            raise self.errors[wish.target]
+        return super()._one(wish)
+
+
+def test_sem_21_one_wish_that_fails_holds_up_no_other_and_the_reason_is_listed(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    told: list[tuple[str, str, int]] = []
+    sink = Picky(b=RetryLater("HTTP 500"))
+    delivery = Delivery(sink, outbox, lambda *one: told.append(one))
+    outbox.wish([_wish("a"), _wish("b"), _wish("c")], 1)
+    assert delivery.step(2) == 2
+    assert sorted(told) == [("recorder", "delivered", 2), ("recorder", "retry", 1)]
+    outbox.wish([_wish("d")], 3)
+    assert delivery.step(4) == 1  # the sink as a whole works: no back-off for a new wish
+    assert [(row["target"], row["outcome"], row["detail"]) for row in outbox.rows()] == [("b", "retry", "HTTP 500")]
+    assert delivery.step(5) == 0
+    del sink.errors["b"]
+    now += 2
+    assert delivery.step(6) == 1
+
+
+def test_a_sink_that_is_down_is_not_asked_for_every_wish(outbox: Outbox) -> None:
+    tried: list[str] = []
+
+    def down(wish: Pending) -> str:
+        tried.append(wish.target)
+        raise RetryLater("down")
+
+    outbox.wish([_wish(f"t{i}") for i in range(200)], 1)
+    assert len(each(outbox.pending("recorder", 200), down, workers=4)) == len(tried) < 20
+
+
+def test_wishes_go_beside_one_another_and_each_once(outbox: Outbox) -> None:
+    outbox.wish([_wish(f"t{i}") for i in range(100)], 1)
+    together = threading.Barrier(4, timeout=20)
+    got: list[str] = []
+
+    def deliver(wish: Pending) -> str:
+        together.wait()  # passes only when four are under way at once
+        got.append(wish.target)
+        return ""
+
+    outcomes = each(outbox.pending("recorder", 100), deliver, workers=4)
+    assert sorted(got) == sorted(f"t{i}" for i in range(100))
+    assert [one.error for one in outcomes] == [None] * 100
+
+
+def test_a_bug_in_a_sink_is_raised_and_nothing_is_acknowledged(outbox: Outbox) -> None:
+    def broken(wish: Pending) -> str:
+        raise ZeroDivisionError
+
+    outbox.wish([_wish("a"), _wish("b")], 1)
+    with pytest.raises(ZeroDivisionError):
+        each(outbox.pending("recorder"), broken, workers=2)
+    assert outbox.count() == 2
 
 
 def test_sem_21_refused_becomes_a_dead_letter_and_the_rest_goes_on(outbox: Outbox) -> None:

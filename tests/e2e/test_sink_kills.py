@@ -1,0 +1,168 @@
+"""Tags and records when the process is killed before or after any call to the server and any commit to the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import MlflowServer
+
+from sinks.delivery import Delivery
+from sinks.mlflow_datasets import SOURCES, DatasetsConfig, MlflowDatasets
+from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, MlflowTags
+from store import open_store
+from store.outbox import Outbox, Wish
+from store.table import Table
+
+pytestmark = pytest.mark.e2e
+CONTENT = {
+    "t1": ('{"q": "same"}', '"first"'), "t2": ('{"q": "same"}', '"second"'), "t3": ('{"q": "other"}', '{"a": 3}'),
+    "t4": ("plain text", None),
+}  # fmt: skip
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Fuse:
+    """Ends the process at the n-th step: odd ones right before a call, even ones right after it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        from mlflow.store.tracking.rest_store import RestStore
+
+        self.left: int | None = None
+        for owner, name in ((RestStore, "_call_endpoint"), (Table, "append")):
+            patch.setattr(owner, name, self._burning(getattr(owner, name)))
+
+    def _burning(self, call: Any) -> Any:
+        def wrapped(*args: Any, **more: Any) -> Any:
+            self._burn()
+            result = call(*args, **more)
+            self._burn()
+            return result
+
+        return wrapped
+
+    def _burn(self) -> None:
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                self.left = None
+                raise Killed
+
+
+@pytest.fixture
+def fuse() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        yield Fuse(patch)
+
+
+class Contents:
+    def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
+        return {trace: CONTENT[trace] for trace in starts_us if trace in CONTENT}
+
+
+def membership(trace_id: str, experiment_id: str, *categories: str) -> Wish:
+    why = {"rules": [{"rule": "r", "hash": "h"}], "reason": "because"}
+    payload = {"trace_id": trace_id, "start_us": 1, "end_us": int(trace_id[-1]), "experiment_id": experiment_id,
+               "categories": dict.fromkeys(categories, why)}  # fmt: skip
+    return Wish("mlflow_datasets", trace_id, payload)
+
+
+def shown(uri: str, experiment_id: str, prefix: str) -> dict[str, Any]:
+    """By dataset and inputs: the output and the sources."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found: dict[str, Any] = {}
+    for dataset in client.search_datasets([experiment_id], f"name LIKE '{prefix}%'"):
+        records, _ = client._tracking_client.store._load_dataset_records(dataset.dataset_id)
+        name = dataset.name.removeprefix(prefix)
+        assert name not in found, "two datasets of one name"
+        found[name] = {json.dumps(one.inputs): (one.outputs, one.tags[SOURCES]) for one in records}
+    return found
+
+
+def test_sem_21_23_records_are_the_same_wherever_it_is_killed(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, fuse: Fuse
+) -> None:
+    number, _ = experiment
+    rounds = [
+        [membership(t, number, "a") for t in CONTENT],
+        [membership("t1", number), membership("t2", number, "b"), membership("t3", number), membership("t4", number, "a", "b")],
+    ]
+    wanted = {
+        "_a": {'{"input": "plain text"}': (None, '["t4"]')},
+        "_b": {'{"input": "plain text"}': (None, '["t4"]'), '{"q": "same"}': ("second", '["t2"]')},
+    }
+    at = kills = 0
+    while True:
+        at += 1
+        prefix, burnt = f"kill{at}", False
+        outbox = Outbox(store := open_store(str(tmp_path / prefix)))
+        fuse.left = at
+        for wishes in rounds:
+            while True:
+                try:
+                    outbox = Outbox(store := open_store(str(tmp_path / prefix)))
+                    sink = MlflowDatasets(mlflow_server.uri, DatasetsConfig(prefix=prefix), store, Contents())
+                    outbox.wish(wishes, 1)
+                    Delivery(sink, outbox).step(2)
+                    assert outbox.count() == 0
+                    break
+                except Killed:
+                    burnt = True
+        unburnt, fuse.left = fuse.left is not None, None
+        assert shown(mlflow_server.uri, number, prefix) == wanted, f"killed at step {at}"
+        kills += burnt
+        if unburnt:
+            break
+    assert kills > 30
+
+
+def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, fuse: Fuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+    from mlflow import MlflowClient
+
+    monkeypatch.setattr("sinks.mlflow_tags.WORKERS", 1)
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    client = MlflowClient(mlflow_server.uri)
+    traces = []
+    for _ in range(2):
+        span = client.start_trace("agent", experiment_id=experiment[0], inputs={"q": 1})
+        client.end_trace(span.trace_id, outputs={"a": 1})
+        traces.append(str(span.trace_id))
+    at = kills = 0
+    while True:
+        at += 1
+        burnt = False
+        fuse.left = at
+        for category, rules in (("error_case", ["b", "a"]), ("slow_response", ["s"]), (None, [])):
+            wishes = [Wish("mlflow_tags", t, {"trace_id": t, "category": category, "rules": rules}) for t in traces]
+            while True:
+                try:
+                    outbox = Outbox(open_store(str(tmp_path / str(at))))
+                    outbox.wish(wishes, 1)
+                    Delivery(MlflowTags(mlflow_server.uri), outbox).step(2)
+                    assert outbox.count() == 0
+                    break
+                except Killed:
+                    burnt = True
+            left, fuse.left = fuse.left, None
+            for trace in traces:
+                tags = client.get_trace(trace, display=False).info.tags
+                found = {key: tags[key] for key in (CANDIDATE, CATEGORY, RULES) if key in tags}
+                whole = {CANDIDATE: category, CATEGORY: category, RULES: ",".join(sorted(rules))} if category else {}
+                assert found == whole, f"killed at step {at}"
+            fuse.left = left
+        kills += burnt
+        if fuse.left is not None:
+            fuse.left = None
+            break
+    assert kills > 20
