@@ -19,7 +19,7 @@ from store.store import Store
 
 DAY_US: Final = 86_400_000_000
 _DAYS: Final = {
-    "traces": 30, "landing": 7, "batches": 30, "facts": 90, "windows": 400, "quarantine": 30, "in_progress": 30,
+    "traces": 30, "landing": 7, "batches": 30, "facts": 90, "windows": 400, "quarantine": 30, "in_progress": 30, "candidates": 90,
     "verdicts": 400, "evidence": 90, "notifications": 400, "outbox": 30, "deliveries": 30,
 }  # fmt: skip
 DEFAULTS_US: Final[dict[str, int]] = {name: days * DAY_US for name, days in _DAYS.items()}

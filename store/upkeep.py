@@ -89,6 +89,8 @@ class Upkeep:
         kept = self._kept_us(name)
         if kept is not None and name == "evidence":  # a trace whose evidence outlived its fact would lose its tags
             kept = min(kept, (self._kept_us("facts") or 0) - self._needs.longest_window_us() - 2 * DAY_US)
+        if kept is not None and name == "candidates":  # the same holds for what a person says of a trace
+            kept = max(kept, (self._kept_us("facts") or 0) + 2 * DAY_US)
         return None if kept is None else day_before(now_us, kept)
 
     def _kept_us(self, name: str) -> int | None:

@@ -10,8 +10,9 @@ import pytest
 import store.upkeep
 from store import Store, net_facts, open_store
 from store.outbox import Ack, Outbox, Wish
-from store.retention import DAY_US, mistakes
+from store.retention import DAY_US, DEFAULTS_US, mistakes
 from store.rewrite import files_of, read_files, replace
+from store.schemas import TABLES
 from store.upkeep import COARSE_US, FINE_US, SMALL_FILES, Needs, Upkeep
 from store.windows import SUMS, partials
 
@@ -291,6 +292,14 @@ def test_sem_10_19_appends_go_on_while_everything_is_tended(tmp_path, monkeypatc
     plain = open_store(str(tmp_path / "plain"))
     write_windows(plain, facts)
     assert totals(watched.table("windows").read()) == totals(plain.table("windows").read())
+
+
+def test_sem_10_every_table_says_for_how_long_it_is_kept_or_is_kept_for_ever():
+    assert {name for name, spec in TABLES.items() if spec.expires_by} == set(DEFAULTS_US)
+    upkeep = Upkeep(store.upkeep.Store("none"), Needs(keep_us={"facts": 60 * DAY_US}))
+    evidence, facts, said = (upkeep.cutoff(name, NOW) or 0 for name in ("evidence", "facts", "candidates"))
+    assert said < facts < evidence  # tags would be taken back, did evidence outlive its fact
+    assert upkeep.cutoff("packs", NOW) is None
 
 
 def test_a_retention_that_loses_what_is_needed_or_names_no_table_is_a_config_error():
