@@ -6,10 +6,11 @@ one that landed last, or ended last where the table does not say when a row land
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
@@ -18,11 +19,11 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from store.errors import StoreError
 
 SLACK = timedelta(days=1)
-_ORDER = ("request_time", "execution_duration_ms", "landed_us")
+_CONTENT = ("trace_id", "request_time", "execution_duration_ms", "landed_us", "request", "response")
 
 
 class TraceTable:
-    """A Delta table of traces; ``columns`` maps our column names to the table's."""
+    """A Delta table of traces; ``columns`` maps our column names to the table's. Use it from one thread."""
 
     def __init__(self, uri: str, columns: Mapping[str, str] | None = None) -> None:
         self._uri = uri
@@ -30,9 +31,32 @@ class TraceTable:
         self._handle: DeltaTable | None = None
 
     def row(self, trace_id: str, start_us: int | None) -> Any:
-        """The trace as an Arrow table of one row with our column names, None if it is gone."""
-        rows = self._read([trace_id], None if start_us is None else (start_us, start_us), None)
-        return None if rows is None or not rows.num_rows else rows.slice(rows.num_rows - 1)
+        """The trace as an Arrow table of one row with our column names, None if it is gone.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        try:
+            table = self._open()
+            if table is None:
+                return None
+            dataset = table.to_pyarrow_dataset()
+            wanted = pc.field(self._their("trace_id")) == trace_id
+            if start_us is not None:
+                when, kind = pc.field(self._their("request_time")), dataset.schema.field(self._their("request_time")).type
+                low, high = _around(start_us, start_us, zoned=kind.tz is not None)
+                wanted = wanted & (when >= pa.scalar(low, kind)) & (when <= pa.scalar(high, kind))
+            rows = dataset.to_table(filter=wanted)
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"{self._uri} cannot be read: {error}") from error
+        back = {theirs: ours for ours, theirs in self._theirs.items()}
+        rows = rows.rename_columns([back.get(name, name) for name in rows.column_names])
+        if not rows.num_rows:
+            return None
+        keys = pl.DataFrame(
+            {name: pl.Series(rows.column(name).to_pylist()) for name in _CONTENT[1:4] if name in rows.column_names}
+        )
+        return rows.slice(int(_last_standing(keys.with_row_index("row"))["row"][-1]), 1)
 
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
         """Request and response of traces by id, given the start of each; those that are gone are left out.
@@ -42,48 +66,35 @@ class TraceTable:
         """
         if not starts_us:
             return {}
-        rows = self._read(list(starts_us), (min(starts_us.values()), max(starts_us.values())), ("request", "response"))
-        if rows is None:
-            return {}
-        columns = [rows.column(name).to_pylist() for name in ("trace_id", "request_time", "request", "response")]
-        slack_us = SLACK // timedelta(microseconds=1)
-        return {
-            trace_id: (request, response)
-            for trace_id, start, request, response in zip(*columns, strict=True)
-            if start is not None and abs(_us(start) - starts_us[trace_id]) <= slack_us
-        }
-
-    def _read(self, ids: Sequence[str], between_us: tuple[int, int] | None, names: Sequence[str] | None) -> Any:
-        """The rows of those ids, last landed last."""
         try:
             table = self._open()
             if table is None:
-                return None
-            dataset = table.to_pyarrow_dataset()
-            wanted = pc.field(self._their("trace_id")).isin(pa.array(ids, dataset.schema.field(self._their("trace_id")).type))
-            if between_us is not None:
-                low, high = (datetime.fromtimestamp(one // 1_000_000, UTC) for one in between_us)
-                when = pc.field(self._their("request_time"))
-                kind = dataset.schema.field(self._their("request_time")).type
-                wanted = (
-                    wanted
-                    & (when >= pa.scalar(_naive(low - SLACK, kind), kind))
-                    & (when <= pa.scalar(_naive(high + SLACK, kind), kind))
-                )
-            present = None
-            if names is not None:
-                present = [
-                    self._their(name) for name in ("trace_id", *_ORDER, *names) if self._their(name) in dataset.schema.names
-                ]
-            rows = dataset.to_table(filter=wanted, columns=present)
-        except (DeltaError, OSError) as error:
+                return {}
+            rows = self._rows(table, starts_us)
+        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
-        back = {theirs: ours for ours, theirs in self._theirs.items()}
-        rows = rows.rename_columns([back.get(name, name) for name in rows.column_names])
-        for name in names or ():
-            if name not in rows.column_names:
-                rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
-        return rows.take(pa.array(_order(rows), pa.int64()))
+        slack_us = SLACK // timedelta(microseconds=1)
+        found = rows.select("trace_id", pl.col("request_time").dt.epoch("us"), "request", "response")
+        return {
+            trace_id: (request, response)
+            for trace_id, start_us, request, response in found.iter_rows()
+            if start_us is not None and abs(start_us - starts_us[trace_id]) <= slack_us
+        }
+
+    def _rows(self, table: DeltaTable, starts_us: Mapping[str, int]) -> pl.DataFrame:
+        frame = pl.scan_delta(table, use_pyarrow=False)
+        schema = frame.collect_schema()
+        when = self._their("request_time")
+        low, high = _around(
+            min(starts_us.values()), max(starts_us.values()), zoned=getattr(schema[when], "time_zone", None) is not None
+        )
+        wanted = pl.col(when).is_between(low, high) & pl.col(self._their("trace_id")).is_in(list(starts_us))
+        columns = [
+            pl.col(self._their(name)).alias(name) if self._their(name) in schema else pl.lit(None, pl.String).alias(name)
+            for name in _CONTENT
+            if self._their(name) in schema or name in ("request", "response")
+        ]
+        return _last_standing(frame.filter(wanted).select(columns).collect())
 
     def _their(self, name: str) -> str:
         return self._theirs.get(name, name)
@@ -99,23 +110,21 @@ class TraceTable:
         return self._handle
 
 
-def _order(rows: Any) -> list[int]:
-    """Row numbers, the row that stands last: by when it landed, else by its end."""
-    if "landed_us" in rows.column_names:
-        landed = rows.column("landed_us").to_pylist()
-        return sorted(range(rows.num_rows), key=lambda i: landed[i] or 0)
-    starts = rows.column("request_time").to_pylist()
-    missing = [None] * rows.num_rows
-    took = rows.column("execution_duration_ms").to_pylist() if "execution_duration_ms" in rows.column_names else missing
-    ends = [(_us(start) if start is not None else 0) + int(float(ms or 0) * 1000) for start, ms in zip(starts, took, strict=True)]
-    return sorted(range(rows.num_rows), key=lambda i: ends[i])
+def _around(low_us: int, high_us: int, *, zoned: bool) -> tuple[datetime, datetime]:
+    """The times with slack, as the column has them: with a time zone or, as ``timestamp_ntz``, without."""
+    low, high = (datetime.fromtimestamp(one // 1_000_000, UTC) for one in (low_us, high_us))
+    low, high = low - SLACK, high + SLACK + timedelta(seconds=1)
+    return (low, high) if zoned else (low.replace(tzinfo=None), high.replace(tzinfo=None))
 
 
-def _us(moment: datetime) -> int:
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def _naive(moment: datetime, kind: Any) -> datetime:
-    """The moment as the column has it: with a time zone or, as ``timestamp_ntz``, without."""
-    return moment if kind.tz is not None else moment.replace(tzinfo=None)
+def _last_standing(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, what stands last: by when it landed, else by its end."""
+    if "landed_us" in rows.columns:
+        return rows.sort("landed_us", maintain_order=True, nulls_last=False)
+    took_ms = (
+        pl.col("execution_duration_ms").cast(pl.Float64).fill_null(0.0)
+        if "execution_duration_ms" in rows.columns
+        else pl.lit(0.0)
+    )
+    end = pl.col("request_time").dt.epoch("us") + (took_ms * 1000).cast(pl.Int64)
+    return rows.sort(end, maintain_order=True, nulls_last=False)
