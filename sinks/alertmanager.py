@@ -34,11 +34,11 @@ class AlertmanagerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: str = Field(pattern=r"^https?://[^\s/]+")
-    username: str | None = None
-    password_env: str | None = None
-    token_env: str | None = None
-    ca_file: str | None = None
+    url: str = Field(pattern=r"^https?://[^\s/]+", description="where it is, such as http://127.0.0.1:9093")
+    username: str | None = Field(default=None, description="for basic auth, with password_env")
+    password_env: str | None = Field(default=None, description="the environment variable that holds the password")
+    token_env: str | None = Field(default=None, description="the environment variable that holds a bearer token")
+    ca_file: str | None = Field(default=None, description="a CA certificate file, for a server with one of its own")
 
     @model_validator(mode="after")
     def _one_login(self) -> AlertmanagerConfig:

@@ -34,11 +34,11 @@ class MetricsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: str = Field(default="127.0.0.1:9464", pattern=r"^\S+:\d{1,5}$")
-    username: str | None = None
-    password_env: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    listen: str = Field(default="127.0.0.1:9464", pattern=r"^\S+:\d{1,5}$", description="HOST:PORT")
+    username: str | None = Field(default=None, description="who may ask for /metrics; absent: anyone who can reach it")
+    password_env: str | None = Field(default=None, description="the environment variable that holds the password")
+    tls_cert: str | None = Field(default=None, description="a certificate file, for https")
+    tls_key: str | None = Field(default=None, description="its key, if that is in a file of its own")
 
     @model_validator(mode="after")
     def _pairs(self) -> MetricsConfig:

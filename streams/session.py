@@ -18,9 +18,9 @@ class SparkConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    master: str = "local[*]"
-    memory: str = Field(default="2g", pattern=r"^\d+[kmgKMG]$")
-    conf: dict[str, str] = {}
+    master: str = Field(default="local[*]", description="any Spark master: local[*], spark://…, k8s://…, yarn")
+    memory: str = Field(default="2g", pattern=r"^\d+[kmgKMG]$", description="the driver's memory, as the JVM writes it")
+    conf: dict[str, str] = Field(default={}, description="whatever else Spark should be told, in its own names")
 
 
 _LOG4J = Path(__file__).with_name("log4j2.properties").resolve()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from store.schemas import TRACES
 from streams.errors import SourceError
@@ -25,9 +25,9 @@ class DeltaTracesSource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["delta_traces"] = "delta_traces"
-    table: str
-    columns: dict[str, str] = {}
+    kind: Literal["delta_traces"] = Field(default="delta_traces", description="a Delta table, one row a trace")
+    table: str = Field(description="its folder or URI; a relative path is relative to this file")
+    columns: dict[str, str] = Field(default={}, description="our column: the table's, such as {trace_id: request_id}")
 
 
 def check(table: str, columns: dict[str, str]) -> None:
