@@ -19,6 +19,7 @@ BUG = 70  # sysexits' EX_SOFTWARE: none of the answers that a script waits for
 
 COMMANDS = {
     "demo": "See the whole thing work on a simulated support agent",
+    "init": "Write a config for an MLflow server or a Delta table",
     "run": "Watch traces: count, tag, alert",
     "report": "Error rate, latency, tokens and cost of a range of time",
     "alerts": "List what is firing and what fired",

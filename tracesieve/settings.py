@@ -28,7 +28,7 @@ from streams.sources import SourceConfig
 from tracesieve.errors import ConfigError, Mistake
 
 DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
-_OWN = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
+OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -168,7 +168,7 @@ def load_settings(path: str | Path) -> Settings:
         raise ConfigError([Mistake(str(path), mark.line + 1 if mark else 1, "-", f"YAML: {problem}")]) from error
     if not isinstance(data, dict) or root is None:
         raise ConfigError([Mistake(str(path), 1, "-", "is not a mapping of keys", "start with `source:`")])
-    known = set(Settings.model_fields) - _OWN
+    known = set(Settings.model_fields) - OWN_FIELDS
     strange = [_unknown(str(path), root, [str(key)], known) for key in data if key not in known]
     try:
         settings = Settings(
@@ -233,7 +233,7 @@ def _unknown(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Mis
 
 def _all_keys() -> set[str]:
     """Every key of the config, at any depth."""
-    return {name for part in model_parts(Settings) for name in part.model_fields} - _OWN
+    return {name for part in model_parts(Settings) for name in part.model_fields} - OWN_FIELDS
 
 
 def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:

@@ -43,10 +43,10 @@ class MlflowSource(BaseModel):
     tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
     experiments: tuple[str, ...] = Field(min_length=1, description="which experiments, by name or id")
     start: str = Field(default="-24h", description="from when on: now, earliest, or a time back such as -24h")
-    overlap: Duration = Field(default="10m", description="how far back the last slice of time is listed again")
-    reconcile: Duration = Field(default="15m", description="how often the server's own counts are compared")
-    amend_for: Duration = Field(default="24h", description="how long later feedback and tags are looked for")
-    settle: Duration = Field(default="2s", description="how long after its end a trace is left alone before it is landed")
+    overlap: Duration = Field(default="10m", description="how far back the last slice of time is listed again")  # type: ignore[assignment]
+    reconcile: Duration = Field(default="15m", description="how often the server's own counts are compared")  # type: ignore[assignment]
+    amend_for: Duration = Field(default="24h", description="how long later feedback and tags are looked for")  # type: ignore[assignment]
+    settle: Duration = Field(default="2s", description="how long after its end a trace is left alone before it is landed")  # type: ignore[assignment]
 
     @field_validator("experiments", mode="before")
     @classmethod
