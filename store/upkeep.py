@@ -26,7 +26,7 @@ from store.windows import MINUTE_US, coarsened
 log = logging.getLogger(__name__)
 SMALL_FILES = 100  # a table with as many small files is compacted; each costs a reader about 0.5 ms
 TARGET_BYTES = 32 << 20  # what compaction makes of them: what it rewrites each time, and a reader's unit of pruning
-_SMALL_BYTES = TARGET_BYTES // 2
+SMALL_BYTES = TARGET_BYTES // 2
 _CHUNK_BYTES = 128 << 20  # of files rewritten in one commit
 _HOUR_US = 3_600_000_000
 FINE_US, COARSE_US = 5 * MINUTE_US, 60 * MINUTE_US
@@ -45,6 +45,25 @@ class Needs:
     longest_window_us: Callable[[], int] = lambda: 0
     source_next: Callable[[], int | None] = lambda: None  # the version of `traces` that the stream reads next
     wishes: bool = False  # whether wishes are made from facts
+
+    def kept_us(self, name: str) -> int | None:
+        """How long rows of that table are kept, µs; None: for ever."""
+        if name not in DEFAULTS_US:
+            return None
+        kept = self.keep_us.get(name, DEFAULTS_US[name])
+        if name in ("windows", "verdicts"):
+            kept = max(kept, self.revise_us + self.longest_window_us() + DAY_US)
+        if name == "evidence":  # a trace whose evidence outlived its fact would lose its tags
+            kept = min(kept, (self.kept_us("facts") or 0) - self.longest_window_us() - 2 * DAY_US)
+        if name == "candidates":  # the same holds for what a person says of a trace
+            kept = max(kept, (self.kept_us("facts") or 0) + 2 * DAY_US)
+        least = self.least_us.get(name)
+        return kept if least is None else max(kept, least + 2 * DAY_US)
+
+    def kept_days(self, name: str) -> float | None:
+        """The same in days."""
+        kept = self.kept_us(name)
+        return None if kept is None else kept / DAY_US
 
 
 class Upkeep:
@@ -86,21 +105,8 @@ class Upkeep:
 
     def cutoff(self, name: str, now_us: int) -> int | None:
         """Rows of that table before this time go at ``now_us`` (µs); None: it never expires."""
-        kept = self._kept_us(name)
-        if kept is not None and name == "evidence":  # a trace whose evidence outlived its fact would lose its tags
-            kept = min(kept, (self._kept_us("facts") or 0) - self._needs.longest_window_us() - 2 * DAY_US)
-        if kept is not None and name == "candidates":  # the same holds for what a person says of a trace
-            kept = max(kept, (self._kept_us("facts") or 0) + 2 * DAY_US)
+        kept = self._needs.kept_us(name)
         return None if kept is None else day_before(now_us, kept)
-
-    def _kept_us(self, name: str) -> int | None:
-        if name not in DEFAULTS_US:
-            return None
-        kept = self._needs.keep_us.get(name, DEFAULTS_US[name])
-        if name in ("windows", "verdicts"):
-            kept = max(kept, self._needs.revise_us + self._needs.longest_window_us() + DAY_US)
-        least = self._needs.least_us.get(name)
-        return kept if least is None else max(kept, least + 2 * DAY_US)
 
     def _in_the_middle(self, name: str) -> bool:
         """Whether a batch is half written: its facts' commit, and what it says, are still to be read."""
@@ -203,7 +209,7 @@ class Upkeep:
         if delta is None:
             return []
         files = files_of(delta)
-        if files.filter(pl.col("size_bytes") < _SMALL_BYTES).height < SMALL_FILES:
+        if files.filter(pl.col("size_bytes") < SMALL_BYTES).height < SMALL_FILES:
             return []
         try:
             done = delta.optimize.compact(

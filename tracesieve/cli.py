@@ -27,6 +27,7 @@ COMMANDS = {
     "outbox": "List, retry or drop deliveries",
     "undo": "Remove every tag and record that was written",
     "rules": "Lint, test and list rule files",
+    "doctor": "Look at everything that a run needs, and say what is wrong",
 }
 
 

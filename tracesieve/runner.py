@@ -29,9 +29,9 @@ from sinks.registry import Told, deliveries
 from store import Store, open_store
 from store.lease import Lease
 from store.outbox import Outbox
-from store.upkeep import Needs, Upkeep
+from store.upkeep import Upkeep
 from streams.batch import BatchConfig
-from streams.query import Handle, check_source, checkpoint_of, read_through, start, stream_id
+from streams.query import Handle, check_source, checkpoint_of, start, stream_id
 from streams.session import session
 from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow_landing import MlflowLanding
@@ -42,6 +42,7 @@ from tracesieve.followers.verdicts import Verdicts
 from tracesieve.followers.wishes import TraceWishes
 from tracesieve.settings import Settings, lacking
 from tracesieve.trace_row import table_uri, trace_table
+from tracesieve.upkeep import upkeep_needs
 
 log = logging.getLogger("tracesieve.run")
 Clock = Callable[[], int]
@@ -83,7 +84,7 @@ class Run:
         )  # fmt: skip
         self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id)
         self._rules_seen = _mtimes(s)
-        self.upkeep = Upkeep(self.store, needs(self))
+        self.upkeep = Upkeep(self.store, upkeep_needs(s, lambda: self.pack, wishes=s.mlflow is not None and not self.dry_run))
 
     def follow(self, through_us: int, now_us: int) -> None:
         """One pass of all followers: verdicts up to ``through_us``, then what should be said and delivered."""
@@ -165,20 +166,6 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
         log.info("no `mlflow:` in the config: traces are not tagged")
     run.deliveries += [] if dry_run else deliveries(told(settings, store), run.outbox, metrics.delivered)
     return run
-
-
-def needs(run: Run) -> Needs:
-    """What upkeep must leave alone in this run's store."""
-    s = run.settings
-    revise = int(s.revise_for * 1e6)
-    return Needs(
-        keep_us={name: int(seconds * 1e6) for name, seconds in s.retention.items()},
-        least_us={"facts": int(s.dedupe_horizon * 1e6), "traces": int(getattr(s.source, "amend_for", 0))},
-        revise_us=revise,
-        longest_window_us=lambda: max((rule.size_us for rule in run.pack.window_rules), default=0),
-        source_next=lambda: read_through(run.config.checkpoint),
-        wishes=s.mlflow is not None and not run.dry_run,
-    )
 
 
 def told(settings: Settings, store: Store) -> Told:

