@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from rules.model import Pack
 from rules.pack import load_pack
 from sinks.alertmanager import Alertmanager
@@ -38,6 +36,7 @@ from streams.sources.mlflow_landing import MlflowLanding
 from tracesieve.errors import ConfigError, OutsideError, TracesieveError
 from tracesieve.followers.metrics import MetricsFollower
 from tracesieve.followers.notifications import Notifications
+from tracesieve.followers.progress import Progress, evaluate_through_us
 from tracesieve.followers.verdicts import Verdicts
 from tracesieve.followers.wishes import TraceWishes
 from tracesieve.settings import Settings, lacking
@@ -74,26 +73,34 @@ class Run:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self._verdicts = Verdicts(self.store, int(s.revise_for * 1e6))
+        self._verdicts = Verdicts(self.store, self.config.stream_id, int(s.revise_for * 1e6))
         self._notifications = Notifications(
-            self.store, self.outbox, int(s.alerts.page_if_newer_than * 1e6), bool(s.alerts.alertmanager) and not self.dry_run
-        )
+            self.store, self.outbox, int(s.alerts.page_if_newer_than * 1e6), bool(s.alerts.alertmanager) and not self.dry_run,
+            self._verdicts.held_us,
+        )  # fmt: skip
         self._wishes = TraceWishes(
             self.store, self.outbox, self.config.stream_id,
             tags=s.mlflow is not None and s.mlflow.tags, datasets=s.mlflow is not None and s.datasets is not False,
         )  # fmt: skip
-        self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id)
-        self._rules_seen = _mtimes(s)
+        self._metrics = MetricsFollower(self.store, self.metrics, self.config.stream_id, self.outbox, s.group_by)
+        self._progress = Progress(self.landing)
+        self._rules_seen = _seen(s)
+        self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         self.upkeep = Upkeep(self.store, upkeep_needs(s, lambda: self.pack, wishes=s.mlflow is not None and not self.dry_run))
 
-    def follow(self, through_us: int, now_us: int) -> None:
-        """One pass of all followers: verdicts up to ``through_us``, then what should be said and delivered."""
+    def follow(self, now_us: int, through_us: int | None = None) -> None:
+        """One pass of all followers: verdicts, then what should be said and delivered.
+
+        Verdicts are given up to ``through_us``, or up to where everything is counted or old enough (SEMANTICS 14).
+        """
+        final_us = self._progress.final_through_us(self._verdicts.arrived_us())
+        if through_us is None:
+            through_us = evaluate_through_us(final_us, now_us, int(self.settings.evaluate_after * 1e6))
         self._verdicts.step(self.pack, through_us, now_us)
-        self._notifications.step(self.pack, now_us)
-        done = self._last_batch()
-        if done is not None and self.settings.mlflow is not None and not self.dry_run:
-            self._wishes.step(self.pack, done, now_us)
-        self._metrics.step(self.pack, now_us)
+        self._notifications.step(self.pack, now_us, self._verdicts.evaluated())
+        if self.settings.mlflow is not None and not self.dry_run:
+            self._wishes.step(self.pack, now_us)
+        self._metrics.step(self.pack, now_us, final_us, self._notifications.alerts())
 
     def deliver(self, delivery: Delivery, now_us: int) -> None:
         """One pass of one sink."""
@@ -107,7 +114,7 @@ class Run:
 
     def reload_rules(self, now_us: int) -> None:
         """Take changed rule files; a bad one leaves the last good set in force."""
-        seen = _mtimes(self.settings)
+        seen = _seen(self.settings)
         if seen == self._rules_seen:
             return
         self._rules_seen = seen
@@ -119,11 +126,6 @@ class Run:
         self.pack = loaded.pack
         put_pack(self.store, self.pack, self.settings, now_us)
         log.info("rules reloaded: %d trace rules, %d window rules", len(self.pack.trace_rules), len(self.pack.window_rules))
-
-    def _last_batch(self) -> int | None:
-        mine = (pl.col("stream_id") == self.config.stream_id) & (pl.col("phase") == "end")
-        highest = self.store.table("batches").read(["batch_id"], mine)["batch_id"].max()
-        return int(highest) if isinstance(highest, int) else None
 
 
 def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bool, now_us: int) -> Run:
@@ -232,7 +234,7 @@ def run_live(run: Run, stack: ExitStack) -> None:
         now = wall_us()
         run.lease.check()
         run.reload_rules(now)
-        run.follow(now - int(run.settings.evaluate_after * 1e6), now)
+        run.follow(now)
         _still_active(handle)
         run.stop.wait(TICK_S)
     log.info("stopping")
@@ -265,10 +267,13 @@ def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) 
     threading.Thread(target=loop, name=name, daemon=True).start()
 
 
-def _mtimes(settings: Settings) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _seen(settings: Settings) -> dict[str, tuple[int, int]]:
+    """What the rule files look like from outside: when each was changed, and its size."""
+    found: dict[str, tuple[int, int]] = {}
     for entry in settings.rules:
         path = Path(settings.base_dir) / entry
-        files = [*path.glob("*.yaml"), *path.glob("*.yml")] if path.is_dir() else [path]
-        found |= {str(file): file.stat().st_mtime for file in files if file.is_file()}
+        for file in [*path.glob("*.yaml"), *path.glob("*.yml")] if path.is_dir() else [path]:
+            if file.is_file():
+                status = file.stat()
+                found[str(file)] = status.st_mtime_ns, status.st_size
     return found

@@ -117,6 +117,11 @@ class MlflowLanding:
             return None
         return min(one.cursor.high for one in self._experiments)
 
+    @property
+    def landed_us(self) -> int:
+        """``landed_us`` of the last row that was landed, 0 before the first."""
+        return self._landed_us
+
     def _open(self, now_us: int) -> list[_Experiment]:
         """At the first pass: the experiments, where each one's landing stands, and what is in the table."""
         if self._experiments is None:

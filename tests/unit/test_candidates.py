@@ -80,6 +80,10 @@ def candidate(store: Store, batch_id: int, trace_id: str, value: str | None) -> 
     store.table("candidates").append([row])
 
 
+def whole(store: Store, batch_id: int) -> None:
+    store.table("batches").append([{"stream_id": "s", "batch_id": batch_id, "phase": "end", "now_us": batch_id}])
+
+
 def wished(store: Store, sink: str = "mlflow_datasets") -> dict[str, dict[str, Any]]:
     return {wish.target: wish.payload["categories"] for wish in Outbox(store).pending(sink)}
 
@@ -89,7 +93,8 @@ def test_sem_22_a_persons_candidate_is_wished_for_like_a_rules_and_taken_back(st
     candidate(store, 0, "t1", "golden")
     candidate(store, 0, "t2", "golden")
     wishes = TraceWishes(store, Outbox(store), "s", datasets=True)
-    wishes.step(pack, 0, 1)
+    whole(store, 0)
+    wishes.step(pack, 1)
     person = {"rules": [], "reason": "a person set eval_candidate", "person": True}
     found = wished(store)
     assert set(found) == {"t1", "t2"}
@@ -99,7 +104,8 @@ def test_sem_22_a_persons_candidate_is_wished_for_like_a_rules_and_taken_back(st
     assert [wish.target for wish in Outbox(store).pending("mlflow_tags")] == ["t1"]
     candidate(store, 1, "t2", None)
     candidate(store, 1, "t1", "slow_response")  # the category of its rule, set by a person as well
-    wishes.step(pack, 1, 2)
+    whole(store, 1)
+    wishes.step(pack, 2)
     assert wished(store)["t2"] == {}
     assert wished(store)["t1"] == {
         "slow_response": {"rules": [{"rule": "slow", "hash": SLOW.hash}], "reason": "a slow model", "person": True}
@@ -110,11 +116,14 @@ def test_sem_22_an_amendment_keeps_what_a_person_said(store: Store, pack: Pack) 
     store.table("facts").append([fact("t1", 0)])
     candidate(store, 0, "t1", "golden")
     wishes = TraceWishes(store, Outbox(store), "s", datasets=True)
-    wishes.step(pack, 0, 1)
+    whole(store, 0)
+    wishes.step(pack, 1)
     store.table("facts").append([fact("t1", 1, weight=-1), {**fact("t1", 1, content=2), "end_us": 3}])
-    assert wishes.step(pack, 1, 2) == 1
+    whole(store, 1)
+    assert wishes.step(pack, 2) == 1
     (payload,) = [wish.payload for wish in Outbox(store).pending("mlflow_datasets")]
     assert (payload["end_us"], set(payload["categories"])) == (3, {"golden"})
     store.table("facts").append([{**fact("t1", 2, weight=-1, content=2), "end_us": 3}])  # left out now
-    assert wishes.step(pack, 2, 3) == 1
+    whole(store, 2)
+    assert wishes.step(pack, 3) == 1
     assert wished(store) == {"t1": {}}

@@ -13,7 +13,8 @@ from store.outbox import Outbox
 from store.schemas import FACTS
 from store.windows import partials
 from tracesieve.followers.notifications import Notifications
-from tracesieve.followers.verdicts import Verdicts, net_verdicts
+from tracesieve.followers.verdict_log import net_verdicts
+from tracesieve.followers.verdicts import Verdicts
 from tracesieve.followers.wishes import TraceWishes
 
 MINUTE = 60_000_000
@@ -39,12 +40,14 @@ def fact(trace_id: str, minute: int, *, error: bool = False, weight: int = 1, **
     return {**row, **changes}
 
 
-def batch(store: Store, number: int, facts: list[dict[str, Any]]) -> None:
+def batch(store: Store, number: int, facts: list[dict[str, Any]], pack_hash: str = "p") -> None:
     rows = [{**row, "stream_id": "s", "batch_id": number} for row in facts]
     store.table("facts").append(rows)
     frame = pl.DataFrame(FACTS.empty_table()).clear().vstack(store.table("facts").read(where=pl.col("batch_id") == number))
     windows = partials(frame).with_columns(pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id"))
     store.table("windows").append(windows)
+    end = {"stream_id": "s", "batch_id": number, "phase": "end", "now_us": T0 + number, "pack_hash": pack_hash}
+    store.table("batches").append([end])
 
 
 def states(store: Store) -> list[tuple[int, str]]:
@@ -59,7 +62,7 @@ def outage(store: Store, number: int = 0) -> None:
 def test_sem_15_verdicts_follow_windows_and_a_second_pass_writes_nothing(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     outage(store)
-    verdicts = Verdicts(store, 86_400_000_000)
+    verdicts = Verdicts(store, "s", 86_400_000_000)
     assert verdicts.step(pack(), T0 + 6 * MINUTE, T0 + 6 * MINUTE) > 0
     assert states(store) == [(2, "firing"), (5, "inactive")]
     version = store.table("verdicts").version()
@@ -70,7 +73,7 @@ def test_sem_15_verdicts_follow_windows_and_a_second_pass_writes_nothing(tmp_pat
 def test_sem_15_a_late_trace_recomputes_the_verdicts_that_it_touches(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     outage(store)
-    verdicts = Verdicts(store, 86_400_000_000)
+    verdicts = Verdicts(store, "s", 86_400_000_000)
     verdicts.step(pack(), T0 + 6 * MINUTE, T0 + 6 * MINUTE)
     batch(store, 1, [fact(f"l{i}", 1) for i in range(100)])
     verdicts.step(pack(), T0 + 6 * MINUTE, T0 + 7 * MINUTE)
@@ -81,7 +84,7 @@ def test_sem_15_a_late_trace_recomputes_the_verdicts_that_it_touches(tmp_path: P
 def test_sem_15_a_firing_that_outlasts_the_time_of_revision_stays_one_episode(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     batch(store, 0, [fact(f"b{m}", m, error=True) for m in range(20)])
-    verdicts = Verdicts(store, 5 * MINUTE)
+    verdicts = Verdicts(store, "s", 5 * MINUTE)
     for minute in (3, 8, 12, 20):
         verdicts.step(pack(), T0 + minute * MINUTE, T0 + minute * MINUTE)
         assert states(store) == [(1, "firing")]
@@ -92,7 +95,7 @@ def test_sem_15_a_firing_that_outlasts_the_time_of_revision_stays_one_episode(tm
 def test_sem_17_evidence_is_failed_traces_picked_once(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     outage(store)
-    verdicts = Verdicts(store, 86_400_000_000)
+    verdicts = Verdicts(store, "s", 86_400_000_000)
     verdicts.step(pack(), T0 + 6 * MINUTE, T0 + 6 * MINUTE)
     assert sorted(store.table("evidence").read()["trace_id"]) == ["b0", "b1"]
     batch(store, 1, [fact("a0", 1, error=True)])
@@ -108,7 +111,7 @@ def said(store: Store, now_us: int, *, rules: Pack | None = None, page: int = 3_
 def test_sem_16_each_firing_and_resolution_is_said_once_and_old_ones_page_nobody(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     outage(store)
-    verdicts = Verdicts(store, 86_400_000_000)
+    verdicts = Verdicts(store, "s", 86_400_000_000)
     verdicts.step(pack(), T0 + 3 * MINUTE, T0 + 3 * MINUTE)
     assert said(store, T0 + 3 * MINUTE) == [("firing", "crossed", True)]
     assert said(store, T0 + 3 * MINUTE) == []
@@ -116,7 +119,7 @@ def test_sem_16_each_firing_and_resolution_is_said_once_and_old_ones_page_nobody
     assert said(store, T0 + 6 * MINUTE) == [("resolved", "cleared", True)]
     other = open_store(str(tmp_path / "other"))
     outage(other)
-    Verdicts(other, 86_400_000_000).step(pack(), T0 + 3 * MINUTE, T0 + 3 * MINUTE)
+    Verdicts(other, "s", 86_400_000_000).step(pack(), T0 + 3 * MINUTE, T0 + 3 * MINUTE)
     assert said(other, T0 + 180 * MINUTE) == [("firing", "crossed", False)]
     assert Outbox(other).count() == 0
 
@@ -125,10 +128,10 @@ def test_sem_18_an_edited_rule_that_still_fires_is_not_resolved_at_alertmanager(
     store = open_store(str(tmp_path))
     outage(store)
     now = T0 + 3 * MINUTE
-    Verdicts(store, 86_400_000_000).step(pack(), now, now)
+    Verdicts(store, "s", 86_400_000_000).step(pack(), now, now)
     said(store, now)
     edited = pack(fire="error_rate > 0.2")
-    Verdicts(store, 86_400_000_000).step(edited, now, now + 1)
+    Verdicts(store, "s", 86_400_000_000).step(edited, now, now + 1)
     assert {(status, reason) for status, reason, _ in said(store, now + 1, rules=edited)} == {
         ("firing", "crossed"), ("resolved", "superseded"),
     }  # fmt: skip
@@ -146,13 +149,13 @@ def test_sem_22_23_wishes_name_tags_and_datasets_and_withdraw_them(tmp_path: Pat
     hit = [{"rule": "slow", "hash": slow.hash}]
     batch(store, 0, [fact("t1", 0, hits=hit), fact("t2", 0)])
     wishes = TraceWishes(store, Outbox(store), "s", datasets=True)
-    assert wishes.step(rules, 0, T0) == 2
+    assert wishes.step(rules, T0) == 2
     tags = Outbox(store).pending("mlflow_tags")
     assert [wish.payload for wish in tags] == [{"trace_id": "t1", "category": "slow_response", "rules": ["slow"]}]
     records = Outbox(store).pending("mlflow_datasets")[0].payload
     assert records["categories"]["slow_response"]["rules"] == hit
-    assert wishes.step(rules, 0, T0 + 1) == 0
+    assert wishes.step(rules, T0 + 1) == 0
     batch(store, 1, [fact("t1", 0, hits=hit, weight=-1), fact("t1", 0, content_hash=2)])
-    assert wishes.step(rules, 1, T0 + 2) == 2
+    assert wishes.step(rules, T0 + 2) == 2
     assert Outbox(store).pending("mlflow_tags")[0].payload == {"trace_id": "t1", "category": None, "rules": []}
     assert Outbox(store).pending("mlflow_datasets")[0].payload["categories"] == {}

@@ -1,143 +1,147 @@
-"""Verdicts: the history of every window rule and group, as a function of windows, and the evidence of each episode."""
+"""Verdicts: the tables ``verdicts`` and ``evidence`` kept equal to what windows and facts say, up to an instant.
+
+The histories live in memory, rebuilt from the store at the start and whenever the rules change, and moved on by the
+partials of each batch that has become whole.  What is appended is the difference to what the table says, so that a crash
+at any point is mended by the next pass, and a pass with nothing new writes nothing.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from rules.histogram import add
-from rules.matcher import threshold_of
-from rules.model import Pack, WindowRule
-from rules.sums import Window
-from rules.verdicts import State, Verdict, history
-from store import Store, net_facts
-from store.windows import merge, regrouped
+from rules.model import Pack, WindowRule, build, parse_rule
+from rules.verdicts import Verdict
+from store import Store
+from store.tail import TailLost
+from tracesieve.followers.arrivals import Arrivals
+from tracesieve.followers.evidence import Episode, Evidence
+from tracesieve.followers.histories import MINUTE_US, Group, Histories, Key, episode_id, state_of
+from tracesieve.followers.verdict_log import Row, VerdictLog, identity
 
-MINUTE_US = 60_000_000
-_KEY = ("rule", "rule_hash", "by", "instant_us", "state", "since_us")
+INSTANTS = "instants"  # the application whose version is the last instant evaluated; "late" is measured against it
+_FORGET_US = 60 * MINUTE_US
 
 
-def episode_id(rule: WindowRule, group: Iterable[str], instant_us: int) -> str:
-    """One firing of one group of one rule: 16 hex digits."""
-    text = "\x1f".join([rule.hash, *group, str(instant_us)])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+@dataclass
+class _Memory:
+    """All that a step works on; rebuilt from the store at any time."""
+
+    pack_hash: str
+    arrivals: Arrivals
+    histories: Histories
+    log: VerdictLog
+    evidence: Evidence
+    through_us: int  # the last instant that was committed
+    packs_with: dict[str, set[str]]  # by rule hash: the packs that hold the rule
+    forgot_us: int = 0
 
 
 @dataclass
 class Verdicts:
-    """Keeps ``verdicts`` and ``evidence`` equal to what windows and facts say, up to an instant."""
+    """One stream's verdicts; its cursor, the last batch it has taken, is committed with what it writes."""
 
     store: Store
+    stream_id: str
     revise_us: int
+    _memory: _Memory | None = field(default=None, repr=False)
 
     def step(self, pack: Pack, through_us: int, now_us: int) -> int:
         """Bring the tables up to the last whole minute at or before ``through_us``; the number of rows written."""
-        through = through_us // MINUTE_US * MINUTE_US
-        first = through - self.revise_us
-        longest = max((rule.size_us for rule in pack.window_rules), default=0)
-        # What is kept in longer windows is older than any verdict that is still open (store/upkeep.py).
-        inside = (pl.col("start_us") >= first - longest) & (pl.col("start_us") < through) & (pl.col("size_us") == MINUTE_US)
-        windows = self.store.table("windows").read(where=inside)
-        stored = net_verdicts(self.store.table("verdicts").read())
-        final = {(row["rule_hash"], *row["group"]): row for row in stored if row["instant_us"] < first}
-        wanted: list[dict[str, Any]] = []
-        evidence: list[dict[str, Any]] = []
-        for rule in pack.window_rules:
-            for group, changes in self._histories(rule, windows, first, through, final).items():
-                wanted += [_row(rule, group, change, now_us) for change in changes]
-                evidence += [
-                    {"episode": episode_id(rule, group, c.instant_us), "rule": rule, "group": group, "instant_us": c.instant_us}
-                    for c in changes
-                    if c.state.phase == "firing" and rule.evidence_tag
-                ]
-        written = self._write_evidence(evidence)
-        hashes = {rule.hash for rule in pack.window_rules}
-        known = [row for row in stored if row["instant_us"] >= first and row["rule_hash"] in hashes]
-        written += self._write_difference(wanted, known, now_us)
-        # What "late" is measured against (streams.batch.verdicts_through); one small commit a minute.
-        self.store.table("verdicts").append([], app_id="instants", version=through, metadata={"instant_us": str(through)})
-        return written
+        try:
+            fresh = self._memory is None or self._memory.pack_hash != pack.hash
+            memory = self._rebuilt(pack, through_us) if self._memory is None or fresh else self._memory
+            self._memory = None  # until this step is through: a failure in it leaves nothing half-done behind
+            written = self._step(memory, pack, through_us, now_us, fresh=fresh)
+            self._memory = memory
+            return written
+        except TailLost:
+            self._memory = None
+            return self.step(pack, through_us, now_us)
 
-    def _histories(
-        self, rule: WindowRule, windows: pl.DataFrame, first: int, through: int, final: dict[tuple[str, ...], dict[str, Any]]
-    ) -> dict[tuple[str, ...], list[Verdict]]:
-        """By group the changes at or after ``first``; each goes on from its last verdict before, which is final."""
-        own = windows.filter(pl.col("rule_hash") == rule.partial_key)
-        minutes = merge(regrouped(own, rule.by)) if own.height else own
-        by_group: dict[tuple[str, ...], dict[int, dict[str, Any]]] = defaultdict(dict)
-        for row in minutes.iter_rows(named=True):
-            by_group[tuple(row["group"])][row["start_us"]] = row
-        for key, row in final.items():  # what was firing and has had no trace since must still end
-            if key[0] == rule.hash and row["by"] == ",".join(rule.by) and row["state"] != "inactive":
-                by_group.setdefault(key[1:], {})
-        found = {}
-        for group, rows in by_group.items():
-            start = _state(final.get((rule.hash, *group)), first)
-            found[group] = history(rule, *_sliding(rule, rows, first, through, start is not None), start)
-        return found
+    def evaluated(self) -> set[str]:
+        """The rules (hashes) of the present pack that have been evaluated since they were loaded."""
+        return self._memory.histories.evaluated(self._memory.through_us) if self._memory is not None else set()
 
-    def _write_difference(self, wanted: list[dict[str, Any]], known: list[dict[str, Any]], now_us: int) -> int:
-        want = {_identity(row): row for row in wanted}
-        have = {_identity(row): row for row in known}
-        rows = [{**row, "weight": -1, "written_us": now_us} for key, row in have.items() if key not in want]
-        rows += [row for key, row in want.items() if key not in have]
-        self.store.table("verdicts").append(rows)
-        return len(rows)
+    def arrived_us(self) -> int | None:
+        """The greatest arrival time among the rows whose windows have been taken."""
+        return self._memory.arrivals.arrived_us if self._memory is not None else None
 
-    def _write_evidence(self, episodes: list[dict[str, Any]]) -> int:
-        table = self.store.table("evidence")
-        ids = [item["episode"] for item in episodes]
-        known = set(table.read(["episode"], pl.col("episode").is_in(ids))["episode"]) if ids else set()
-        rows = [row for item in episodes if item["episode"] not in known for row in self._pick(item)]
-        table.append(rows)
-        return len(rows)
+    def held_us(self, rule_hash: str, group: Group) -> int | None:
+        """The last instant at which the condition of a firing group held."""
+        state = self._memory.histories.state((rule_hash, group)) if self._memory is not None else None
+        return state.held_until_us if state is not None else None
 
-    def _pick(self, item: dict[str, Any]) -> list[dict[str, Any]]:
-        """The traces behind an episode's first firing window: failed ones, the slowest, or the largest (SEMANTICS 17)."""
-        rule, end = item["rule"], item["instant_us"]
-        inside = (pl.col("end_us") >= end - rule.size_us) & (pl.col("end_us") < end)
-        facts = net_facts(self.store.table("facts").read(where=inside))
-        for index, key in enumerate(rule.by):
-            position = pl.col("group_by").str.split(",").list.eval(pl.element() == key).list.arg_max()
-            facts = facts.filter(pl.col("group").list.get(position, null_on_oob=True) == item["group"][index])
-        if rule.where is not None:
-            facts = facts.filter(pl.col("hits").list.eval(pl.element().struct.field("hash") == rule.hash).list.any())
-        fire = rule.fire.normal
-        if "error" in fire:
-            facts = facts.filter("error").sort("end_us", "trace_id", descending=[True, False])
-        else:
-            largest = "cost_nusd" if "cost" in fire else "tokens_total" if "tokens" in fire else "duration_us"
-            limits = [threshold_of(rule.fire, name) for name in ("p50_ms", "p95_ms", "p99_ms")]
-            limit = next((one for one in limits if one is not None), None)
-            if largest == "duration_us" and limit is not None:
-                facts = facts.filter(pl.col("duration_us") > limit * 1000)
-            facts = facts.sort(largest, "trace_id", descending=[True, False], nulls_last=True)
-        base = {"episode": item["episode"], "rule": rule.id, "rule_hash": rule.hash, "group": list(item["group"])}
-        picked = facts.head(rule.evidence_most).select("trace_id", "start_us").iter_rows()
-        return [{**base, "instant_us": end, "trace_id": t, "start_us": s, "rank": n} for n, (t, s) in enumerate(picked)]
+    def _step(self, memory: _Memory, pack: Pack, through_us: int, now_us: int, *, fresh: bool) -> int:
+        through = max(through_us // MINUTE_US * MINUTE_US, memory.through_us)
+        ends, windows = memory.arrivals.poll()
+        if not fresh and windows is None and through == memory.through_us:
+            return 0
+        if windows is not None:
+            memory.histories.take(windows, through - self.revise_us)
+            _load(memory, ends, windows)
+        moved = memory.histories.advance(through)
+        changes: list[Row] = []
+        for key in moved | ({key for key in memory.log.known() if key[0] in memory.histories.rules} if fresh else set()):
+            changes += self._difference(memory, key, now_us)
+        if fresh:
+            changes += _superseded(memory, pack, through, now_us)
+        firing = [row for row in changes if row["weight"] > 0 and row["state"] == "firing"]
+        rules = memory.histories.rules
+        written = memory.evidence.write([Episode(rules[r["rule_hash"]], tuple(r["group"]), r["instant_us"]) for r in firing])
+        if changes or through > memory.through_us:
+            marks = {INSTANTS: through}
+            if memory.arrivals.through >= 0:
+                marks[f"verdicts:{self.stream_id}"] = memory.arrivals.through
+            self.store.table("verdicts").append(changes, metadata={"instant_us": str(through)}, marks=marks)
+            memory.log.follow()
+            memory.through_us = through
+        if through - memory.forgot_us >= _FORGET_US:
+            memory.histories.forget()
+            memory.forgot_us = through
+        return written + len(changes)
 
+    def _difference(self, memory: _Memory, key: Key, now_us: int) -> list[Row]:
+        """What must be appended for a rule and group, so that what is not final says what its history says."""
+        try:
+            base, changes = memory.histories.changes(key)
+        except KeyError:  # no data and nothing that goes on: all that is not final is withdrawn
+            base, changes = memory.histories.first_us - 1, []
+        rule = memory.histories.rules[key[0]]
+        want = {identity(row): row for row in (_row(rule, key[1], change, now_us) for change in changes)}
+        have = {identity(row): row for row in memory.log.rows(key) if row["instant_us"] > base}
+        rows = [{**row, "weight": -1, "written_us": now_us} for name, row in have.items() if name not in want]
+        return rows + [row for name, row in want.items() if name not in have]
 
-def net_verdicts(rows: pl.DataFrame) -> list[dict[str, Any]]:
-    """The rows of the verdicts changelog that stand, oldest first."""
-    standing: dict[tuple[Any, ...], list[Any]] = {}
-    for row in rows.iter_rows(named=True):
-        entry = standing.setdefault(_identity(row), [0, row])
-        entry[0] += row["weight"]
-        if row["weight"] > 0:
-            entry[1] = row
-    return sorted((row for weight, row in standing.values() if weight > 0), key=lambda row: row["instant_us"])
+    def _rebuilt(self, pack: Pack, through_us: int) -> _Memory:
+        """Everything from the store: partials of whole batches, standing verdicts, and where each rule's history begins."""
+        arrivals, log = Arrivals(self.store, "windows", self.stream_id), VerdictLog(self.store)
+        log.follow()
+        committed = self.store.table("verdicts").app_version(INSTANTS) or 0
+        through = max(through_us // MINUTE_US * MINUTE_US, committed)
+        first, rules = through - self.revise_us, {rule.hash: rule for rule in pack.window_rules}
+        final = {}
+        episodes = set()
+        for key in log.known():
+            rows = log.rows(key)
+            before = [row for row in rows if row["instant_us"] < first]
+            if before and key[0] in rules and rows[0]["by"] == ",".join(rules[key[0]].by):
+                final[key] = state_of(before[-1], first)
+            episodes |= {episode_id(*key, row["instant_us"]) for row in rows if row["state"] == "firing"}
+        evidence = Evidence(self.store)
+        evidence.picked(episodes)
+        packs_with = _packs_with(self.store, pack)
+        longest = max((rule.size_us + rule.every_us for rule in pack.window_rules), default=0)
+        windows = arrivals.known(pl.col("start_us") >= first - longest)
+        histories = Histories(pack, first, final, _begins(arrivals.ends, packs_with, windows))
+        histories.take(windows, first)
+        return _Memory(pack.hash, arrivals, histories, log, evidence, committed, packs_with, through)
 
 
-def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return (*(row[name] for name in _KEY), tuple(row["group"]))
-
-
-def _row(rule: WindowRule, group: tuple[str, ...], change: Verdict, now_us: int) -> dict[str, Any]:
+def _row(rule: WindowRule, group: Group, change: Verdict, now_us: int) -> Row:
     return {
         "weight": 1, "rule": rule.id, "rule_hash": rule.hash, "by": ",".join(rule.by), "group": list(group),
         "instant_us": change.instant_us, "state": change.state.phase, "since_us": change.state.since_us,
@@ -145,27 +149,59 @@ def _row(rule: WindowRule, group: tuple[str, ...], change: Verdict, now_us: int)
     }  # fmt: skip
 
 
-def _state(row: dict[str, Any] | None, first: int) -> State | None:
-    """The state that a final verdict left behind at ``first``; None if there is no such verdict."""
-    if row is None:
-        return None
-    return State(row["state"], row["since_us"], row["instant_us"] if row["state"] == "firing" else None, first)
+def _superseded(memory: _Memory, pack: Pack, through: int, now_us: int) -> list[Row]:
+    """The end of what was going on under rules that are edited or gone (SEMANTICS 18)."""
+    by_id = {rule.id: ",".join(rule.by) for rule in pack.window_rules}
+    rows = []
+    for key in memory.log.known():
+        if key[0] in memory.histories.rules:
+            continue
+        last = memory.log.rows(key)[-1]
+        if last["state"] in ("pending", "firing"):
+            # With other keys there is no group any more that could go on with this alert.
+            state = "regrouped" if by_id.get(last["rule"], last["by"]) != last["by"] else "superseded"
+            rows.append({**last, "weight": 1, "state": state, "instant_us": max(through, last["instant_us"]),
+                         "since_us": last["since_us"], "written_us": now_us})  # fmt: skip
+    return rows
 
 
-def _sliding(
-    rule: WindowRule, minutes: dict[int, dict[str, Any]], first: int, through: int, going_on: bool
-) -> tuple[dict[int, Window], range]:
-    """By instant the sums of [e - size, e), from one-minute rows; and the grid from ``first``, or from the first data."""
-    begin = first if going_on else max(first, min(minutes) + MINUTE_US)
-    grid = range(-(-begin // rule.every_us) * rule.every_us, through + 1, rule.every_us)
-    windows = {}
-    for instant in grid:
-        inside = [minutes[m] for m in range(instant - rule.size_us, instant, MINUTE_US) if m in minutes]
-        if inside:
-            counts: dict[int, int] = {}
-            for row in inside:
-                add(counts, row["bucket_index"], row["bucket_count"])
-            names = ("traces", "errors", "tokens_total", "tokens_total_known", "cost_nusd", "cost_known")
-            traces, errors, *rest = (sum(row[name] for row in inside) for name in names)
-            windows[instant] = Window(traces, errors, counts, *rest)
-    return windows, grid
+def _packs_with(store: Store, pack: Pack) -> dict[str, set[str]]:
+    """For each window rule of the pack, the packs (hashes) that were ever in force and hold it."""
+    ids = {rule.id: rule.hash for rule in pack.window_rules}
+    found: dict[str, set[str]] = {rule.hash: set() for rule in pack.window_rules}
+    hashes: dict[str, str] = {}
+    for pack_hash, text in store.table("packs").read(["pack_hash", "pack"]).unique("pack_hash").iter_rows():
+        for item in json.loads(text):
+            if item.get("id") not in ids or "when" in item:
+                continue
+            key = json.dumps(item, sort_keys=True)
+            hashes[key] = hashes.get(key) or build(parse_rule(item)).hash
+            if hashes[key] == ids[item["id"]]:
+                found[hashes[key]].add(pack_hash)
+    return found
+
+
+def _begins(ends: pl.DataFrame, packs_with: dict[str, set[str]], windows: pl.DataFrame) -> dict[str, int | None]:
+    """The minute in which each rule's history begins; a rule that the store's first batch had is left out: it has all."""
+    begins: dict[str, int | None] = {}
+    for rule, packs in packs_with.items():
+        loaded = ends.filter(pl.col("pack_hash").is_in(list(packs)))
+        if ends.height and packs and ends["pack_hash"][0] not in packs:
+            begins[rule] = None
+            if loaded.height:
+                since = ends.filter(pl.col("now_us") >= loaded["now_us"].min()).select("stream_id", "batch_id")
+                earliest = windows.join(since, on=["stream_id", "batch_id"], how="semi")["start_us"].min()
+                begins[rule] = earliest if isinstance(earliest, int) else None
+    return begins
+
+
+def _load(memory: _Memory, ends: list[dict[str, Any]], windows: pl.DataFrame) -> None:
+    """A batch that has loaded a rule moves the beginning of its history back to its own earliest minute."""
+    waiting = memory.histories.begun()
+    if not waiting:
+        return
+    packs = {end["pack_hash"] for end in ends}
+    earliest = windows["start_us"].min()
+    if isinstance(earliest, int):
+        loaded = {rule for rule in waiting if memory.packs_with.get(rule, set()) & packs}
+        memory.histories.loaded(loaded, earliest)

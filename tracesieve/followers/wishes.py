@@ -1,117 +1,169 @@
-"""Wishes: the tags a trace should bear and the datasets it should be in, from its standing fact and its evidence."""
+"""Wishes: the tags a trace should bear and the datasets it should be in, from its standing fact and its evidence.
+
+A trace is looked at when a batch touched it, when a person said of what category it is, or when it became evidence, and
+never for another reason: what ``undo`` took back stays so until the trace is amended or a new episode picks it.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from rules.model import Pack
+from rules.tags import membership_of, tags_of
 from store import Store, net_facts
 from store.outbox import Outbox, Wish
+from store.tail import Tail, TailLost
+from tracesieve.followers.arrivals import Arrivals
+from tracesieve.followers.evidence import APP as EVIDENCE
+
+SLACK_US = 3_600_000_000  # an amendment may move a trace's start by this much
+_IDLE_BATCHES = 200  # without anything to wish for, the cursor is committed this often
+_EVIDENCE_CURSOR = "wishes:evidence"
+_NONE = pl.DataFrame(schema={"trace_id": pl.String, "start_us": pl.Int64})
+
+
+@dataclass
+class _Memory:
+    facts: Arrivals
+    spoken: Arrivals
+    evidence: Tail
+    committed: int  # the batch of the last cursor that was committed
+    touched: pl.DataFrame | None  # facts of batches after that, which were whole at the start
+    said: pl.DataFrame | None  # and what people said in those
+    picked: pl.DataFrame | None  # evidence that was written and not wished for before the start
+    traces: set[str]  # all that is evidence
+    candidates: dict[str, tuple[int, int, str | None]]  # what a person said last: when it arrived, the batch's time, the category
+    number: int  # of the last commit of evidence that was seen
 
 
 @dataclass
 class TraceWishes:
-    """Follows ``facts`` and ``evidence`` of one stream; its cursor is committed with the wishes."""
+    """Follows ``facts`` and ``evidence`` of one stream; its cursors are committed with the wishes."""
 
     store: Store
     outbox: Outbox
     stream_id: str
     tags: bool = True
     datasets: bool = False
-    _evidence_seen: int = field(default=-2)
+    _memory: _Memory | None = field(default=None, repr=False)
 
-    def step(self, pack: Pack, batch_id: int, now_us: int) -> int:
-        """Wish for every trace touched by batches up to ``batch_id``, and for new evidence; the number of new wishes."""
-        app = f"wishes:{self.stream_id}"
-        cursor = self.store.table("outbox").app_version(app)
-        made = 0
-        if cursor is None or cursor < batch_id:
-            since = -1 if cursor is None else cursor
-            new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > since) & (pl.col("batch_id") <= batch_id)
-            touched = self.store.table("facts").read(["trace_id", "weight", "hits"], new)
-            # A withdrawn row copies the hits it withdraws, so a trace that no longer matches is among them.
-            ids = set(touched.filter(pl.col("hits").list.len() > 0)["trace_id"])
-            said = set(self.store.table("candidates").read(["trace_id"], new)["trace_id"])
-            # A trace that people speak of is in a dataset without a rule: whatever amends it is for the sink to hear.
-            spoken = set(touched["trace_id"]) & set(self._candidates(set(touched["trace_id"]))) if self.datasets else set()
-            wishes = self._wishes(pack, ids, ids | said | spoken)
-            made = self.outbox.wish(wishes, now_us, app_id=app, version=batch_id)
-        version = self.store.table("evidence").version()
-        if version != self._evidence_seen:
-            ids = set(self.store.table("evidence").read(["trace_id"])["trace_id"])
-            made += self.outbox.wish(self._wishes(pack, ids, ids), now_us)
-            self._evidence_seen = version
+    def step(self, pack: Pack, now_us: int) -> int:
+        """Wish for every trace that whole batches touched, and for new evidence; the number of new wishes."""
+        memory = self._memory or self._rebuilt()
+        self._memory = None  # until this step is through
+        try:
+            _, facts = memory.facts.poll()
+            _, said = memory.spoken.poll()
+            commits = memory.evidence.poll()
+        except TailLost:
+            return self.step(pack, now_us)
+        picked = [commit.rows for commit in commits if commit.rows.height]
+        memory.number = max([memory.number, *(commit.transactions.get(EVIDENCE, 0) for commit in commits)])
+        for frame in picked:
+            memory.traces |= set(frame["trace_id"])
+        if said is not None:
+            _hear(memory.candidates, said)
+        made = self._touched(memory, pack, _joined(memory.touched, facts), _joined(memory.said, said), now_us)
+        made += self._evidence(memory, pack, _joined(memory.picked, *picked), now_us)
+        memory.touched = memory.said = memory.picked = None
+        self._memory = memory
         return made
 
-    def _wishes(self, pack: Pack, tagged: set[str], members: set[str]) -> list[Wish]:
+    def _touched(self, memory: _Memory, pack: Pack, facts: pl.DataFrame | None, said: pl.DataFrame | None, now_us: int) -> int:
+        batch = memory.facts.through
+        tagged, members = [_NONE], [_NONE]
+        if facts is not None:
+            # A withdrawn row copies the hits it withdraws, so a trace that no longer matches is among them.
+            counted = [rule.id for rule in pack.window_rules]
+            tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counted)).list.any()
+            found = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.traces))).select(_NONE.columns)
+            tagged.append(found)
+            # A trace that people speak of is in a dataset without a rule: whatever amends it is for the sink to hear.
+            members += [found, facts.filter(pl.col("trace_id").is_in(list(memory.candidates))).select(_NONE.columns)]
+        if said is not None:
+            members.append(said.select(_NONE.columns))
+        concerned = sum(frame.height for frame in (*tagged, *members))
+        if batch < 0 or (not concerned and batch - memory.committed < _IDLE_BATCHES):
+            return 0
+        wishes = self._wishes(memory, pack, pl.concat(tagged), pl.concat(members))
+        made = self.outbox.wish(wishes, now_us, app_id=f"wishes:{self.stream_id}", version=batch)
+        memory.committed = batch
+        return made
+
+    def _evidence(self, memory: _Memory, pack: Pack, rows: pl.DataFrame | None, now_us: int) -> int:
+        if rows is None:
+            return 0
+        wishes = self._wishes(memory, pack, rows.select(_NONE.columns), rows.select(_NONE.columns))
+        return self.outbox.wish(wishes, now_us, app_id=_EVIDENCE_CURSOR, version=memory.number)
+
+    def _rebuilt(self) -> _Memory:
+        tail = Tail(self.store.table("evidence"))
+        facts, spoken = (Arrivals(self.store, name, self.stream_id) for name in ("facts", "candidates"))
+        cursor = self.store.table("outbox").app_version(f"wishes:{self.stream_id}")
+        committed = -1 if cursor is None else cursor
+        new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > committed)
+        touched = facts.known(new) if facts.through > committed else None
+        said = spoken.known(pl.lit(True))
+        candidates: dict[str, tuple[int, int, str | None]] = {}
+        _hear(candidates, said)
+        rows = self.store.table("evidence").read(["trace_id", "start_us"])
+        number = self.store.table("evidence").app_version(EVIDENCE) or 0
+        seen = self.store.table("outbox").app_version(_EVIDENCE_CURSOR) or 0
+        picked = _picked_after(tail, seen, rows) if number > seen else None
+        return _Memory(
+            facts, spoken, tail, committed, touched, said.filter(new), picked, set(rows["trace_id"]), candidates, number
+        )
+
+    def _wishes(self, memory: _Memory, pack: Pack, tagged: pl.DataFrame, members: pl.DataFrame) -> list[Wish]:
         """What the tags of some traces and the memberships of others should be."""
-        tagged, members = tagged if self.tags else set(), members if self.datasets else set()
-        concerned = tagged | members
-        if not concerned:
+        tagged, members = tagged if self.tags else _NONE, members if self.datasets else _NONE
+        concerned = pl.concat([tagged, members])
+        low, high = concerned["start_us"].min(), concerned["start_us"].max()
+        if not isinstance(low, int) or not isinstance(high, int):
             return []
-        standing, evidence, said = self._standing(concerned), self._evidence(concerned), self._candidates(members)
-        wishes = [Wish("mlflow_tags", t, tags_of(pack, t, standing.get(t), evidence[t])) for t in sorted(tagged)]
-        return wishes + [
-            Wish("mlflow_datasets", t, membership_of(pack, t, standing.get(t), evidence[t], said.get(t))) for t in sorted(members)
-        ]
-
-    def _standing(self, trace_ids: set[str]) -> dict[str, dict[str, Any]]:
-        rows = net_facts(self.store.table("facts").read(where=pl.col("trace_id").is_in(list(trace_ids))))
-        return {row["trace_id"]: row for row in rows.iter_rows(named=True)}
-
-    def _evidence(self, trace_ids: set[str]) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = defaultdict(set)
-        rows = self.store.table("evidence").read(["trace_id", "rule"], pl.col("trace_id").is_in(list(trace_ids)))
-        for trace_id, rule in rows.iter_rows():
-            found[trace_id].add(rule)
-        return found
-
-    def _candidates(self, trace_ids: set[str]) -> dict[str, str]:
-        """What people say of these traces, by id: their own ``eval_candidate``."""
-        rows = self.store.table("candidates").read(where=pl.col("trace_id").is_in(list(trace_ids)))
-        last = rows.sort("arrived_us", "now_us", maintain_order=True).unique("trace_id", keep="last")
-        return {t: c for t, c in last.select("trace_id", "candidate").iter_rows() if c is not None}
+        wanted = pl.col("trace_id").is_in(concerned["trace_id"].unique().implode())
+        near = pl.col("start_us").is_between(low - SLACK_US, high + SLACK_US)
+        standing = {row["trace_id"]: row for row in net_facts(self.store.table("facts").read(where=near & wanted)).to_dicts()}
+        evidence: dict[str, set[str]] = defaultdict(set)
+        for trace_id, rule in self.store.table("evidence").read(["trace_id", "rule"], wanted).iter_rows():
+            evidence[trace_id].add(rule)
+        wishes = []
+        for trace_id in sorted(set(tagged["trace_id"])):
+            wishes.append(Wish("mlflow_tags", trace_id, tags_of(pack, trace_id, standing.get(trace_id), evidence[trace_id])))
+        for trace_id in sorted(set(members["trace_id"])):
+            candidate = memory.candidates.get(trace_id, (0, 0, None))[2]
+            payload = membership_of(pack, trace_id, standing.get(trace_id), evidence[trace_id], candidate)
+            wishes.append(Wish("mlflow_datasets", trace_id, payload))
+        return wishes
 
 
-def tags_of(pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str]) -> dict[str, Any]:
-    """What the tags of a trace should say: no category and no rules for one that is not, or no longer, matched."""
-    if fact is None:
-        return {"trace_id": trace_id, "category": None, "rules": []}
-    known = {rule.id for rule in pack.trace_rules}
-    hits = [hit["rule"] for hit in fact["hits"] if hit["rule"] in known]
-    category = pack.category_of(hits)
-    picked = [rule for rule in pack.window_rules if rule.id in evidence and rule.evidence_tag]
-    if category is None and picked:
-        category = picked[0].evidence_tag
-    return {"trace_id": trace_id, "category": category, "rules": sorted({*hits, *(rule.id for rule in picked)})}
+def _joined(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
+    there = [frame for frame in frames if frame is not None and frame.height]
+    return pl.concat(there) if there else None
 
 
-def membership_of(
-    pack: Pack, trace_id: str, fact: dict[str, Any] | None, evidence: set[str], candidate: str | None = None
-) -> dict[str, Any]:
-    """The dataset categories a trace belongs to, each with the rules and versions that say so, or the person; none withdraws it.
+def _hear(candidates: dict[str, tuple[int, int, str | None]], rows: pl.DataFrame) -> None:
+    """Take in what people said: the last to arrive stands."""
+    for trace_id, arrived, now, candidate in rows.select("trace_id", "arrived_us", "now_us", "candidate").iter_rows():
+        said = (arrived or 0, now or 0, candidate)
+        if trace_id not in candidates or said[:2] >= candidates[trace_id][:2]:
+            candidates[trace_id] = said
 
-    ``candidate`` is a person's own ``eval_candidate``.
-    """
-    if fact is None:
-        return {"trace_id": trace_id, "categories": {}}
-    hits = {hit["rule"]: hit["hash"] for hit in fact["hits"]}
-    found = [(rule.tag, rule.id, hits[rule.id]) for rule in pack.trace_rules if rule.id in hits]
-    found += [(rule.evidence_tag, rule.id, rule.hash) for rule in pack.window_rules if rule.id in evidence and rule.evidence_tag]
-    points = {rule.id: rule.points_to or rule.id for rule in pack.trace_rules}
-    points |= {rule.id: rule.points_to or rule.id for rule in pack.window_rules}
-    categories: dict[str, dict[str, Any]] = {}
-    for tag, rule, version in found:
-        entry = categories.setdefault(tag, {"rules": [], "reason": points[rule]})
-        entry["rules"].append({"rule": rule, "hash": version})
-    if candidate is not None:
-        entry = categories.setdefault(candidate, {"rules": [], "reason": "a person set eval_candidate"})
-        entry["person"] = True
-    return {
-        "trace_id": trace_id, "start_us": fact["start_us"], "end_us": fact["end_us"],
-        "experiment_id": fact["experiment_id"], "categories": categories,
-    }  # fmt: skip
+
+def _picked_after(tail: Tail, number: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The evidence of the commits after that number; all there is where the log no longer tells."""
+    found: list[pl.DataFrame] = []
+    try:
+        for commit in tail.back():
+            if (of_commit := commit.transactions.get(EVIDENCE)) is not None:
+                if of_commit <= number:
+                    return pl.concat(found) if found else rows.clear()
+                found.append(commit.rows.select("trace_id", "start_us"))
+                if of_commit == 1:
+                    return pl.concat(found)
+    except TailLost:
+        pass  # compacted since
+    return rows
