@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from made_facts import MINUTE, T0, fact
 
 from rules.model import Pack, build_pack, parse_rule
 from store import Store, open_store
@@ -17,8 +18,6 @@ from tracesieve.followers.verdict_log import net_verdicts
 from tracesieve.followers.verdicts import Verdicts
 from tracesieve.followers.wishes import TraceWishes
 
-MINUTE = 60_000_000
-T0 = 1_800_000_000 * 1_000_000 // MINUTE * MINUTE
 ALERT = {
     "id": "errors", "window": {"size": "2m", "by": ["experiment"]}, "fire": "error_rate > 0.1", "severity": "critical",
     "evidence": {"tag": "error_case", "most": 2},
@@ -28,16 +27,6 @@ SLOW = {"id": "slow", "when": "execution_time_ms > 5000", "tag": "slow_response"
 
 def pack(**changes: Any) -> Pack:
     return build_pack([parse_rule({**ALERT, **changes}), parse_rule(SLOW)])
-
-
-def fact(trace_id: str, minute: int, *, error: bool = False, weight: int = 1, **changes: Any) -> dict[str, Any]:
-    end = T0 + minute * MINUTE + 1
-    row = {
-        "weight": weight, "trace_id": trace_id, "experiment_id": "1", "experiment": "support", "group_by": "experiment",
-        "group": ["support"], "start_us": end - 1000, "end_us": end, "state": "ERROR" if error else "OK", "error": error,
-        "duration_us": 1000, "content_hash": 1, "change_us": end, "arrived_us": end, "late": False, "hits": [],
-    }  # fmt: skip
-    return {**row, **changes}
 
 
 def batch(store: Store, number: int, facts: list[dict[str, Any]], pack_hash: str = "p") -> None:
