@@ -17,11 +17,16 @@ class SinkError(Exception):
 
 
 class RetryLater(SinkError):  # noqa: N818
-    """Try again; nothing is wrong with the wish. ``partly``: others of several instances took it, so the sink works."""
+    """Try again; nothing is wrong with the wish.
 
-    def __init__(self, message: str, *, partly: bool = False) -> None:
+    ``partly``: others of several instances took it, so the sink works.  ``answered``: the other side is there, and
+    failed; so it may be this wish alone that it fails on.
+    """
+
+    def __init__(self, message: str, *, partly: bool = False, answered: bool = False) -> None:
         super().__init__(message)
         self.partly = partly
+        self.answered = answered
 
 
 class Refused(SinkError):  # noqa: N818

@@ -98,8 +98,10 @@ class MlflowDatasets:
         """
         try:
             return self._together(wishes)
-        except Refused:  # something about one of them: find out which
-            return each(wishes, self._alone)
+        except (Refused, RetryLater) as error:
+            if isinstance(error, RetryLater) and (not error.answered or len(wishes) == 1):
+                raise
+            return each(wishes, self._alone)  # something about one of them: find out which
 
     def _alone(self, wish: Pending) -> str:
         (outcome,) = self._together([wish])

@@ -122,4 +122,7 @@ def sorted_out(error: Exception) -> RetryLater | Refused:
         return Refused(f"MLflow says {code}")
     if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
         return RetryLater(f"MLflow refuses access ({code}): see MLFLOW_TRACKING_USERNAME, _PASSWORD and _TOKEN")
-    return RetryLater(f"MLflow cannot be reached or failed ({code or type(error).__name__})")
+    answered = type(error).__name__ == "RestException"
+    return RetryLater(
+        f"MLflow {'failed' if answered else 'cannot be reached'} ({code or type(error).__name__})", answered=answered
+    )

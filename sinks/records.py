@@ -42,10 +42,12 @@ class Records:
         self._table = table
         self._by_key: dict[Key, dict[str, Source]] = {}
         self._by_trace: dict[str, set[Key]] = {}
+        self._last_us = 0
         for row in table.read().sort("at_us", maintain_order=True).iter_rows(named=True):
             key = Key(row["dataset"], row["dataset_id"], row["record"])
             rules = tuple((hit["rule"], hit["hash"]) for hit in row["rules"] or [])
             self._change(key, Source(row["trace_id"], row["end_us"], rules, row["reason"] or ""), row["weight"])
+            self._last_us = row["at_us"]
 
     def sources(self, key: Key) -> dict[str, Source]:
         """The traces that stand behind a record, by id."""
@@ -79,7 +81,8 @@ class Records:
                     rows.append((-1, key, before[trace_id]))
                 if source is not None:
                     rows.append((1, key, source))
-        self._table.append(_rows(rows))
+        self._last_us = max(time.time_ns() // 1000, self._last_us + 1)  # rises also when the clock is set back
+        self._table.append(_rows(rows, self._last_us))
         for weight, key, one in rows:
             self._change(key, one, weight)
 
@@ -103,10 +106,9 @@ def marked(marker: str) -> dict[str, Source | None]:
     return {marker: Source(marker, 0)}
 
 
-def _rows(changes: Sequence[tuple[int, Key, Source]]) -> list[dict[str, Any]]:
-    now = time.time_ns() // 1000
+def _rows(changes: Sequence[tuple[int, Key, Source]], at_us: int) -> list[dict[str, Any]]:
     return [
         {"weight": weight, **key._asdict(), "trace_id": one.trace_id, "end_us": one.end_us, "reason": one.reason,
-         "rules": [{"rule": rule, "hash": version} for rule, version in one.rules], "at_us": now}
+         "rules": [{"rule": rule, "hash": version} for rule, version in one.rules], "at_us": at_us}
         for weight, key, one in changes
     ]  # fmt: skip

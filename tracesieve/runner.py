@@ -18,6 +18,7 @@ from typing import Any
 
 from rules.model import Pack
 from rules.pack import load_pack
+from sinks.alert_log import AlertLog
 from sinks.alertmanager import Alertmanager
 from sinks.delivery import Delivery, drain
 from sinks.errors import RetryLater
@@ -166,7 +167,8 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, dry_run, landing)
     if settings.mlflow is None and not dry_run:
         log.info("no `mlflow:` in the config: traces are not tagged")
-    run.deliveries += [] if dry_run else deliveries(told(settings, store), run.outbox, metrics.delivered)
+    only = (AlertLog.name,) if dry_run else ()
+    run.deliveries += deliveries(told(settings, store), run.outbox, metrics.delivered, only=only)
     return run
 
 
