@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from store.tail import TailLost
 from tracesieve.followers.histories import Group, Key, episode_id
 from tracesieve.followers.verdict_log import Row, VerdictLog
 
-log = logging.getLogger("tracesieve.alerts")
 Held = Callable[[str, Group], int | None]
 
 
@@ -82,12 +80,11 @@ class Notifications:
             with self._lock:
                 for row in new:
                     said.add(row)
+            self._note(new if self._told else list(said.episodes.values()), now_us)
             self._tell(said, pack, {target_of(row) for row in new}, evaluated, now_us)
         except BaseException:
             self._log, self._told = None, False  # what was not written or wished is found again
             raise
-        for row in new:
-            log.warning("%s %s %s: %s", row["status"].upper(), row["rule"], "/".join(row["group"]), row["summary"])
         return new
 
     def firing(self) -> dict[str, dict[str, Any]]:
@@ -133,6 +130,10 @@ class Notifications:
             new.append({**before, "status": "resolved", "reason": reason, "instant_us": at_us, "said_us": now_us,
                         "key": _key(episode, "resolved", now_us)})  # fmt: skip
         return new
+
+    def _note(self, rows: list[Row], now_us: int) -> None:
+        """Wish for a line in the log for each; after a start for whatever was said last, since a kill may have come between."""
+        self.outbox.wish([Wish("alert_log", row["key"], {**payload_of(row), "paged": row["paged"]}) for row in rows], now_us)
 
     def _tell(self, said: _Said, pack: Pack, targets: set[str], evaluated: Collection[str] | None, now_us: int) -> None:
         """Wish for whatever was said to be delivered; a wish that is in already is not made again."""
