@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rules.dialect.nodes import Field, Node, Type
+from rules.dialect.nodes import Compare, Field, Literal_, Logic, Node, Type
 
 USAGE = "trace_metadata[mlflow.trace.tokenUsage]"
 COST = "trace_metadata[mlflow.trace.cost]"
@@ -31,7 +31,6 @@ _TRACE: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "timestamp": ("number", ("request_time",), "time_ms"),
     "execution_time": ("number", ("execution_duration_ms",), "duration"),
     "end_time": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
-    "text": ("text", ("request", "response"), "joined"),
     "end_time_ms": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
     "request": ("text", ("request",), "text"),
     "response": ("text", ("response",), "text"),
@@ -73,6 +72,8 @@ def trace_field(parts: tuple[str, ...]) -> Field | None:
     if head in ("trace", "attribute", "attributes") and rest:
         return trace_field(parts[1:])
     name = ".".join(parts).lower()
+    if name == "text":  # as in MLflow: what any span holds
+        return span_field(("content",))
     if name not in _TRACE:
         return None
     type_, raw, decode = _TRACE[name]
@@ -99,9 +100,27 @@ def assessment_field(kind: str, name: str) -> Field:
 
 def as_number(node: Node) -> Node:
     """An assessment's value as a number (those that are JSON numbers); any other node as it is."""
+    return _read(node, "number", "assessment_number")
+
+
+def as_json(node: Node) -> Node:
+    """An assessment's value as MLflow keeps it, a text in its quotes: what patterns see; any other node as it is."""
+    return _read(node, "text", "assessment_json")
+
+
+def _read(node: Node, type_: Type, decode: str) -> Node:
     if isinstance(node, Field) and node.scope == "assessments":
-        return replace(node, type="number", decode=node.decode.replace("assessment:", "assessment_number:", 1))
+        return replace(node, type=type_, decode=f"{decode}:{node.decode.partition(':')[2]}")
     return node
+
+
+def equal(left: Node, right: Node) -> Node:
+    """``left = right``; an assessment also equals the JSON that its text is, as in MLflow (``'"yes"'``)."""
+    same = Compare("=", left, right)
+    quoted = isinstance(right, Literal_) and isinstance(right.value, str) and right.value.startswith('"')
+    if not quoted or not isinstance(left, Field) or left.scope != "assessments":
+        return same
+    return Logic("OR", (same, Compare("=", as_json(left), right)))
 
 
 def measure_field(name: str) -> Field | None:
@@ -113,4 +132,6 @@ def known_names(scope: str) -> list[str]:
     """What could have been written, for a message."""
     if scope == "measure":
         return list(MEASURES)
-    return [*sorted(_SPAN), "attributes.KEY"] if scope == "spans" else [*sorted(_TRACE), "tags.KEY", "metadata.KEY", "span.…"]
+    if scope == "spans":
+        return [*sorted(_SPAN), "attributes.KEY"]
+    return [*sorted([*_TRACE, "text"]), "tags.KEY", "metadata.KEY", "feedback.NAME", "expectation.NAME", "span.…"]

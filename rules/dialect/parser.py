@@ -126,7 +126,11 @@ class Parser:
             if type_of(right) == "number":
                 left = fields.as_number(left)
             self._same_type(start, left, right)
-            return self._lift(start, Compare(_COMPARE[op.value], left, right))
+            sign = _COMPARE[op.value]
+            equal = fields.equal(left, right) if sign in ("=", "<>") else None
+            if equal is None or isinstance(equal, Compare):
+                return self._lift(start, Compare(sign, left, right))
+            return self._lift(start, equal if sign == "=" else Not(equal))
         if self._take("IS"):
             negated = self._take("NOT") is not None
             self._need("NULL")
@@ -134,7 +138,7 @@ class Parser:
             return Not(null) if negated else null
         negated = self._take("NOT") is not None
         if op := self._take(*_LIKES):
-            node: Node = Matches(op.upper, left, self._text_constant(start, left, op.upper))
+            node: Node = Matches(op.upper, fields.as_json(left), self._text_constant(start, left, op.upper))
         elif self._take("IN"):
             node = self._in(start, left, depth)
         elif self._take("BETWEEN"):
@@ -176,7 +180,7 @@ class Parser:
         self._need(")")
         for option in options:
             self._same_type(start, left, option)
-        equal = tuple(Compare("=", left, option) for option in options)
+        equal = tuple(fields.equal(left, option) for option in options)
         return equal[0] if len(equal) == 1 else Logic("OR", equal)
 
     def _same_type(self, start: Token, left: Node, right: Node) -> None:

@@ -50,7 +50,7 @@ def _assessment(batch: Evaluation, field: Field, kind: str, name: str) -> v.Text
     named = names.codes == names.code_of.get(name, -2)
     if kind == "assessment_number":
         return np.where(named, v.from_words(written, v.plain_number), np.nan)
-    answers = v.remap(written, v.json_text)
+    answers = written if kind == "assessment_json" else v.remap(written, v.json_text)
     return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.arrow)
 
 
