@@ -6,24 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rules.dialect import compile_condition
-from rules.errors import ConditionError, ConditionFinding, Finding
+from rules.errors import ConditionError, Finding
 from rules.groups import raw_columns
-from rules.lint import never_true
-from rules.model import MINUTE_US, Pack, TraceRuleModel, WindowRuleModel, build_pack, duration_us, parse_rule
+from rules.kinds import KINDS, kind_of
+from rules.model import Pack, RuleModel, build_pack, parse_rule
 from rules.yaml_source import Source, load
 
 SHIPPED = Path(__file__).parent / "packs"
 Path_ = tuple[str | int, ...]
 Place = tuple[str, int, int]
-Model = TraceRuleModel | WindowRuleModel
-_CONDITIONS: tuple[tuple[str, Literal["trace", "measure"]], ...] = (
-    ("when", "trace"), ("where", "trace"), ("fire", "measure"), ("clear", "measure"),
-)  # fmt: skip
 
 
 @dataclass
@@ -48,7 +44,7 @@ def load_pack(entries: Sequence[str | Path], group_by: Sequence[str], base_dir: 
             raw_columns(key)
         except ValueError as error:
             findings.append(Finding("group_by", 1, 1, "group-key", str(error)))
-    models: list[Model] = []
+    models: list[RuleModel] = []
     places: dict[str, Place] = {}
     files: list[Path] = []
     for entry in entries:
@@ -75,7 +71,7 @@ def _files(entry: str | Path, base: Path) -> list[Path]:
     return [shipped] if Path(name).name == name and shipped.is_file() else []
 
 
-def _load_file(file: Path, group_by: Sequence[str], places: dict[str, Place], findings: list[Finding]) -> list[Model]:
+def _load_file(file: Path, group_by: Sequence[str], places: dict[str, Place], findings: list[Finding]) -> list[RuleModel]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -109,42 +105,54 @@ class _Rule:
         self.source, self.path, self.item = source, path, item
         self.group_by, self.places, self.findings = group_by, places, findings
         self.name = item["id"] if isinstance(item, dict) and isinstance(item.get("id"), str) else ""
+        self.kind = kind_of(item)
 
-    def check(self) -> Model | None:
+    def check(self) -> RuleModel | None:
         """Report everything that is wrong; the rule, unless it does not have the shape of one."""
         if not isinstance(self.item, dict):
             self._note((), "format", "a rule is a mapping of keys")
             return None
-        model: Model | None = None
+        model: RuleModel | None = None
         try:
             model = parse_rule(self.item)
         except ValidationError as error:
             for problem in error.errors():
                 self._shape(problem)
         self._identity()
-        for key, kind in _CONDITIONS:
-            self._condition(key, kind)
-        if isinstance(window := self.item.get("window"), dict):
-            self._window(window)
+        for key, scope in self.kind.conditions.items():
+            self._condition(key, scope)
+        for remark in self.kind.remarks(self.item, self.group_by):
+            self._note(remark.path, remark.code, remark.message, remark.mend, remark.severity)
         return model
 
-    def _note(self, path: Path_, code: str, message: str, mend: str = "") -> None:
+    def _note(self, path: Path_, code: str, message: str, mend: str = "", severity: str = "error") -> None:
         where = self.source.at((*self.path, *path))
-        self.findings.append(Finding(self.source.file, *where, code, message, mend, rule=self.name))
+        self.findings.append(Finding(self.source.file, *where, code, message, mend, severity, self.name))
 
     def _shape(self, problem: Any) -> None:
         path = tuple(part for part in problem["loc"] if isinstance(part, str | int))
         key = ".".join(str(part) for part in path)
         if problem["type"] == "extra_forbidden":
-            names = _known_keys("when" in self.item) if len(path) == 1 else []
-            close = get_close_matches(key, names, 1)
-            mend = f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names)}" if names else ""
-            self._note(path, "unknown-key", f"unknown key `{key}`", mend)
+            self._note(path, "unknown-key", f"unknown key `{key}`", self._meant(path))
         elif problem["type"] == "missing":
-            kind = "a trace rule (it has `when`)" if "when" in self.item else "a window rule (a trace rule has `when`)"
-            self._note(path, "missing-key", f"`{key}` is required in {kind}")
+            self._note(path, "missing-key", f"`{key}` is required in a {self.kind.name} rule{self._told()}")
         else:
             self._note(path, "wrong-value", f"`{key}`: {str(problem['msg']).removeprefix('Value error, ')}")
+
+    def _told(self) -> str:
+        """By what the rule was taken for one of its kind."""
+        if self.kind.key in self.item:
+            return f" (it has `{self.kind.key}`)"
+        return "; " + ", ".join(f"a {kind.name} rule has `{kind.key}`" for kind in KINDS if kind is not self.kind)
+
+    def _meant(self, path: Path_) -> str:
+        """What an unknown key may be meant for."""
+        key, names = str(path[-1]), known_keys(self.kind.model, path[:-1])
+        others = [kind.name for kind in KINDS if kind is not self.kind and len(path) == 1 and key in kind.keys]
+        if others:
+            return f"only {' and '.join(others)} rules have it"
+        close = get_close_matches(key, names, 1)
+        return f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names)}" if names else ""
 
     def _identity(self) -> None:
         if not self.name:
@@ -163,35 +171,32 @@ class _Rule:
                 line, column = self.source.at((*self.path, "tests", key, index))
                 self.places[f"{self.name}#{number}"] = (self.source.file, line, column)
 
-    def _condition(self, key: str, kind: Literal["trace", "measure"]) -> None:
+    def _condition(self, key: str, scope: Literal["trace", "measure"]) -> None:
         text = self.item.get(key)
         if not isinstance(text, str):
             return
         try:
-            reason = never_true(compile_condition(text, kind=kind).node)
-            found = [ConditionFinding("never-true", 1, 1, f"`{key}` can never be true: {reason}")] if reason else []
+            compile_condition(text, kind=scope)
         except ConditionError as error:
-            found = list(error.findings)
-        for one in found:
-            place = self.source.inside((*self.path, key), one.line, one.column)
-            self.findings.append(Finding(self.source.file, *place, one.code, one.message, one.mend, one.severity, self.name))
-
-    def _window(self, window: dict[str, Any]) -> None:
-        by = window.get("by")
-        for index, key in enumerate(by if isinstance(by, list) else []):
-            if isinstance(key, str) and key not in self.group_by:
-                mend = f"use some of {', '.join(self.group_by)}"
-                self._note(("window", "by", index), "by", f"`{key}` is not in group_by", mend)
-        for name in ("size", "every"):
-            if isinstance(value := window.get(name), str):
-                try:
-                    micros = duration_us(value)
-                except ValueError:
-                    continue  # reported with the shape
-                if micros < MINUTE_US or micros % MINUTE_US:
-                    self._note(("window", name), "window", f"`{name}` must be whole minutes", "such as 5m")
+            for one in error.findings:
+                place = self.source.inside((*self.path, key), one.line, one.column)
+                self.findings.append(Finding(self.source.file, *place, one.code, one.message, one.mend, one.severity, self.name))
 
 
-def _known_keys(trace: bool) -> list[str]:
-    model = TraceRuleModel if trace else WindowRuleModel
+def known_keys(model: type[BaseModel], path: Path_) -> list[str]:
+    """The keys that a rule file may have at a path inside a model; none where any may be."""
+    for part in path:
+        if isinstance(part, str):
+            found = next((info for name, info in model.model_fields.items() if part in (name, info.alias)), None)
+            inner = _model_in(found.annotation) if found else None
+            if inner is None:
+                return []
+            model = inner
     return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model in ``Model | None`` or ``list[Model]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)

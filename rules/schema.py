@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rules.model import FileModel
+from rules.kinds import FileModel
 
 
 def rule_schema() -> dict[str, Any]:

@@ -76,8 +76,7 @@ class Plan:
 
 def plan(pack: Pack, group_by: tuple[str, ...]) -> Plan:
     """The trace rules, and the ``where`` of the window rules that have one (those without count every trace)."""
-    rules = [(rule.id, rule.hash, rule.when) for rule in pack.trace_rules]
-    rules += [(rule.id, rule.hash, rule.where) for rule in pack.window_rules if rule.where is not None]
+    rules = [(rule.id, rule.hash, condition) for rule, condition in pack.per_trace]
     ids, hashes, conditions = zip(*rules, strict=True) if rules else ((), (), ())
     return Plan(tuple(ids), tuple(hashes), tuple(conditions), group_by)
 

@@ -1,59 +1,184 @@
-"""Conditions that can never be true, as far as constants show it: two values for one field, an empty range, NULL."""
+"""Conditions that can never be true: found by looking at what each AND-group demands of one value.
+
+The check is sound but not complete: whatever it reports is impossible for every trace (or window), but not everything that
+is impossible is reported.  It knows the range of each field (a rate lies in 0…1, a duration is not negative) and the few
+values that a status has.
+"""
 
 from __future__ import annotations
 
-from rules.dialect.nodes import Compare, Field, IsNull, Literal_, Logic, Node, Over
+from dataclasses import dataclass
+
+from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Node, Not, Over
+
+_FLIP = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_NEGATE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_STATES = ("OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED")
+_WORDS = {"status": _STATES, "state": _STATES, "span.status": ("OK", "ERROR", "UNSET")}
+_NOT_NEGATIVE = (
+    "execution_time_ms",
+    "execution_duration_ms",
+    "execution_time",
+    "span.duration_ms",
+    "tokens.",
+    "span.tokens.",
+    "cost.",
+)
+_INFINITY = float("inf")
 
 
-def never_true(node: Node) -> bool:
-    """Whether no trace at all could match; False wherever that cannot be told."""
+@dataclass
+class _Demand:
+    """What the terms of one AND-group leave open for one value."""
+
+    low: float = -_INFINITY
+    high: float = _INFINITY
+    low_open: bool = False
+    high_open: bool = False
+    words: frozenset[str] | None = None
+    null: bool = False
+    known: bool = False
+
+    def at_least(self, value: float, is_open: bool) -> None:
+        if (value, is_open) > (self.low, self.low_open):
+            self.low, self.low_open = value, is_open
+
+    def at_most(self, value: float, is_open: bool) -> None:
+        if (value, not is_open) < (self.high, not self.high_open):
+            self.high, self.high_open = value, is_open
+
+    @property
+    def impossible(self) -> bool:
+        empty = self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
+        return empty or self.words == frozenset() or (self.null and self.known)
+
+
+def never_true(node: Node) -> str:
+    """Why a condition is TRUE for nothing at all; empty if it may be."""
+    node = _pushed(node)
     if isinstance(node, Literal_):
-        return node.value is None or node.value is False
+        return "" if node.value is True else f"it is always {node}"
+    if isinstance(node, Logic) and node.op == "OR":
+        reasons = [never_true(part) for part in node.parts]
+        return reasons[0] if all(reasons) else ""
+    if isinstance(node, Over) and node.op == "any":
+        return never_true(node.condition)
+    parts = _conjuncts(node)
+    if len(parts) > 1:
+        for part in parts:
+            if reason := never_true(part):
+                return reason
+    return _contradiction(parts)
+
+
+def _pushed(node: Node, negated: bool = False) -> Node:
+    """The node with NOT moved inwards as far as SQL's three-valued logic lets it."""
+    if isinstance(node, Not):
+        return _pushed(node.part, not negated)
+    if not negated:
+        return node
     if isinstance(node, Compare):
-        sides = (node.left, node.right)
-        return any(isinstance(side, Literal_) and side.value is None for side in sides)
-    if isinstance(node, Over):
-        return node.op == "any" and never_true(node.condition)
-    if not isinstance(node, Logic):
-        return False
-    if node.op == "OR":
-        return all(never_true(part) for part in node.parts)
-    parts = _flat(node)
-    return any(never_true(part) for part in parts) or _empty_range(parts) or _null_and_compared(parts)
+        return Compare(_NEGATE[node.op], node.left, node.right)
+    if isinstance(node, Logic):
+        return Logic("AND" if node.op == "OR" else "OR", tuple(_pushed(part, True) for part in node.parts))
+    if isinstance(node, Literal_) and (node.value is None or isinstance(node.value, bool)):
+        return Literal_(None if node.value is None else not node.value)
+    return Not(node)
 
 
-def _flat(node: Logic) -> list[Node]:
-    parts: list[Node] = []
-    for part in node.parts:
-        parts += _flat(part) if isinstance(part, Logic) and part.op == "AND" else [part]
-    return parts
+def _conjuncts(node: Node) -> list[Node]:
+    node = _pushed(node)
+    if isinstance(node, Logic) and node.op == "AND":
+        return [leaf for part in node.parts for leaf in _conjuncts(part)]
+    return [node]
 
 
-def _empty_range(parts: list[Node]) -> bool:
-    """Whether bounds on one field leave nothing: ``x = 'a' AND x = 'b'``, ``x > 5 AND x < 3``."""
-    bounds: dict[Field, list[tuple[str, str | float]]] = {}
+def _contradiction(parts: list[Node]) -> str:
+    demands: dict[str, _Demand] = {}
+    truths = {str(part) for part in parts}
     for part in parts:
-        if isinstance(part, Compare) and isinstance(part.left, Field) and isinstance(part.right, Literal_):
-            value = part.right.value
-            if isinstance(value, str | float) and not isinstance(value, bool):
-                bounds.setdefault(part.left, []).append((part.op, value))
-    return any(_excludes(a, b) or _excludes(b, a) for each in bounds.values() for a in each for b in each)
+        if isinstance(part, Not) and str(part.part) in truths:
+            return f"`{part.part}` is demanded and excluded"
+        name = _demand(part, demands)
+        if name and demands[name].impossible:
+            hint = f", which is one of {', '.join(_WORDS[name])}" if name in _WORDS else ""
+            return f"no value of `{name}` can satisfy it{hint}"
+    return ""
 
 
-def _excludes(one: tuple[str, str | float], other: tuple[str, str | float]) -> bool:
-    (op, low), (op2, high) = one, other
-    if op == "=" and op2 == "<>":
-        return low == high
-    if op not in ("=", ">", ">=") or op2 not in ("=", "<", "<="):
-        return False
-    if op == op2 == "=":
-        return low != high
-    if isinstance(low, str) != isinstance(high, str):
-        return False
-    strict = op == ">" or op2 == "<"
-    return low > high or (strict and low == high)  # type: ignore[operator]
+def _demand(part: Node, demands: dict[str, _Demand]) -> str:
+    """Add what one term demands; the name of the value it is about, empty if it is not understood."""
+    if isinstance(part, IsNull) or (isinstance(part, Not) and isinstance(part.part, IsNull)):
+        inner = part if isinstance(part, IsNull) else part.part
+        assert isinstance(inner, IsNull)
+        demand = _of(inner.left, demands)
+        demand.null, demand.known = demand.null or part is inner, demand.known or part is not inner
+        return str(inner.left)
+    if isinstance(part, Logic) and part.op == "OR":
+        return _one_of(part, demands)
+    if not isinstance(part, Compare):
+        return ""
+    op, left, right = part.op, part.left, part.right
+    if _number(left) is not None or isinstance(left, Literal_):
+        op, left, right = _FLIP[op], right, left
+    demand = _of(left, demands)
+    demand.known = True
+    value = _number(right)
+    if (left == right and op in ("<>", "<", ">")) or (isinstance(right, Literal_) and right.value is None):
+        demand.words = frozenset()
+    elif value is not None:
+        if op in ("=", ">", ">="):
+            demand.at_least(value, op == ">")
+        if op in ("=", "<", "<="):
+            demand.at_most(value, op == "<")
+    elif isinstance(right, Literal_) and isinstance(right.value, str):
+        if op == "=":
+            demand.words = frozenset({right.value}) if demand.words is None else demand.words & {right.value}
+        elif op == "<>" and demand.words is not None:
+            demand.words = demand.words - {right.value}
+    return str(left)
 
 
-def _null_and_compared(parts: list[Node]) -> bool:
-    null = {part.left for part in parts if isinstance(part, IsNull)}
-    return any(isinstance(part, Compare) and {part.left, part.right} & null for part in parts)
+def _one_of(part: Logic, demands: dict[str, _Demand]) -> str:
+    """``x = 'a' OR x = 'b'``, which is what IN becomes."""
+    words: set[str] = set()
+    names = set()
+    for term in part.parts:
+        if not (isinstance(term, Compare) and term.op == "=" and isinstance(term.right, Literal_)):
+            return ""
+        if not isinstance(term.right.value, str) or not isinstance(term.left, Field):
+            return ""
+        words.add(term.right.value)
+        names.add(term.left)
+    if len(names) != 1:
+        return ""
+    demand = _of(field := names.pop(), demands)
+    demand.words = frozenset(words) if demand.words is None else demand.words & words
+    return str(field)
+
+
+def _of(node: Node, demands: dict[str, _Demand]) -> _Demand:
+    name = str(node)
+    if name not in demands:
+        demands[name] = demand = _Demand(words=frozenset(_WORDS[name]) if name in _WORDS else None)
+        measure = isinstance(node, Field) and node.scope == "measure"
+        counted = isinstance(node, Over) and node.op == "count"
+        if measure or counted or (isinstance(node, Field) and name.startswith(_NOT_NEGATIVE)):
+            demand.low = 0.0
+        if name == "error_rate":
+            demand.high = 1.0
+        if counted and isinstance(node, Over) and never_true(node.condition):
+            demand.high = 0.0
+    return demands[name]
+
+
+def _number(node: Node) -> float | None:
+    """The value of a constant number, signs and sums worked out; None for anything else."""
+    if isinstance(node, Literal_):
+        return float(node.value) if isinstance(node.value, int | float) and not isinstance(node.value, bool) else None
+    if isinstance(node, Arithmetic):
+        left, right = _number(node.left), _number(node.right)
+        if left is None or right is None or (node.op == "/" and right == 0):
+            return None
+        return {"+": left + right, "-": left - right, "*": left * right, "/": left / (right or 1.0)}[node.op]
+    return None

@@ -42,8 +42,8 @@ class Parser:
             self._fail(f"{self._now.value!r} is not expected here", "join conditions with AND or OR")
         if not self.findings and type_of(node) not in ("truth", "null"):
             self._note(self.tokens[0], "type", "a condition has to be true or false", "compare it: `… > 0`")
-        if not self.findings and never_true(node):
-            self._note(self.tokens[0], "never-true", "the condition can never be true", "OR may be meant for AND")
+        if not self.findings and (reason := never_true(node)):
+            self._note(self.tokens[0], "never-true", f"the condition can never be true: {reason}")
         if self.findings:
             raise ConditionError(self.findings)
         return node

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
 from rules.dialect.patterns import understood
+from rules.dialect.types import type_of
 from rules.matcher import values as v
 from rules.matcher.decode import decode
 from rules.matcher.search import Search
@@ -159,7 +160,7 @@ class Evaluation:
         return found
 
     def _known(self, node: Node, scope: str) -> Bools:
-        if isinstance(node, Field | Arithmetic | Literal_):
+        if type_of(node) != "truth":
             value = self.value(node, scope)
             return value.known if isinstance(value, v.Texts) else ~np.isnan(value)
         return self.where(node, True, scope) | self.where(node, False, scope)

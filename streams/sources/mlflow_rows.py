@@ -47,7 +47,8 @@ def info_row(info: Any, experiment_name: str | None, landed_us: int) -> Row:
         "trace_metadata": _strings(info.trace_metadata),
         "tags": _strings(info.tags),
         "spans": [],
-        "assessments": [_assessment(one) for one in info.assessments or []],
+        # An overridden assessment counts no more, as in MLflow's own filters.
+        "assessments": [_assessment(one) for one in info.assessments or [] if one.valid is not False],
         "landed_us": landed_us,
     }
 

@@ -34,9 +34,7 @@ def log_traces(server: MlflowServer, experiment_id: str, count: int = 60) -> Non
     with sqlite3.connect(server.database, timeout=30) as base:
         for i, trace_id in enumerate(ids):
             if i % 3:
-                base.execute(
-                    "UPDATE trace_info SET client_request_id = ? WHERE request_id = ?", (CLIENT_IDS[i % 4], trace_id)
-                )
+                base.execute("UPDATE trace_info SET client_request_id = ? WHERE request_id = ?", (CLIENT_IDS[i % 4], trace_id))
             if i in (5, 6):
                 base.execute("UPDATE trace_info SET execution_time_ms = NULL WHERE request_id = ?", (trace_id,))
 

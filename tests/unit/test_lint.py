@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 
 from rules.dialect import compile_condition
+from rules.dialect.contradictions import never_true
 from rules.errors import ConditionError
-from rules.lint import never_true
 from rules.pack import load_pack
 
 
@@ -33,6 +33,7 @@ def reported(text: str, kind: Literal["trace", "measure"] = "trace") -> bool:
         "tags.a <> tags.a",
         "FALSE",
         "NOT TRUE",
+        "status NOT IN ('ERROR', NULL)",
         "NOT (status = 'OK' OR status <> 'OK')",
         "any(span, duration_ms < 0)",
         "count(span, type = 'TOOL') < 0",

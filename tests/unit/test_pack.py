@@ -20,7 +20,7 @@ def load(tmp_path: Path, text: str) -> Loaded:
 
 
 def places(loaded: Loaded) -> list[tuple[int, int, str]]:
-    return [(finding.line, finding.column, finding.code) for finding in loaded.findings]
+    return [(finding.line, finding.column, finding.code) for finding in loaded.errors]
 
 
 def rule(condition: str, name: str = "a") -> str:
@@ -47,12 +47,12 @@ def test_sem_29_a_syntax_error_hides_no_finding_and_duplicates_are_reported_at_t
     )
     loaded = load(tmp_path, text)
     assert loaded.pack is None
-    assert [(f.line, f.code) for f in loaded.findings] == [
+    assert [(f.line, f.code) for f in loaded.errors] == [
         (4, "unknown-field"), (6, "unknown-key"), (7, "duplicate-id"), (8, "syntax"), (11, "type"), (12, "window"), (12, "by"),
         (13, "unknown-field"), (14, "wrong-value"),
     ]  # fmt: skip
-    assert loaded.findings[0].column == 32
-    assert loaded.findings[1].mend == "did you mean `severity`?"
+    assert loaded.errors[0].column == 32
+    assert loaded.errors[1].mend == "did you mean `severity`?"
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,10 @@ def explained(settings: Any, pack: Any, trace_id: str) -> dict[str, Any]:
     row = trace_row(settings, store, trace_id, fact["start_us"] if fact else None)
     if row is None:
         raise AnswerIsNoError(f"there is no trace {trace_id} in the store or its source")
-    rules = [(rule.id, "trace", rule.tag, rule.when) for rule in pack.trace_rules]
-    rules += [(rule.id, "window", rule.evidence_tag, rule.where) for rule in pack.window_rules if rule.where is not None]
     said = []
-    for name, kind, tag, condition in rules:
+    for rule, condition in pack.per_trace:
         told = explain(condition, raw_table(row, condition.columns))
-        said.append({"rule": name, "kind": kind, "tag": tag, **told})
+        said.append({"rule": rule.id, "kind": rule.kind, "tag": rule.category, **told})
     evidence = store.table("evidence").read(["rule", "episode"], pl.col("trace_id") == trace_id).to_dicts()
     counted = None
     if fact:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from rules.errors import Finding
-from rules.model import TraceRule
+from rules.model import Rule, TraceRule
 from rules.pack import Loaded, load_pack
 
 DEFAULT_CONFIG = "tracesieve.yaml"
@@ -41,7 +41,8 @@ def lint(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
         _print_json({"ok": not loaded.errors, "rules": count, "findings": [vars(finding) for finding in loaded.findings]})
     else:
         _print_findings(loaded.findings)
-        click.echo(f"{count} rules, {len(loaded.findings)} findings", err=True)
+        errors = len(loaded.errors)
+        click.echo(f"{count} rules, {errors} errors, {len(loaded.findings) - errors} warnings", err=True)
     sys.exit(1 if loaded.errors else 0)
 
 
@@ -83,7 +84,7 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
         else:
             _print_findings(loaded.findings)
         sys.exit(1)
-    rows = [_row(rule, loaded) for rule in (*loaded.pack.trace_rules, *loaded.pack.window_rules)]
+    rows = [_row(rule, loaded) for rule in loaded.pack.rules]
     if as_json:
         _print_json({"ok": True, "hash": loaded.pack.hash, "rules": rows, "findings": []})
         return
@@ -124,18 +125,17 @@ def _rule_count(loaded: Loaded) -> int:
     return sum("#" not in place for place in loaded.places)
 
 
-def _row(rule: Any, loaded: Loaded) -> dict[str, Any]:
-    trace = isinstance(rule, TraceRule)
+def _row(rule: Rule, loaded: Loaded) -> dict[str, Any]:
     file, line, _ = loaded.places[rule.id]
     return {
         "id": rule.id,
-        "kind": "trace" if trace else "window",
+        "kind": rule.kind,
         "severity": rule.severity,
-        "tag": rule.tag if trace else rule.evidence_tag,
-        "condition": (rule.when if trace else rule.fire).text,
+        "tag": rule.category,
+        "condition": rule.condition.text,
         "points_to": rule.points_to,
         "hash": rule.hash,
-        "tests": len(rule.tests) if trace else 0,
+        "tests": len(rule.tests) if isinstance(rule, TraceRule) else 0,
         "file": file,
         "line": line,
     }

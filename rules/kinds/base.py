@@ -1,0 +1,121 @@
+"""What every kind of rule has: the keys of its file format, the value it is built into, and how a kind describes itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer
+
+from rules.dialect import Condition
+from rules.strict import Strict
+
+Severity = Literal["info", "warning", "critical"]
+SEVERITY_ORDER = {"info": 0, "warning": 1, "critical": 2}
+MINUTE_US = 60_000_000
+_UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+
+
+def duration_us(value: Any) -> Any:
+    """Microseconds of a text such as ``30s``, ``5m``, ``2h`` or ``1d``.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    match = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a duration such as 30s, 5m, 2h or 1d is expected")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+DurationUs = Annotated[
+    int,
+    BeforeValidator(duration_us),
+    PlainSerializer(lambda length_us: f"{length_us // 1_000_000}s", return_type=str, when_used="json"),
+    Field(json_schema_extra={"type": "string", "pattern": r"^\d+[smhd]$"}),
+]
+Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Category = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class RuleModel(Strict):
+    """The keys of every rule."""
+
+    id: Id = Field(description="the name of the rule, unique among all that are loaded")
+    description: str = Field("", description="what it looks for, for people")
+    points_to: str = Field("", description="what a match usually points to; shown by `rules list` and in alerts")
+    severity: Severity = Field("warning", description="ranks its category among those of other rules")
+    owner: str = Field("", description="who looks after it")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule that is in force; ``hash`` is over its meaning, not its words."""
+
+    kind: ClassVar[str]
+
+    id: str
+    severity: Severity
+    points_to: str
+    hash: str
+
+    @property
+    def per_trace(self) -> Condition | None:
+        """What is evaluated on each trace (SEMANTICS 7); None: nothing."""
+        return None
+
+    @property
+    def category(self) -> str | None:
+        """The category that it gives to traces, if any."""
+        return None
+
+    @property
+    def condition(self) -> Condition:
+        """The condition that a listing shows."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about a rule as written, at a path inside it."""
+
+    path: tuple[str | int, ...]
+    code: str
+    message: str
+    mend: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of rule, as the registry knows it.
+
+    Attributes:
+        name: what messages and listings call it.
+        key: the key that only rules of this kind have, and by which they are told apart.
+        model: the keys of its file format.
+        build: from the checked keys to the rule; raises ``ConditionError``.
+        conditions: which keys hold conditions, and on what.
+        remarks: what else there is to say of a rule as written, whatever else is wrong with it.
+    """
+
+    name: str
+    key: str
+    model: type[RuleModel]
+    build: Callable[[Any], Rule]
+    conditions: Mapping[str, Literal["trace", "measure"]]
+    remarks: Callable[[Mapping[str, Any], Sequence[str]], Iterator[Remark]]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that a rule of this kind may have, as the file spells them."""
+        return [info.alias or name for name, info in self.model.model_fields.items()]
+
+
+def hash_of(meaning: Any) -> str:
+    """Twelve hex digits over a rule's meaning."""
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()[:12]
