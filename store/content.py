@@ -6,7 +6,7 @@ one that landed last, or ended last where the table does not say when a row land
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,7 +81,28 @@ class TraceTable:
             if start_us is not None and abs(start_us - starts_us[trace_id]) <= slack_us
         }
 
-    def _rows(self, table: DeltaTable, starts_us: Mapping[str, int]) -> pl.DataFrame:
+    def samples(self, starts_us: Mapping[str, int], most: int = 500) -> dict[str, tuple[str | None, str | None]]:
+        """The beginning of the request, and of the first message of a failed span, by trace id; what is gone is left out.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        if not starts_us:
+            return {}
+        try:
+            table = self._open()
+            rows = self._rows(table, starts_us, ("spans",)) if table is not None else pl.DataFrame()
+        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+            raise StoreError(f"{self._uri} cannot be read: {error}") from error
+        found: dict[str, tuple[str | None, str | None]] = {}
+        for row in rows.iter_rows(named=True):
+            spans = [span for span in row.get("spans") or [] if span and span.get("status_message")]
+            failed = [span for span in spans if "ERROR" in str(span.get("status_code") or "").upper()] or spans
+            request = (row["request"] or "")[:most] or None
+            found[row["trace_id"]] = request, failed[0]["status_message"][:most] if failed else None
+        return found
+
+    def _rows(self, table: DeltaTable, starts_us: Mapping[str, int], more: Sequence[str] = ()) -> pl.DataFrame:
         frame = pl.scan_delta(table, use_pyarrow=False)
         schema = frame.collect_schema()
         when = self._their("request_time")
@@ -91,7 +112,7 @@ class TraceTable:
         wanted = pl.col(when).is_between(low, high) & pl.col(self._their("trace_id")).is_in(list(starts_us))
         columns = [
             pl.col(self._their(name)).alias(name) if self._their(name) in schema else pl.lit(None, pl.String).alias(name)
-            for name in _CONTENT
+            for name in (*_CONTENT, *more)
             if self._their(name) in schema or name in ("request", "response")
         ]
         return _last_standing(frame.filter(wanted).select(columns).collect())

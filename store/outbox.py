@@ -177,9 +177,10 @@ class Outbox:
 
     def rows(self) -> list[dict[str, Any]]:
         """Every wish that is not delivered or superseded, with its last outcome, for a person to see."""
-        last = self._acks.read(["key", "outcome", "detail", "at_us"]).sort("at_us").unique("key", keep="last")
-        joined = self._wishes.read().join(last, on="key", how="left").sort("seq")
-        return joined.filter(~pl.col("outcome").is_in(["delivered", "superseded"]).fill_null(False)).to_dicts()
+        acks = self._acks.read(["key", "outcome", "detail", "at_us"]).with_row_index("_row")
+        last = acks.sort(pl.col("outcome").is_in(SETTLED), "at_us", "_row").unique("key", keep="last", maintain_order=True)
+        joined = self._wishes.read().join(last.drop("_row"), on="key", how="left").sort("seq")
+        return joined.filter(~pl.col("outcome").is_in(SETTLED).fill_null(False)).to_dicts()
 
     def requeue(self, keys: Sequence[str], outcome: str, now_us: int) -> int:
         """Set wishes to ``requeued`` (they are tried again) or ``dropped``; how many there were."""

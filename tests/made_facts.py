@@ -1,8 +1,14 @@
-"""Facts made by hand for tests of what comes after them; times begin at ``T0``, a whole minute."""
+"""Facts and whole batches made by hand, for tests of what comes after them; times begin at ``T0``, a whole minute."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import polars as pl
+
+from rules.model import Pack
+from store import Store
+from store.windows import partials
 
 MINUTE = 60_000_000
 T0 = 1_800_000_000 * 1_000_000 // MINUTE * MINUTE
@@ -16,3 +22,24 @@ def fact(trace_id: str, minute: int, *, error: bool = False, weight: int = 1, **
         "duration_us": 1000, "content_hash": 1, "change_us": end, "arrived_us": end, "late": False, "hits": [],
     }  # fmt: skip
     return {**row, **changes}
+
+
+def put(store: Store, pack: Pack, loaded_us: int) -> None:
+    """Put a pack in force."""
+    row = {"pack_hash": pack.hash, "loaded_us": loaded_us, "group_by": "experiment", "pack": pack.to_json()}
+    store.table("packs").append([row])
+
+
+def batch(store: Store, number: int, facts: list[dict[str, Any]], pack: Pack | None = None, **counters: int) -> None:
+    """One whole batch of stream ``s``: its facts, their windows, its end."""
+    store.table("facts").append([{**row, "stream_id": "s", "batch_id": number} for row in facts])
+    frame = store.table("facts").read(where=pl.col("batch_id") == number)
+    if frame.height:
+        own = [rule.partial_key for rule in pack.window_rules if rule.partial_key] if pack is not None else []
+        windows = partials(frame, own).with_columns(
+            pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id")
+        )
+        store.table("windows").append(windows)
+    end = {"stream_id": "s", "batch_id": number, "phase": "end", "now_us": T0 + number, "pack_hash": pack.hash if pack else "p"}
+    arrived = max((row["arrived_us"] for row in facts), default=0)
+    store.table("batches").append([{**end, "arrived_through_us": arrived, **counters}])

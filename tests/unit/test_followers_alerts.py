@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-from made_facts import MINUTE, T0, fact
+from made_facts import MINUTE, T0, batch, fact
 
 from rules.model import Pack, build_pack, parse_rule
 from store import Store, open_store
 from store.outbox import Outbox
-from store.schemas import FACTS
-from store.windows import partials
 from tracesieve.followers.notifications import Notifications
 from tracesieve.followers.verdict_log import net_verdicts
 from tracesieve.followers.verdicts import Verdicts
@@ -27,16 +24,6 @@ SLOW = {"id": "slow", "when": "execution_time_ms > 5000", "tag": "slow_response"
 
 def pack(**changes: Any) -> Pack:
     return build_pack([parse_rule({**ALERT, **changes}), parse_rule(SLOW)])
-
-
-def batch(store: Store, number: int, facts: list[dict[str, Any]], pack_hash: str = "p") -> None:
-    rows = [{**row, "stream_id": "s", "batch_id": number} for row in facts]
-    store.table("facts").append(rows)
-    frame = pl.DataFrame(FACTS.empty_table()).clear().vstack(store.table("facts").read(where=pl.col("batch_id") == number))
-    windows = partials(frame).with_columns(pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id"))
-    store.table("windows").append(windows)
-    end = {"stream_id": "s", "batch_id": number, "phase": "end", "now_us": T0 + number, "pack_hash": pack_hash}
-    store.table("batches").append([end])
 
 
 def states(store: Store) -> list[tuple[int, str]]:

@@ -7,9 +7,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
-from made_facts import MINUTE, T0, fact
+from made_facts import MINUTE, T0, batch, fact
 
 from rules.model import Pack, build_pack, parse_rule
 from rules.sums import Window
@@ -17,7 +16,6 @@ from rules.verdicts import history
 from store import Store, net_facts, open_store
 from store.outbox import Outbox
 from store.table import Table
-from store.windows import partials
 from tracesieve.followers.histories import Group
 from tracesieve.followers.notifications import Notifications
 from tracesieve.followers.verdict_log import net_verdicts
@@ -47,20 +45,6 @@ def some_trace(pick: random.Random, number: int, minute: int) -> dict[str, Any]:
     error, ms, experiment = pick.random() < 0.4, pick.choice([1, 4, 7, 20]), pick.choice(["a", "b"])
     return fact(f"t{number}", minute, error=error, group=[experiment], experiment=experiment, duration_us=ms * 1000,
                 content_hash=pick.getrandbits(40), hits=hits(error, ms))  # fmt: skip
-
-
-def write_batch(store: Store, number: int, rows: list[dict[str, Any]]) -> None:
-    own = [{**row, "stream_id": "s", "batch_id": number} for row in rows]
-    store.table("facts").append(own)
-    if own:
-        frame = store.table("facts").read(where=pl.col("batch_id") == number)
-        windows = partials(frame, [PACK.window_rules[2].hash])
-        store.table("windows").append(
-            windows.with_columns(pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id"))
-        )
-    arrived = max((row["arrived_us"] for row in rows), default=0)
-    end = {"stream_id": "s", "batch_id": number, "phase": "end", "now_us": T0 + number, "pack_hash": PACK.hash}
-    store.table("batches").append([{**end, "arrived_through_us": arrived}])
 
 
 class Script:
@@ -148,7 +132,7 @@ def test_sem_15_28_random_arrivals_and_restarts_end_as_one_fold(seed: int, tmp_p
     script, store, pick = Script(seed), open_store(str(tmp_path)), random.Random(-seed - 1)
     followers = Followers(store)
     for number, (rows, through) in enumerate(zip(script.batches, script.through, strict=True)):
-        write_batch(store, number, rows)
+        batch(store, number, rows, PACK)
         if pick.random() < 0.2:
             followers = Followers(store)
         followers.step(through, number)
@@ -159,7 +143,7 @@ def test_sem_15_28_random_arrivals_and_restarts_end_as_one_fold(seed: int, tmp_p
     assert {name: table.version() for name, table in store.tables().items()} == before
     whole = open_store(str(tmp_path / "whole"))
     for number, rows in enumerate(script.batches):
-        write_batch(whole, number, rows)
+        batch(whole, number, rows, PACK)
     Followers(whole).step(script.through[-1], 999)
     assert standing(whole) == standing(store)
 
@@ -189,7 +173,7 @@ def run_story(script: Script, store: Store, kill_at: int | None, monkeypatch: py
     monkeypatch.setattr(Table, "_commit", counted)
     followers = Followers(store)
     for number, (rows, through) in enumerate(zip(script.batches, script.through, strict=True)):
-        write_batch(store, number, rows)
+        batch(store, number, rows, PACK)
         try:
             followers.step(through, number)
         except Killed:

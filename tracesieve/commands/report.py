@@ -33,6 +33,7 @@ def command(config: str, last: str, start: str | None, end: str | None, by: str 
     from store import open_store
     from store.report import report
     from tracesieve.settings import load_settings, parse_duration_s
+    from tracesieve.trace_row import trace_table
 
     settings = load_settings(config)
     now = time.time_ns() // 1000
@@ -43,7 +44,8 @@ def command(config: str, last: str, start: str | None, end: str | None, by: str 
         raise TracesieveError(f"--by {by}: use a key of group_by ({', '.join(settings.group_by)})")
     to_us = when_us(end) if end else now
     from_us = when_us(start) if start else to_us - int(seconds * 1e6)
-    document = report(open_store(settings.store_path, create=False), from_us, to_us, [by] if by else [], now)
+    store = open_store(settings.store_path, create=False)
+    document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings, store))
     if as_json:
         click.echo(json.dumps(document))
     else:

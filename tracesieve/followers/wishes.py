@@ -75,6 +75,7 @@ class TraceWishes:
     def _touched(self, memory: _Memory, pack: Pack, facts: pl.DataFrame | None, said: pl.DataFrame | None, now_us: int) -> int:
         batch = memory.facts.through
         tagged, members = [_NONE], [_NONE]
+        facts = facts.filter(pl.col("weight") != 0) if facts is not None else None  # those only say what was seen
         if facts is not None:
             # A withdrawn row copies the hits it withdraws, so a trace that no longer matches is among them.
             counted = [rule.id for rule in pack.window_rules]
