@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from dataclasses import dataclass
 from functools import partial
@@ -140,6 +141,14 @@ class Handle:
         except StreamingQueryException as error:
             raise QueryFailed(f"the streaming query ended: {reason(str(error))}") from error
         return ended is None or bool(ended)
+
+    def finish(self, timeout_s: float) -> bool:
+        """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken off."""
+        deadline = time.monotonic() + timeout_s
+        while (busy := self.active and bool(self.query.status["isTriggerActive"])) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.stop()
+        return not busy
 
     def stop(self) -> None:
         """End it; a batch under way is broken off and is repeated by the next run."""

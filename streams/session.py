@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +69,9 @@ def session(config: SparkConfig) -> SparkSession:
     builder = SparkSession.builder.appName("tracesieve").master(config.master)
     for key, value in {**conf, **config.conf}.items():
         builder = builder.config(key, value)
+    ctrl_c = signal.getsignal(signal.SIGINT)
     started = builder.getOrCreate()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, ctrl_c)  # Spark takes it for itself: cancels all jobs, and raises
     started.sparkContext.setLogLevel("ERROR")
     return started

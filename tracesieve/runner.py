@@ -34,6 +34,7 @@ from streams.query import Handle, check_source, checkpoint_of, start, stream_id
 from streams.session import session
 from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow_landing import MlflowLanding
+from tracesieve.ending import finish
 from tracesieve.errors import ConfigError, OutsideError, TracesieveError
 from tracesieve.followers.metrics import MetricsFollower
 from tracesieve.followers.notifications import Notifications
@@ -214,7 +215,7 @@ def run_once(run: Run) -> int:
 
 
 def run_live(run: Run, stack: ExitStack) -> None:
-    """Go on until ``run.stop`` is set; a batch under way when it is set is repeated by the next run.
+    """Go on until ``run.stop`` is set; then the batch under way is finished, and what follows from it is delivered.
 
     Raises:
         OutsideError: the query ended by itself.
@@ -223,11 +224,13 @@ def run_live(run: Run, stack: ExitStack) -> None:
     if run.settings.metrics is not None:
         server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
         stack.callback(server.shutdown)
+    threads = []
     if run.landing is not None:
-        _thread(run, "landing", 1.0, lambda now: run.landing.step(now))  # type: ignore[union-attr]
+        threads.append(_thread(run, "landing", 1.0, lambda now: run.landing.step(now)))  # type: ignore[union-attr]
     for one in run.deliveries:  # a thread each: an outage of one sink keeps nothing from the others
-        _thread(run, one.sink.name, 0.5, partial(run.deliver, one))
-    _thread(run, "upkeep", UPKEEP_S, run.upkeep.step)
+        threads.append(_thread(run, one.sink.name, 0.5, partial(run.deliver, one)))
+    threads.append(_thread(run, "upkeep", UPKEEP_S, run.upkeep.step))
+    log.info("starting Spark")
     handle = start(_spark(run), run.config, wall_us)
     stack.callback(handle.stop)
     ready.set()
@@ -239,7 +242,16 @@ def run_live(run: Run, stack: ExitStack) -> None:
         run.follow(now)
         _still_active(handle)
         run.stop.wait(TICK_S)
-    log.info("stopping")
+    log.info("stopping: the batch under way first")
+    finish(handle, threads, lambda: _flush(run))
+
+
+def _flush(run: Run) -> None:
+    """What the last batch says is followed, and delivered once."""
+    now = wall_us()
+    run.follow(now - int(run.settings.evaluate_after * 1e6), now)
+    for one in run.deliveries:
+        run.deliver(one, now)
 
 
 def _spark(run: Run) -> Any:
@@ -255,7 +267,7 @@ def _still_active(handle: Handle) -> None:
         raise OutsideError(f"the streaming query ended: {handle.error() or 'no reason was given'}")
 
 
-def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) -> None:
+def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) -> threading.Thread:
     def loop() -> None:
         wait = every_s
         while not run.stop.wait(wait):
@@ -266,7 +278,9 @@ def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) 
                 wait = min(60.0, max(wait, 1.0) * 2)
                 log.warning("%s failed, trying again in %.0f s: %s", name, wait, error)
 
-    threading.Thread(target=loop, name=name, daemon=True).start()
+    thread = threading.Thread(target=loop, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _seen(settings: Settings) -> dict[str, tuple[int, int]]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 OFF_TERMINAL_COLUMNS = 80
 _NARROWEST = 8
+_WIDEST_TEXT = 100
 _BACKSLASHED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # Controls, formats (the bidirectional overrides are among them), lone surrogates, line and paragraph separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -62,3 +64,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
         return "  ".join(shown).rstrip()
 
     return [laid(headings), *(laid(row) for row in cells)]
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """A paragraph no wider than the terminal, or than 100 columns on a wide one."""
+    width = min(columns(), _WIDEST_TEXT)
+    return textwrap.fill(plain(text), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

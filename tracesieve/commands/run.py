@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
-import signal
+import json
+import threading
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
 from tracesieve.errors import OutsideError
 
+if TYPE_CHECKING:
+    from tracesieve.runner import Run
+
 
 @click.command("run")
 @click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
-@click.option("--once", is_flag=True, help="take all that ended up to now, then exit")
+@click.option("--once", is_flag=True, help="take all that ended up to now, say what was done, then exit")
 @click.option("--dry-run", is_flag=True, help="count and match, but let no tag or alert leave")
 @click.option("--rebuild", is_flag=True, help="read the source again from its beginning, against the facts that are there")
-def command(config: str, once: bool, dry_run: bool, rebuild: bool) -> None:
-    """Watch traces: count, tag, alert."""
+@click.option("--json", "as_json", is_flag=True, help="with --once: what was done as one JSON document on stdout")
+def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool) -> None:
+    """Watch traces: count, tag, alert.
+
+    Ctrl-C or SIGTERM ends it in order, within 30 seconds: the batch under way is finished, its tags and alerts are sent.
+    """
     from tracesieve.cli import set_up_logging
-    from tracesieve.runner import open_run, run_live, run_once, wall_us
     from tracesieve.settings import load_settings
 
+    if as_json and not once:
+        raise click.UsageError("--json goes with --once: a run that goes on is watched through /metrics")
     settings = load_settings(config)
     set_up_logging(settings.log.level, settings.log.format)
+    stop = threading.Event()
     with ExitStack() as stack:
+        from tracesieve.ending import listen
+        from tracesieve.runner import open_run, run_live, wall_us
+
+        if not once:
+            listen(stop)
         run = open_run(settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us())
         if once:
-            waiting = run_once(run)
-            if waiting:
-                raise OutsideError(f"{waiting} deliveries still wait; they stay in the outbox (`tracesieve outbox list`)")
-            return
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: run.stop.set())
-        run_live(run, stack)
+            _once(run, as_json)
+        else:
+            run.stop = stop
+            run_live(run, stack)
+
+
+def _once(run: Run, as_json: bool) -> None:
+    from tracesieve.runner import run_once, wall_us
+    from tracesieve.summary import last_batch, summary, told
+    from tracesieve.terminal import wrapped
+
+    before, since = last_batch(run.store, run.config.stream_id), wall_us()
+    waiting = run_once(run)
+    document = summary(run.store, run.config.stream_id, before, since, waiting)
+    click.echo(json.dumps(document) if as_json else wrapped(told(document)))
+    if waiting:
+        raise OutsideError(f"{waiting} deliveries still wait; they stay in the outbox (`tracesieve outbox list`)")
