@@ -131,5 +131,6 @@ def set_up_logging(level: str, form: str) -> None:
     text = TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a retry is said by whoever retries
     for name in ("tracesieve", "streams", "sinks", "store", "rules"):
         logging.getLogger(name).setLevel(level.upper())

@@ -8,6 +8,7 @@ not applied.  What would fail later, or silently count wrong, is refused here be
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,13 @@ class DeltaTracesSource(BaseModel):
     columns: dict[str, str] = Field(default={}, description="our column: the table's, such as {trace_id: request_id}")
 
 
+_DOTTED = re.compile(r"\w+(\.\w+){1,2}")
+_CATALOG_NAME = (
+    " (a table of a catalog is named by its location, see `DESCRIBE DETAIL`; a view has none, and cannot be streamed: "
+    "name its base tables, see `SHOW CREATE TABLE`)"
+)
+
+
 def check(table: str, columns: dict[str, str]) -> None:
     """Look at the table without Spark.
 
@@ -40,7 +48,7 @@ def check(table: str, columns: dict[str, str]) -> None:
     from deltalake.exceptions import TableNotFoundError
 
     if "://" not in table and not Path(table).exists():
-        raise SourceError(f"source.table: {table} does not exist")
+        raise SourceError(f"source.table: {table} does not exist{_CATALOG_NAME if _DOTTED.fullmatch(Path(table).name) else ''}")
     try:
         delta = DeltaTable(table)
     except TableNotFoundError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from streams.errors import SourceDown
+from streams.errors import SourceError
 from streams.sources.mlflow_client import MlflowReader
 
 MOST = 200  # experiments whose traces are counted, the ones that were changed last
@@ -49,6 +49,6 @@ def _traces(reader: MlflowReader, experiment: str) -> int | None:
 
     try:
         points = reader._call(ask)
-    except (SourceDown, NotImplementedError):
+    except (SourceError, NotImplementedError):
         return None  # an older server, or one that keeps traces elsewhere
     return sum(int(point.values["COUNT"]) for point in points)

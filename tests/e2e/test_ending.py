@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from test_run_once import MAIN, SPARK, answer, write_table
+from command_line import MAIN, SPARK, answer, write_table
 
 from store import Store, open_store
 

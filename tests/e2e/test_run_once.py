@@ -2,61 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from command_line import MAIN, SPARK, answer, tracesieve, write_table
 from servers import MlflowServer
 
 from store import open_store
-from store.schemas import TABLES, TRACES
-
-MAIN = "from tracesieve.cli import main; main()"
-SPARK = "spark: {master: 'local[2]', memory: 1g}\nmetrics: null\n"
-
-
-def tracesieve(*arguments: str, seconds: float = 240) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", MAIN, *arguments], capture_output=True, text=True, timeout=seconds)
+from store.schemas import TABLES
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", MAIN, *arguments], stderr=subprocess.PIPE, text=True)
 
 
-def answer(*arguments: str) -> dict[str, Any]:
-    done = tracesieve(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def versions(store: Path) -> dict[str, int]:
     opened = open_store(str(store), create=False)
     # The instant that was evaluated last is kept in an empty commit of `verdicts`, one a minute.
     return {name: opened.table(name).version() for name in TABLES if name != "verdicts"}
-
-
-def write_table(table: Path, number: int) -> None:
-    now = datetime.now(UTC)
-    rows = []
-    for i in range(number):
-        begin = now - timedelta(seconds=60 + 5 * i)
-        rows.append({
-            "trace_id": f"tr-{i}", "experiment_id": "1", "experiment_name": "support", "request_time": begin,
-            "state": "ERROR" if i % 4 == 0 else "OK", "execution_duration_ms": 100.0, "request": "q", "response": "a",
-            "tags": [("mlflow.traceName", "agent")], "trace_metadata": [], "spans": [], "assessments": [],
-        })  # fmt: skip
-    schema = TRACES.remove(TRACES.get_field_index("landed_us"))
-    write_deltalake(str(table), pa.Table.from_pylist(rows, schema=schema), mode="append")
 
 
 def test_sem_26_once_over_a_delta_table_alerts_and_writes_nothing_the_second_time(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""The demo as a person starts it: what it finds, how soon, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from command_line import MAIN
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+# Alone on two cores the first alert comes well within a minute; on a machine that does other work too it takes longer.
+FIRST_ALERT_S = 200
+
+
+@contextmanager
+def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    running = subprocess.Popen(
+        [sys.executable, "-u", "-c", MAIN, "demo", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=environment, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait(10)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines and working folders of what still runs on behalf of the demo."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(folder) in command or str(folder) in str((process / "cwd").readlink()):
+                found.append(f"{process.name} {command[:200]}")
+    return found
+
+
+def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tmp_path: Path) -> None:
+    with demo(tmp_path, "--headless") as running:
+        said, _ = running.communicate(timeout=400)
+    assert running.returncode == 0, said
+    alerted = re.search(r"first alert (\d+) s after the start; (\d+) traces tagged", said)
+    assert alerted, said
+    assert int(alerted[1]) <= FIRST_ALERT_S
+    assert int(alerted[2]) > 0
+    for part in ("FIRING error-rate-high (critical)", "evidence: tr-", "candidates for evaluation: error_case",
+                 "records in the dataset tracesieve_", "/metrics", "tags.eval_candidate = 'error_case'"):  # fmt: skip
+        assert part in said, said
+    assert re.search(r"(\d+) traces, \d+% errors, p50 [\d.]+ s, p95 [\d.]+ s, \d+ alerts", said)
+    assert "Traceback" not in said
+    assert processes_of(tmp_path) == []
+    assert list(tmp_path.glob("tracesieve-demo-*")) == []
+
+
+@pytest.mark.parametrize("after_s", [0.3, 6.0], ids=["at once", "while the servers start"])
+def test_ctrl_c_at_any_moment_ends_it_without_a_traceback_or_a_process_left(tmp_path: Path, after_s: float) -> None:
+    with demo(tmp_path) as running:
+        time.sleep(after_s)
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        running.send_signal(signal.SIGINT)  # an impatient person
+        said, _ = running.communicate(timeout=90)
+    assert running.returncode in (0, 130), said
+    assert "Traceback" not in said, said
+    assert processes_of(tmp_path) == []
+    assert list(tmp_path.glob("tracesieve-demo-*")) == []
