@@ -108,4 +108,5 @@ def _told_to_stop() -> Iterator[threading.Event]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Told once, the process is on its way out: a second Ctrl-C must not catch the interpreter half closed.
+            signal.signal(number, signal.SIG_IGN if stop.is_set() else handler)
