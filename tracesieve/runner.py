@@ -249,7 +249,7 @@ def run_live(run: Run, stack: ExitStack) -> None:
 def _flush(run: Run) -> None:
     """What the last batch says is followed, and delivered once."""
     now = wall_us()
-    run.follow(now - int(run.settings.evaluate_after * 1e6), now)
+    run.follow(now)
     for one in run.deliveries:
         run.deliver(one, now)
 

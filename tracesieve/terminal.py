@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -44,7 +43,7 @@ def columns() -> int:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[int] = ()) -> list[str]:
     """Lines of a table no wider than the terminal: the columns ``numbers`` whole and to the right, texts cut with ``…``."""
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import cell_len
 
     cells = [[plain(cell) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *cells, strict=True)]
@@ -58,7 +57,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
     def laid(row: Sequence[str]) -> str:
         shown = []
         for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            cut = cell if cell_len(cell) <= width else set_cell_size(cell, width - 1).rstrip() + "…"
+            cut = fitted(cell, width)
             gap = " " * (width - cell_len(cut))
             shown.append(gap + cut if index in right else cut + gap)
         return "  ".join(shown).rstrip()
@@ -66,7 +65,29 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
     return [laid(headings), *(laid(row) for row in cells)]
 
 
-def wrapped(text: str, indent: str = "") -> str:
-    """A paragraph no wider than the terminal, or than 100 columns on a wide one."""
+def fitted(text: str, width: int | None = None) -> str:
+    """``text`` made harmless and cut with ``…`` to ``width`` columns of the terminal (all of them if not given)."""
+    from rich.cells import cell_len, set_cell_size
+
+    shown, room = plain(text), columns() if width is None else width
+    return shown if cell_len(shown) <= room else set_cell_size(shown, room - 1).rstrip() + "…"
+
+
+def wrapped(text: str, indent: str = "", hang: int | None = None) -> str:
+    """A paragraph no wider than the terminal, or than 100 columns on a wide one; later lines start at column ``hang``."""
+    from rich.cells import cell_len, chop_cells
+
     width = min(columns(), _WIDEST_TEXT)
-    return textwrap.fill(plain(text), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    later = len(indent) if hang is None else hang
+    lines: list[str] = []
+    line = ""
+    for word in plain(text).split():
+        for piece in chop_cells(word, width - max(later, len(indent))):  # one piece, unless it is longer than a line
+            room = width - (later if lines else len(indent))
+            if line and cell_len(line) + 1 + cell_len(piece) > room:
+                lines.append(line)
+                line = piece
+            else:
+                line = f"{line} {piece}".lstrip()
+    lines.append(line)
+    return "\n".join((indent if number == 0 else " " * later) + each for number, each in enumerate(lines))

@@ -12,6 +12,7 @@ import click
 from tracesieve.errors import OutsideError, TracesieveError
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
+_EVIDENCE = 5
 _TEST_RULE = "tracesieve-test"
 
 
@@ -33,12 +34,21 @@ def list_(config: str, as_json: bool) -> None:
         click.echo(json.dumps({"alerts": alerts}))
         return
     for alert in alerts:
-        group = "/".join(alert["group"].values())
-        click.echo(f"{alert['status'].upper():8}  {_iso(alert['starts_us'])}  {alert['rule']} ({alert['severity']})  {group}")
-        click.echo(f"          {alert['summary']}")
-        if alert["evidence"]:
-            click.echo(f"          evidence: {', '.join(alert['evidence'][:5])}")
+        _show(alert)
     click.echo(f"{sum(a['status'] == 'firing' for a in alerts)} firing, {len(alerts)} in all")
+
+
+def _show(alert: dict[str, Any]) -> None:
+    from tracesieve.terminal import fitted, wrapped
+
+    group = "/".join(alert["group"].values())
+    head = f"{alert['status'].upper():8}  {_iso(alert['starts_us'])}  {alert['rule']} ({alert['severity']})  {group}"
+    click.echo(fitted(head))
+    click.echo(wrapped(alert["summary"], "          "))
+    if alert["evidence"]:
+        more = len(alert["evidence"]) - _EVIDENCE
+        shown = ", ".join(alert["evidence"][:_EVIDENCE]) + (f" and {more} more" if more > 0 else "")
+        click.echo(wrapped(f"evidence: {shown}", "          "))
 
 
 def listed(store: Any) -> list[dict[str, Any]]:

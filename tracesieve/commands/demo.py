@@ -79,12 +79,12 @@ def _drawn(picture: Picture, parts: Stage, elapsed: float) -> Any:
     from rich.text import Text
 
     from tracesieve.demo.view import page
-    from tracesieve.terminal import columns, plain
+    from tracesieve.terminal import fitted
 
     text = Text(no_wrap=True, overflow="ellipsis")
     phase = "found: look around" if picture.found else "watching" if picture.report else "starting"
     for words, style in page(picture, parts, elapsed, phase):
-        text.append(plain(words, columns()) + "\n", style or None)
+        text.append(fitted(words) + "\n", style or None)
     return text
 
 

@@ -9,6 +9,8 @@ import click
 
 from tracesieve.errors import AnswerIsNoError, TracesieveError
 
+_WORDS = {True: "yes", False: "no", None: "null"}
+
 
 @click.command("explain")
 @click.argument("trace_id")
@@ -58,26 +60,35 @@ def explained(settings: Any, pack: Any, trace_id: str) -> dict[str, Any]:
 
 
 def show(document: dict[str, Any]) -> None:
-    """One line a rule, and under it the parts that decided."""
+    """One line a rule, under it the parts of its condition; those that decided are marked with ``*``."""
+    from tracesieve.terminal import plain, wrapped
+
     counted = document["counted"]
     if counted:
         took = "-" if counted["duration_us"] is None else f"{counted['duration_us'] / 1000:,.0f} ms"
-        click.echo(f"{document['trace_id']}: {counted['state']}, {took}, {'/'.join(counted['group'])}")
+        click.echo(wrapped(f"{document['trace_id']}: {counted['state']}, {took}, {'/'.join(counted['group'])}"))
     else:
-        click.echo(f"{document['trace_id']}: not counted (in progress, left out, expired or not yet read)")
-    words = {True: "yes", False: "no", None: "null"}
+        click.echo(plain(f"{document['trace_id']}: not counted (in progress, left out, expired or not yet read)"))
     for rule in document["rules"]:
-        click.echo(f"{words[rule['matched']]:4}  {rule['rule']}: {rule['text']}")
-        for part in rule["parts"]:
-            click.echo(f"        {words[part['result']]:4}  {part['text']}{_values(part)}")
-        if not rule["parts"] and rule.get("values"):
-            click.echo(f"        {_values(rule).strip()}")
+        click.echo(wrapped(f"{rule['rule']}: {rule['text']}", f"{_WORDS[rule['matched']]:4}  ", 6))
+        _parts(rule, 6)
     for row in document["evidence_of"]:
-        click.echo(f"evidence of {row['rule']} (episode {row['episode']})")
+        click.echo(plain(f"evidence of {row['rule']} (episode {row['episode']})"))
+
+
+def _parts(said: dict[str, Any], indent: int) -> None:
+    """The parts of a condition or of a part of it, and what they saw in the trace."""
+    from tracesieve.terminal import wrapped
+
+    if not said.get("parts") and said.get("values"):
+        click.echo(wrapped(_values(said), " " * indent, indent + 2))
+    decided = said.get("decided_by") or []
+    for part in said.get("parts") or []:
+        mark = "*" if part["text"] in decided or len(said["parts"]) == 1 else " "
+        click.echo(wrapped(part["text"], f"{' ' * indent}{mark} {_WORDS[part['result']]:4}  ", indent + 8))
+        _parts(part, indent + 8)
 
 
 def _values(part: dict[str, Any]) -> str:
-    found = part.get("values") or {}
     # The trace's own words come to the terminal: shortened, and without control characters.
-    shown = [f"{name} = {json.dumps(value)[:80]}" for name, value in found.items()]
-    return f"   [{', '.join(shown)}]" if shown else ""
+    return ", ".join(f"{name} = {json.dumps(value, ensure_ascii=False)[:80]}" for name, value in part["values"].items())

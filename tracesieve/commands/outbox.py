@@ -26,14 +26,16 @@ def list_(config: str, as_json: bool) -> None:
     from store import open_store
     from store.outbox import Outbox
     from tracesieve.settings import load_settings
+    from tracesieve.terminal import fitted, plain
 
     rows = Outbox(open_store(load_settings(config).store_path, create=False)).rows()
     if as_json:
         names = ("key", "sink", "target", "outcome", "detail", "created_us")
         click.echo(json.dumps({"deliveries": [{name: row[name] for name in names} for row in rows]}))
         return
-    for row in rows:
-        click.echo(f"{row['key']}  {row['sink']}  {row['target']}  {row['outcome'] or 'waiting'}  {row['detail'] or ''}".rstrip())
+    for row in rows:  # a key is whole, so that it can be copied to `outbox retry`; what a server said is cut
+        click.echo(plain(f"{row['key']}  {row['sink']}  {row['outcome'] or 'waiting'}"))
+        click.echo(fitted(f"    {row['target']}  {row['detail'] or ''}".rstrip()))
     click.echo(f"{len(rows)} deliveries")
 
 

@@ -11,6 +11,8 @@ import click
 
 from tracesieve.errors import TracesieveError
 
+_MOST_GROUPS = 21
+
 
 def when_us(text: str) -> int:
     """An ISO time (UTC unless it says otherwise) in µs."""
@@ -53,19 +55,31 @@ def command(config: str, last: str, start: str | None, end: str | None, by: str 
 
 
 def show(document: dict[str, Any]) -> None:
-    """The document as tables that fit 80 columns."""
-    from rich.console import Console
-    from rich.table import Table
+    """The document as a table no wider than the terminal, and two paragraphs."""
+    from tracesieve.terminal import table, wrapped
 
-    console = Console(width=80, highlight=False)
-    table = Table("group", "traces", "errors", "rate", "p50 ms", "p95 ms", box=None, header_style="bold")
-    for row in [{"group": {"": "all"}, **document}, *document["groups"]][:21]:
-        name = "/".join(row["group"].values()) if isinstance(row["group"], dict) else "all"
-        rate = "-" if row["error_rate"] is None else f"{row['error_rate']:.1%}"
-        quantiles = ["-" if row[f"p{p}_ms"] is None else f"{row[f'p{p}_ms']:,.0f}" for p in (50, 95)]
-        table.add_row(name[:36], f"{row['traces']:,}", f"{row['errors']:,}", rate, *quantiles)
-    console.print(table)
-    found = ", ".join(f"{name} {n}" for name, n in sorted(document["candidates"].items())) or "none"
-    console.print(f"\nevaluation candidates: {found}")
+    rows = [_row("all", document), *(_row("/".join(map(str, one["group"].values())), one) for one in document["groups"])]
+    headings = ("group", "traces", "errors", "rate", "P50 ms", "P95 ms", "tokens", "USD")
+    click.echo("\n".join(table(headings, rows[:_MOST_GROUPS], numbers=range(1, len(headings)))))
+    if len(rows) > _MOST_GROUPS:
+        click.echo(f"and {len(rows) - _MOST_GROUPS} more groups (--json has them all)")
+    found = ", ".join(f"{name} {count:,}" for name, count in sorted(document["candidates"].items())) or "none"
+    click.echo("\n" + wrapped(f"evaluation candidates: {found}"))
+    for sample in document["error_samples"][:3]:
+        click.echo(wrapped(f"error: {sample['trace_id']} {sample['error'] or ''}"[:150].rstrip(), "  "))
     fresh = document["freshness"]
-    console.print("freshness: " + ", ".join(f"{name} {fresh[name]}" for name in fresh if name != "final_through"))
+    counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in fresh.items() if name != "final_through")
+    through = fresh["final_through"]
+    until = (
+        "nothing read yet" if through is None else f"counted through {datetime.fromtimestamp(through, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    )
+    click.echo(wrapped(f"{until}; {counts}"))
+
+
+def _row(name: str, numbers: dict[str, Any]) -> tuple[str, ...]:
+    rate, cost, tokens = numbers["error_rate"], numbers["cost_usd"], numbers["tokens"]["total"]
+    return (
+        name, f"{numbers['traces']:,}", f"{numbers['errors']:,}", "-" if rate is None else f"{rate:.1%}",
+        *("-" if numbers[key] is None else f"{numbers[key]:,.0f}" for key in ("p50_ms", "p95_ms")),
+        "-" if tokens is None else f"{tokens:,}", "-" if cost is None else f"{cost:,.2f}",
+    )  # fmt: skip

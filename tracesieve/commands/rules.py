@@ -15,6 +15,7 @@ import click
 from rules.errors import Finding
 from rules.model import Rule, TraceRule
 from rules.pack import Loaded, load_pack
+from tracesieve.terminal import plain, wrapped
 
 DEFAULT_CONFIG = "tracesieve.yaml"
 DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
@@ -88,11 +89,11 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     if as_json:
         _print_json({"ok": True, "hash": loaded.pack.hash, "rules": rows, "findings": []})
         return
-    width = max((len(row["id"]) for row in rows), default=0)
     for row in rows:
-        click.echo(f"{row['id']:<{width}}  {row['kind']:<6}  {row['severity']:<8}  {row['tag'] or '-':<14}  {row['condition']}")
+        click.echo(plain(f"{row['id']}  ({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} tests)"))
+        click.echo(wrapped(row["condition"], "    "))
         if row["points_to"]:
-            click.echo(f"{'':<{width}}  usually points to: {row['points_to']}")
+            click.echo(wrapped(f"usually points to: {row['points_to']}", "    "))
 
 
 @rules.command()
