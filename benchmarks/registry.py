@@ -10,6 +10,7 @@ from __future__ import annotations
 
 SCENARIOS: dict[str, str] = {
     "a": "benchmarks.a_backfill",
+    "b": "benchmarks.b_rules",
 }
 
 

@@ -135,3 +135,21 @@ def known_names(scope: str) -> list[str]:
     if scope == "spans":
         return [*sorted(_SPAN), "attributes.KEY"]
     return [*sorted([*_TRACE, "text"]), "tags.KEY", "metadata.KEY", "feedback.NAME", "expectation.NAME", "span.…"]
+
+
+def listed(scope: str) -> list[tuple[str, str, tuple[str, ...]]]:
+    """The fields of a scope for a reference: name, type, and the raw columns they are read from."""
+    if scope == "measure":
+        return [(name, "number", ()) for name in MEASURES]
+    if scope == "spans":
+        found = [(f"span.{name}", type_, raw) for name, (type_, raw, _) in _SPAN.items()]
+        return [*found, ("span.attributes.KEY", "text", ("spans.attributes[KEY]",))]
+    found = [(name, type_, raw) for name, (type_, raw, _) in _TRACE.items()]
+    return [
+        *found,
+        ("tags.KEY", "text", ("tags[KEY]",)),
+        ("metadata.KEY", "text", ("trace_metadata[KEY]",)),
+        ("feedback.NAME", "text or number", ("assessments.feedback_value",)),
+        ("expectation.NAME", "text or number", ("assessments.expectation_value",)),
+        ("text", "text", _SPAN["content"][1]),
+    ]

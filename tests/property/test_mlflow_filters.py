@@ -199,7 +199,7 @@ def test_every_mlflow_filter_selects_the_same_traces(both: Both) -> None:
     sizes = []
 
     # Not shrunk: every attempt is a call to the server, and a filter is readable as it is.
-    @settings(max_examples=400, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=300, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(joined)
     def check(text: str) -> None:
         found = both.mlflow(text)
@@ -207,7 +207,7 @@ def test_every_mlflow_filter_selects_the_same_traces(both: Both) -> None:
         assert both.rules(text) == found, text
 
     check()
-    assert sum(0 < size < 60 for size in sizes) > 100, "most filters should select some traces and leave some out"
+    assert sum(0 < size < 60 for size in sizes) > 75, "most filters should select some traces and leave some out"
 
 
 EXCEPTIONS = [

@@ -43,3 +43,14 @@ def test_sem_22_the_category_is_that_of_the_most_severe_match_and_ties_go_to_the
     assert shipped.category_of(["slow-responses", "error-traces"]) == "error_case"
     assert shipped.category_of(["slow-responses", "tool-loops"]) == "slow_response"
     assert shipped.category_of([]) is None
+
+
+def test_sem_22_the_order_is_that_of_the_files_and_severity_goes_first() -> None:
+    items = [
+        {"id": "a", "when": "status = 'OK'", "tag": "first", "severity": "info"},
+        {"id": "b", "when": "status = 'OK'", "tag": "second"},
+        {"id": "c", "when": "status = 'OK'", "tag": "third"},
+    ]
+    built = build_pack([parse_rule(item) for item in items])
+    assert built.category_of(["c", "b", "a"]) == "second"
+    assert build_pack([parse_rule(item) for item in reversed(items)]).category_of(["b", "c", "a"]) == "third"

@@ -98,10 +98,15 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
 
 @rules.command()
 @click.option("--json", "as_json", is_flag=True, help="Accepted for symmetry: the schema is JSON anyway.")
-def schema(as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print the reference of keys and fields in Markdown instead.")
+def schema(as_json: bool, markdown: bool) -> None:
     """Print the JSON schema of a rule file, for editors."""
+    from rules.reference import rules_reference
     from rules.schema import rule_schema
 
+    if markdown:
+        click.echo(rules_reference(), nl=False)
+        return
     _print_json(rule_schema())
 
 
