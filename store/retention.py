@@ -78,10 +78,11 @@ _VERDICT = ["rule", "rule_hash", "by", "group", "instant_us", "state", "since_us
 
 
 def _verdicts(store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
-    """What a group was last is where its next verdict goes on from; only "inactive" is the same as nothing."""
+    """What a group was last is where its next verdict goes on from; what is over is the same as nothing."""
     every = store.table("verdicts").read([*_VERDICT, "weight"])
     net = every.group_by(_VERDICT).agg(pl.col("weight").cast(pl.Int64).sum()).filter(pl.col("weight") > 0)
-    last = net.sort("instant_us").unique(["rule_hash", "by", "group"], keep="last").filter(pl.col("state") != "inactive")
+    newest = net.sort("instant_us").unique(["rule_hash", "by", "group"], keep="last")
+    last = newest.filter(pl.col("state").is_in(["pending", "firing"]))
     old = rows.filter(pl.col("instant_us") < cutoff_us).join(last.select(_VERDICT), on=_VERDICT, how="semi", nulls_equal=True)
     return pl.concat([old, rows.filter(pl.col("instant_us") >= cutoff_us)])
 

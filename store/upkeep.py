@@ -32,6 +32,7 @@ _HOUR_US = 3_600_000_000
 FINE_US, COARSE_US = 5 * MINUTE_US, 60 * MINUTE_US
 COARSE_AFTER_US = 14 * DAY_US
 VACUUM_EVERY_US = 20 * MINUTE_US
+UNUSED_HOURS = 1  # a reader may still be at a version that named the file
 _UNREAD_HOURS = 24 * 365
 
 
@@ -173,7 +174,7 @@ class Upkeep:
 
     def _coarsen(self, table: Table, now_us: int) -> list[str]:
         """One-minute partials that no verdict is computed from any more become 5-minute, later 1-hour ones."""
-        settled = self._needs.revise_us + self._needs.longest_window_us()
+        settled = self._needs.revise_us + self._needs.longest_window_us() + _HOUR_US  # evaluation is behind by some minutes
         fine, coarse = day_before(now_us, settled), day_before(now_us, max(settled, COARSE_AFTER_US))
         app = "upkeep:coarsen"
         if (table.app_version(app) or 0) >= fine:
@@ -231,29 +232,29 @@ class Upkeep:
         delta = table.fresh()
         if delta is None:
             return []
-        hours = self._needed_hours(delta, now_us) if name == "traces" else 1
-        if name == "traces" and hours == 1:
+        hours = self._needed_hours(delta, now_us) if name == "traces" else UNUSED_HOURS
+        if name == "traces" and hours == UNUSED_HOURS:
             delta.cleanup_metadata()  # the other tables' logs are cleaned with each checkpoint
         try:
-            unused = delta.vacuum(retention_hours=hours, dry_run=True, full=True)
+            unused = delta.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
             if not unused:
                 return []
-            delta.vacuum(retention_hours=hours, dry_run=False, full=True)
+            delta.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
         except CommitFailedError as error:
             log.debug("%s is vacuumed later: %s", table.uri, error)
             return []
         return [f"{len(unused)} unused files deleted"]
 
     def _needed_hours(self, delta: DeltaTable, now_us: int) -> int:
-        """How far back files and log entries may still be read by the stream: 1 once it is within the last hour."""
+        """How far back files and log entries may still be read by the stream: ``UNUSED_HOURS`` once that is the last hour."""
         following = self._needs.source_next()
         if following is None:
             return _UNREAD_HOURS
         if following > delta.version():
-            return 1
+            return UNUSED_HOURS
         behind = delta.history(delta.version() - following + 1)
-        oldest_us = int(behind[-1]["timestamp"]) * 1000 if behind else 0
-        return max(1, -(-(now_us - oldest_us) // _HOUR_US)) + (now_us - oldest_us >= _HOUR_US // 2)
+        age_us = now_us - int(behind[-1]["timestamp"]) * 1000 if behind else _UNREAD_HOURS * _HOUR_US
+        return UNUSED_HOURS if age_us < _HOUR_US // 2 else age_us // _HOUR_US + 2
 
 
 def _rows_in(table: Table, paths: list[str]) -> int:

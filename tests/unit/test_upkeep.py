@@ -63,7 +63,7 @@ def test_sem_10_old_minutes_become_five_minutes_then_hours_and_sums_stay_to_the_
     assert "partials became" in " ".join(upkeep.tend("windows", NOW))
     rows = store.table("windows").read()
     assert totals(rows) == before
-    fine = (NOW - 2 * DAY_US - HOUR) // DAY_US * DAY_US
+    fine = (NOW - 2 * DAY_US - 2 * HOUR) // DAY_US * DAY_US
     coarse = (NOW - 14 * DAY_US) // DAY_US * DAY_US
     assert set(rows.filter(pl.col("start_us") >= fine)["size_us"]) == {MINUTE}
     assert set(rows.filter(pl.col("start_us").is_between(coarse, fine - 1))["size_us"]) == {FINE_US}
