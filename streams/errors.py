@@ -5,6 +5,8 @@
     SourceError             exit 3: the source cannot be read as it is
     ├── UnknownExperiment   an experiment of the config is not on the server
     └── SourceDown          the server does not answer, or answers with a failure of its own
+        ├── NoAccess        it wants a login that it was not given
+        └── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading one
 """
 
 from __future__ import annotations
@@ -22,3 +24,11 @@ class UnknownExperiment(SourceError):  # noqa: N818
 
 class SourceDown(SourceError):  # noqa: N818
     """The server cannot be reached or failed; trying again later may help."""
+
+
+class NoAccess(SourceDown):
+    """The server wants a login; the message names the environment variables that MLflow reads."""
+
+
+class SourceRefuses(SourceDown):
+    """The server answered, with an error: what was asked for cannot be had, though other things may."""

@@ -78,9 +78,9 @@ def process(
 
 
 @contextmanager
-def mlflow_server(folder: Path) -> Iterator[MlflowServer]:
-    """A tracking server on sqlite in ``folder``, one worker."""
-    port, database = free_port(), folder / "mlflow.db"
+def mlflow_server(folder: Path, port: int | None = None) -> Iterator[MlflowServer]:
+    """A tracking server on sqlite in ``folder``, one worker; what an earlier one left there is served again."""
+    port, database = port or free_port(), folder / "mlflow.db"
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]

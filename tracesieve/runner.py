@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -201,10 +202,12 @@ def run_once(run: Run) -> int:
     """Take all that ended up to now, deliver for up to ``DRAIN_S`` seconds; how many deliveries still wait."""
     fixed = wall_us()
     settle = run.settings.settle
-    if run.landing is not None:
-        time.sleep(settle)
-        run.landing.land_through(fixed)
-    handle = start(_spark(run), run.config, lambda: fixed, once=True)
+    with ThreadPoolExecutor(1, thread_name_prefix="spark") as starting:  # Spark takes as long to start as most landings
+        spark = starting.submit(_spark, run)
+        if run.landing is not None:
+            time.sleep(settle)
+            run.landing.land_through(fixed)
+    handle = start(spark.result(), run.config, lambda: fixed, once=True)
     handle.wait()
     run.lease.check()
     run.follow(fixed, fixed)

@@ -7,14 +7,18 @@ is paged through again until two reads agree.
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from streams.errors import SourceDown, UnknownExperiment
+from streams.errors import NoAccess, SourceDown, SourceRefuses, UnknownExperiment
 
+_LOG = logging.getLogger(__name__)
 HOUR_US = 3_600_000_000
 _BATCH = 10  # traces in one batchGet call, the most a server takes
 _READS = 8
@@ -42,7 +46,7 @@ class MlflowReader:
         self._store: Any = None
 
     def _call(self, call: Callable[[Any], _T]) -> _T:
-        from mlflow.exceptions import MlflowException, RestException
+        from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
 
         try:
@@ -51,10 +55,8 @@ class MlflowReader:
 
                 self._store = TracingClient(self.uri)
             return call(self._store)
-        except (MlflowException, RequestException, OSError) as error:
-            text = str(error)[:400]
-            mend = "" if isinstance(error, RestException) else " (is the server up, and source.tracking_uri right?)"
-            raise SourceDown(f"source.tracking_uri: {self.uri}: {text}{mend}") from error
+        except (MlflowException, RequestException, OSError, json.JSONDecodeError) as error:
+            raise _failure(self.uri, error) from error
 
     def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
         """Name by id of the experiments named, in that order; a name wins over an id.
@@ -133,8 +135,18 @@ class MlflowReader:
         )
         return list(infos), after or None
 
-    def counts(self, experiment: str, from_us: int, to_us: int) -> dict[tuple[int, str], int] | None:
-        """The server's number of traces by (start hour µs, state); None where it has no such call."""
+    def now_called(self, experiment: str) -> str | None:
+        """The experiment's present name; None once it was deleted."""
+        from mlflow import MlflowClient
+
+        try:
+            found = self._call(lambda _: MlflowClient(self.uri).get_experiment(experiment))
+        except SourceRefuses:
+            return None
+        return str(found.name) if found.lifecycle_stage == "active" else None
+
+    def counts(self, experiment: str, from_us: int, to_us: int, size_us: int = HOUR_US) -> dict[tuple[int, str], int] | None:
+        """The server's number of traces by (start, cut to ``size_us``, µs; state); None where it has no such call."""
         from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
 
         found: dict[tuple[int, str], int] = {}
@@ -148,14 +160,14 @@ class MlflowReader:
                         metric_name="trace_count",
                         aggregations=[MetricAggregation(AggregationType.COUNT)],
                         dimensions=["trace_status"],
-                        time_interval_seconds=3600,
+                        time_interval_seconds=size_us // 1_000_000,
                         start_time_ms=from_us // 1000,
                         end_time_ms=to_us // 1000,
                         page_token=t,
                     )
                 )
-            except (SourceDown, NotImplementedError):
-                return None  # an older server; if it is down, the listing that follows says so
+            except (SourceRefuses, NotImplementedError):
+                return None  # an older server
             for point in points:
                 hour = datetime.fromisoformat(point.dimensions["time_bucket"]).astimezone(UTC)
                 key = (int(hour.timestamp()) * 1_000_000, point.dimensions.get("trace_status", ""))
@@ -175,7 +187,7 @@ class MlflowReader:
         traces: list[Any] = []
         with ThreadPoolExecutor(self._threads, thread_name_prefix="landing") as pool:
             groups = [stored[i : i + _BATCH] for i in range(0, len(stored), _BATCH)]
-            for found in pool.map(lambda ids: self._call(lambda c: c.store.batch_get_traces(ids)), groups):
+            for found in pool.map(self._whole, groups):
                 traces += found
             traces += [one for one in pool.map(self._from_artifacts, other) if one is not None]
         have = {one.info.trace_id for one in traces}
@@ -185,9 +197,48 @@ class MlflowReader:
             there += self._call(lambda c, ids=lacking[i : i + 100]: c.store.batch_get_trace_infos(ids))  # type: ignore[misc]
         return traces, there
 
+    def _whole(self, ids: Sequence[str]) -> list[Any]:
+        """Those of the traces that can be had with their spans; one that cannot be read takes no other with it."""
+        try:
+            found: list[Any] = self._call(lambda client: client.store.batch_get_traces(ids))
+            return found
+        except NoAccess:
+            raise
+        except SourceDown as error:
+            self._call(lambda client: client.store.batch_get_trace_infos(ids[:1]))  # raises if the server is down
+            if len(ids) == 1:
+                _LOG.warning("trace %s lands without its spans: %s", ids[0], error)
+                return []
+            return [trace for one in ids for trace in self._whole([one])]
+
     def _from_artifacts(self, info: Any) -> Any | None:
         """A trace whose spans lie outside the tracking store, one by one; None if they are not readable."""
         try:
             return self._call(lambda client: client.get_trace(info.trace_id))
         except SourceDown:
             return None
+
+
+_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_NO_ACCESS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+
+
+def _failure(uri: str, error: Exception) -> SourceDown:
+    """MLflow's error in one line that says what mends it."""
+    from mlflow.exceptions import MlflowException, RestException
+
+    text = " ".join(str(error).split())[:400]
+    code = str(getattr(error, "error_code", ""))
+    place = f"source.tracking_uri: {uri}: "
+    if code in _NO_ACCESS:
+        return NoAccess(f"{place}the server refuses access ({code}): set {_LOGIN} in the environment")
+    if isinstance(error, json.JSONDecodeError):
+        return SourceDown(f"{place}the answer is not an MLflow server's (is there a login page in front of it?)")
+    busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+    if (isinstance(error, RestException) or " failed with error code " in text) and not busy:
+        return SourceRefuses(place + text)
+    if isinstance(error, MlflowException) and "API request to" not in text:
+        return SourceDown(place + text)  # MLflow's own: no credentials for Databricks, an unknown kind of address
+    reason = re.search(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out|too many \d+ error responses)", text)
+    text = f"no answer ({reason[1] or reason[2]})" if reason else text
+    return SourceDown(f"{place}{text} (is the server up, and source.tracking_uri right?)")

@@ -16,6 +16,7 @@ import polars as pl
 from store import Table
 from streams.sources.mlflow_rows import light_hash
 
+MINUTE_US = 60_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = ["trace_id", "state", "request_time", "execution_duration_ms", "tags", "trace_metadata", "assessments"]
 
@@ -34,7 +35,7 @@ class Known:
     def __init__(self) -> None:
         self._hashes: dict[str, tuple[int, ...] | None] = {}
         self._spanless: set[str] = set()
-        self._hours: Counter[tuple[str, int]] = Counter()
+        self._minutes: Counter[tuple[str, int]] = Counter()
 
     def __contains__(self, trace_id: str) -> bool:
         return trace_id in self._hashes
@@ -46,9 +47,9 @@ class Known:
         hashes = self._hashes[trace_id]
         return hashes is None or light_hash(row) in hashes
 
-    def in_hour(self, experiment: str, hour_us: int) -> int:
-        """How many of the experiment's traces started in that hour."""
-        return self._hours[(experiment, hour_us)]
+    def started_in(self, experiment: str, from_us: int, size_us: int) -> int:
+        """How many of the experiment's traces started in [from, from + size), both whole minutes."""
+        return sum(self._minutes[(experiment, minute)] for minute in range(from_us, from_us + size_us, MINUTE_US))
 
     def awaits_spans(self, trace_id: str) -> bool:
         """True if the trace landed without spans, which may still come."""
@@ -57,14 +58,16 @@ class Known:
     def add(self, row: Mapping[str, Any], listed: Mapping[str, Any] | None = None) -> None:
         """Note a row that has landed, and what the listing showed for it (it may have been a moment older)."""
         hashes = {light_hash(row)} | ({light_hash(listed)} if listed is not None else set())
-        (self._spanless.discard if row["spans"] else self._spanless.add)(row["trace_id"])
-        self.note(row["trace_id"], row["experiment_id"], _us(row["request_time"]), tuple(hashes))
+        self.note(row["trace_id"], row["experiment_id"], _us(row["request_time"]), tuple(hashes), spanless=not row["spans"])
 
-    def note(self, trace_id: str, experiment: str, start_us: int, hashes: tuple[int, ...] | None) -> None:
+    def note(
+        self, trace_id: str, experiment: str, start_us: int, hashes: tuple[int, ...] | None, *, spanless: bool = False
+    ) -> None:
         """Note an id; ``hashes`` None: too old to compare."""
         if trace_id not in self._hashes:
-            self._hours[(experiment, start_us - start_us % 3_600_000_000)] += 1
+            self._minutes[(experiment, start_us - start_us % MINUTE_US)] += 1
         self._hashes[trace_id] = hashes
+        (self._spanless.add if spanless else self._spanless.discard)(trace_id)
 
 
 def read_known(traces: Table, experiments: Collection[str], amend_since_us: int) -> tuple[Known, int]:
@@ -74,12 +77,16 @@ def read_known(traces: Table, experiments: Collection[str], amend_since_us: int)
     mine = pl.col("experiment_id").is_in(list(experiments))
     frame = traces.read(["trace_id", "experiment_id", "request_time", "landed_us"], where=mine)
     hashes: dict[str, int] = {}
-    shown = traces.read([*_SHOWN, "landed_us"], where=mine & (pl.col("request_time") >= recent))
+    spanless: dict[str, bool] = {}
+    shown = traces.read([*_SHOWN, "spans", "landed_us"], where=mine & (pl.col("request_time") >= recent))
+    shown = shown.with_columns(pl.col("spans").list.len().fill_null(0).alias("spans"))
     for row in shown.sort("landed_us").drop("landed_us").iter_rows(named=True):
         hashes[row["trace_id"]] = light_hash(row)
+        spanless[row["trace_id"]] = row["spans"] == 0
     for trace_id, experiment, start, _ in frame.sort("landed_us").iter_rows():
         found = hashes.get(trace_id)
-        known.note(trace_id, experiment, _us(start), None if found is None else (found,))
+        bare = spanless.get(trace_id, False)
+        known.note(trace_id, experiment, _us(start), None if found is None else (found,), spanless=bare)
     landed = frame["landed_us"].max()
     return known, landed if isinstance(landed, int) else 0
 

@@ -58,6 +58,14 @@ def end_us(info: Any) -> int:
     return int(info.request_time + max(info.execution_duration or 0, 0)) * 1000
 
 
+def promised_spans(info: Any) -> int:
+    """How many spans MLflow's client said that the trace has; 0 where it said nothing (OTLP)."""
+    try:
+        return int(json.loads(info.trace_metadata["mlflow.trace.sizeStats"])["num_spans"])
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
 def light_hash(row: Mapping[str, Any]) -> int:
     """A 64-bit hash of what a listing shows of the trace; equal for a row made here and for one read from the table."""
     shown = dict(_pairs(row["tags"]))

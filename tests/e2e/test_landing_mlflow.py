@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import logging
 import sqlite3
 import time
 from pathlib import Path
@@ -9,7 +12,9 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import SpanStatusCode
+from mlflow_traces import HOUR, MINUTE, SECOND, copy_traces, delete_trace, log_trace
+from mlflow_traces import insert_bare as insert
+from recording_proxy import answering
 from servers import MlflowServer, free_port
 
 from store import open_store
@@ -19,38 +24,10 @@ from streams.sources.mlflow_client import MlflowReader
 from streams.sources.mlflow_landing import MlflowLanding
 
 pytestmark = pytest.mark.e2e
-HOUR = 3_600_000_000
 
 
 def now_us() -> int:
     return time.time_ns() // 1000
-
-
-def log(server: MlflowServer, experiment_id: str, end_us: int, *, ms: int = 500, error: bool = False) -> str:
-    """One finished trace with a child span, with times of our own."""
-    mlflow.set_tracking_uri(server.uri)
-    start_ns = (end_us - ms * 1000) * 1000
-    root = mlflow.start_span_no_context(
-        "answer", inputs={"q": "hi"}, start_time_ns=start_ns, experiment_id=experiment_id, tags={"environment": "prod"}
-    )
-    child = mlflow.start_span_no_context("tool", span_type="TOOL", parent_span=root, start_time_ns=start_ns)
-    child.end(status=SpanStatusCode.ERROR if error else SpanStatusCode.OK, end_time_ns=end_us * 1000)
-    root.end(outputs="ok", status=SpanStatusCode.ERROR if error else SpanStatusCode.OK, end_time_ns=end_us * 1000)
-    return root.trace_id
-
-
-def insert(server: MlflowServer, experiment_id: str, prefix: str, count: int, end_ms: int, state: str = "OK") -> None:
-    """Many traces at once, straight into the server's database, all with one end."""
-    with sqlite3.connect(server.database, timeout=30) as base:
-        ids = [f"tr-{prefix}{i:06d}" for i in range(count)]
-        base.executemany(
-            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status) VALUES (?,?,?,?,?)",
-            [(one, int(experiment_id), end_ms - 100, 100, state) for one in ids],
-        )
-        base.executemany(
-            "INSERT INTO trace_tags (request_id, key, value) VALUES (?, 'mlflow.trace.spansLocation', 'TRACKING_STORE')",
-            [(one,) for one in ids],
-        )
 
 
 def source(server: MlflowServer, name: str, **more: object) -> MlflowSource:
@@ -66,8 +43,11 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
 ) -> None:
     key, name = experiment
     now = now_us()
-    first = [log(mlflow_server, key, now - 60_000_000 - i * 1_000_000, error=i == 0) for i in range(3)]
-    old = log(mlflow_server, key, now - 20 * HOUR)
+    first = [
+        log_trace(mlflow_server, key, now - 60_000_000 - i * 1_000_000, error=i == 0, spans=(("TOOL", i == 0, None),))
+        for i in range(3)
+    ]
+    old = log_trace(mlflow_server, key, now - 20 * HOUR)
     config = source(mlflow_server, name)
     landing = MlflowLanding(config, open_store(str(tmp_path)))
     step = landing.land_through(now)
@@ -84,8 +64,10 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
     again = MlflowLanding(config, open_store(str(tmp_path)))
     step = again.land_through(now)
     assert (step.landed, step.amended) == (0, 0)
-    new = log(mlflow_server, key, now + 1_000_000)
+    new = log_trace(mlflow_server, key, now + 1_000_000)
     assert again.step(now + 5_000_000).landed == 1
+    again.step(now + 20_000_000)
+    assert again.final_through_us() == now - now % 1000 + 18_000_000  # what settle leaves alone is not promised
     assert new in ids(tmp_path)
     stamps = open_store(str(tmp_path)).table("traces").read(["landed_us"])["landed_us"].to_list()
     assert len(set(stamps)) >= 2
@@ -110,7 +92,7 @@ def test_sem_01_later_tags_and_feedback_land_again_but_ours_do_not(
 ) -> None:
     key, name = experiment
     now = now_us()
-    one, two = log(mlflow_server, key, now - 3 * HOUR), log(mlflow_server, key, now - 2 * HOUR)
+    one, two = log_trace(mlflow_server, key, now - 3 * HOUR), log_trace(mlflow_server, key, now - 2 * HOUR)
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     assert landing.land_through(now).landed == 2
     client = MlflowClient(mlflow_server.uri)
@@ -131,14 +113,21 @@ def test_sem_13_a_trace_exported_long_after_its_end_is_found_by_the_reconcile(
 ) -> None:
     key, name = experiment
     now = now_us()
-    log(mlflow_server, key, now - 5 * HOUR)
+    log_trace(mlflow_server, key, now - 5 * HOUR)
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     landing.land_through(now)
-    late = log(mlflow_server, key, now - 5 * HOUR + 1_000_000)
-    assert landing.step(now + 31_000_000).landed == 0  # outside the overlap
+    late = log_trace(mlflow_server, key, now - 5 * HOUR + 1_000_000)
+    sooner = log_trace(mlflow_server, key, now - 40 * MINUTE)
+    step = landing.step(now + 31_000_000)  # outside the overlap: the counts by the minute show the one of the last hour
+    assert (step.landed, step.missed) == (1, 1)
+    assert sooner in ids(tmp_path)
     step = landing.step(now + 16 * 60_000_000)
     assert (step.landed, step.missed) == (1, 1)
     assert late in ids(tmp_path)
+    rows = open_store(str(tmp_path)).table("landing").read().sort("at_us").to_dicts()
+    last = [row for row in rows if row["kind"] == "reconcile"][-1]
+    assert last["to_us"] == landing.final_through_us()
+    assert last["landed_through_us"] == landing.landed_us
 
 
 def test_sem_04_in_progress_traces_wait_and_are_counted_and_future_ones_land(
@@ -147,7 +136,7 @@ def test_sem_04_in_progress_traces_wait_and_are_counted_and_future_ones_land(
     key, name = experiment
     now = now_us()
     insert(mlflow_server, key, f"p{key}-", 2, now // 1000 - 5000, "IN_PROGRESS")
-    tomorrow = log(mlflow_server, key, now + 24 * HOUR)
+    tomorrow = log_trace(mlflow_server, key, now + 24 * HOUR)
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     step = landing.land_through(now)
     assert (step.landed, step.in_progress) == (1, 2)
@@ -159,11 +148,11 @@ def test_a_trace_deleted_while_it_is_listed_is_skipped_and_counted(
 ) -> None:
     key, name = experiment
     now = now_us()
-    doomed, stays = log(mlflow_server, key, now - 60_000_000), log(mlflow_server, key, now - 61_000_000)
+    doomed, stays = log_trace(mlflow_server, key, now - 60_000_000), log_trace(mlflow_server, key, now - 61_000_000)
 
     class Deleting(MlflowReader):
         def fetch(self, infos):  # type: ignore[no-untyped-def]
-            MlflowClient(mlflow_server.uri).delete_traces(key, trace_ids=[doomed])
+            delete_trace(mlflow_server, key, doomed)
             return super().fetch(infos)
 
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)), reader=Deleting(mlflow_server.uri))
@@ -176,7 +165,7 @@ def test_a_kill_between_the_rows_and_the_cursor_loses_nothing(
 ) -> None:
     key, name = experiment
     now = now_us()
-    wanted = {log(mlflow_server, key, now - 60_000_000 - i * 1000) for i in range(3)}
+    wanted = {log_trace(mlflow_server, key, now - 60_000_000 - i * 1000) for i in range(3)}
     store = open_store(str(tmp_path))
     landing = MlflowLanding(source(mlflow_server, name), store)
     landing._write = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())  # type: ignore[method-assign]
@@ -187,14 +176,26 @@ def test_a_kill_between_the_rows_and_the_cursor_loses_nothing(
     assert set(ids(tmp_path)) == wanted
 
 
-def test_sem_27_an_earlier_start_is_backfilled(mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path) -> None:
+def test_sem_27_an_earlier_start_is_backfilled_with_an_estimate_first(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     key, name = experiment
     now = now_us()
-    old = log(mlflow_server, key, now - 50 * HOUR)
+    old = log_trace(mlflow_server, key, now - 50 * HOUR)
+    copies = copy_traces(mlflow_server, old, [now - 45 * HOUR + i * MINUTE for i in range(30)])
     assert MlflowLanding(source(mlflow_server, name, start="now"), open_store(str(tmp_path))).land_through(now).landed == 0
     assert MlflowLanding(source(mlflow_server, name, start="-24h"), open_store(str(tmp_path))).land_through(now).landed == 0
-    step = MlflowLanding(source(mlflow_server, name, start="earliest"), open_store(str(tmp_path))).land_through(now)
-    assert (step.landed, ids(tmp_path)) == (1, [old])
+    caplog.set_level(logging.INFO)
+    earliest = MlflowLanding(source(mlflow_server, name, start="earliest"), open_store(str(tmp_path)))
+    step = earliest.step(now)  # live: the backlog is read in pieces, and nothing is promised before it is in
+    while step.backlog_us:
+        assert earliest.final_through_us() is None
+        step = earliest.step(now)
+    assert sorted(ids(tmp_path)) == sorted([old, *copies])
+    assert "backlog of 31 traces since" in caplog.text  # the estimate comes first
+    assert "the backlog has been read, 31 traces" in caplog.text
+    backlog = [row for row in open_store(str(tmp_path)).table("landing").read().to_dicts() if row["kind"] == "backlog"]
+    assert sum(row["landed"] for row in backlog) == 31
 
 
 def test_an_unknown_experiment_is_told_with_those_there_are(mlflow_server: MlflowServer, experiment: tuple[str, str]) -> None:
@@ -209,3 +210,110 @@ def test_a_server_that_is_down_is_told_quickly() -> None:
     with pytest.raises(SourceDown, match="is the server up"):
         config.check()
     assert time.monotonic() - began < 20
+
+
+class Spanless(MlflowReader):
+    """A server whose spans are not in yet."""
+
+    def fetch(self, infos):  # type: ignore[no-untyped-def]
+        return [], list(infos)
+
+
+def test_a_trace_that_landed_without_its_spans_is_fetched_again_also_by_the_next_process(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
+) -> None:
+    key, name = experiment
+    now = now_us()
+    fresh, old = log_trace(mlflow_server, key, now - 60 * SECOND), log_trace(mlflow_server, key, now - 3 * HOUR)
+    config = source(mlflow_server, name)
+    landing = MlflowLanding(config, open_store(str(tmp_path)), reader=Spanless(mlflow_server.uri))
+    assert landing.land_through(now).landed == 2
+    step = MlflowLanding(config, open_store(str(tmp_path))).land_through(now)
+    assert (step.landed, step.amended) == (2, 2)
+    rows = open_store(str(tmp_path)).table("traces").read().sort("landed_us").to_dicts()
+    assert sorted((row["trace_id"], len(row["spans"])) for row in rows) == sorted([(fresh, 0), (fresh, 2), (old, 0), (old, 2)])
+    assert MlflowLanding(config, open_store(str(tmp_path))).land_through(now).landed == 0
+
+
+def test_a_trace_that_cannot_be_read_with_spans_lands_without_and_takes_no_other_with_it(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, name = experiment
+    now = now_us()
+    fine, broken = (log_trace(mlflow_server, key, now - i * MINUTE) for i in (1, 2))
+    with sqlite3.connect(mlflow_server.database, timeout=60) as base:
+        base.execute("UPDATE spans SET content = '{' WHERE trace_id = ?", [broken])
+    landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
+    assert landing.land_through(now).landed == 2
+    rows = open_store(str(tmp_path)).table("traces").read().to_dicts()
+    assert {row["trace_id"]: len(row["spans"]) for row in rows} == {fine: 2, broken: 0}
+    assert f"trace {broken} lands without its spans" in caplog.text
+
+
+def test_10000_spans_and_a_5_mb_request_land_whole(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
+) -> None:
+    key, name = experiment
+    now = now_us()
+    large = log_trace(mlflow_server, key, now - MINUTE, inputs={"q": "x" * 5_000_000})
+    many = log_trace(mlflow_server, key, now - 2 * MINUTE)
+    with sqlite3.connect(mlflow_server.database, timeout=60) as base:
+        base.row_factory = sqlite3.Row
+        span = dict(base.execute("SELECT * FROM spans WHERE trace_id = ? AND parent_span_id IS NOT NULL", [many]).fetchone())
+        del span["duration_ns"]
+        names = ",".join(span)
+        for i in range(9_998):
+            content = {**json.loads(span["content"]), "span_id": base64.b64encode(i.to_bytes(8, "big")).decode()}
+            values = [*{**span, "span_id": f"{i:016x}", "content": json.dumps(content)}.values()]
+            base.execute(f"INSERT INTO spans ({names}) VALUES ({','.join('?' * len(values))})", values)
+    landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
+    assert landing.land_through(now).landed == 2
+    rows = {row["trace_id"]: row for row in open_store(str(tmp_path)).table("traces").read().to_dicts()}
+    assert len(rows[many]["spans"]) == 10_000
+    assert len(rows[large]["request"]) > 5_000_000
+
+
+def test_a_server_without_counts_is_listed_and_an_experiment_may_be_renamed_or_deleted(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Older(MlflowReader):
+        def counts(self, *_):  # type: ignore[no-untyped-def]
+            return None
+
+    key, name = experiment
+    client, now = MlflowClient(mlflow_server.uri), now_us()
+    log_trace(mlflow_server, key, now - 5 * HOUR)
+    landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)), reader=Older(mlflow_server.uri))
+    assert landing.step(now).landed == 1
+    log_trace(mlflow_server, key, now - 4 * HOUR)
+    client.rename_experiment(key, f"{name}-renamed")
+    step = landing.step(now + 16 * MINUTE)
+    assert (step.landed, step.missed) == (1, 1)
+    names = open_store(str(tmp_path)).table("traces").read().sort("landed_us")["experiment_name"].to_list()
+    assert names == [name, f"{name}-renamed"]
+    client.delete_experiment(key)
+    caplog.clear()
+    for i in (2, 3):
+        landing.step(now + i * 16 * MINUTE)
+    assert caplog.text.count("was deleted on the server") == 1
+
+
+@pytest.mark.parametrize(("status", "body", "wanted"), [
+    (401, "You are not authenticated.", "MLFLOW_TRACKING_TOKEN"),
+    (403, '{"error_code": "PERMISSION_DENIED", "message": "Permission denied"}', "MLFLOW_TRACKING_USERNAME"),
+    (200, "<html>please log in</html>", "login page"),
+])  # fmt: skip
+def test_an_answer_that_is_no_access_says_what_mlflow_reads(status: int, body: str, wanted: str) -> None:
+    with answering(status, body) as uri, pytest.raises(SourceDown) as told:
+        MlflowSource(tracking_uri=uri, experiments=("a",)).check()
+    assert wanted in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_databricks_without_credentials_is_one_line_of_mlflows_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(SourceDown, match=r"source\.tracking_uri: databricks: ") as told:
+        MlflowSource(tracking_uri="databricks", experiments=("a",)).check()
+    assert "\n" not in str(told.value)

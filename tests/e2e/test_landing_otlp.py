@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-import requests
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from mlflow_traces import send_span
 from servers import MlflowServer
 
 from store import open_store
@@ -18,27 +17,17 @@ from streams.sources.mlflow_landing import MlflowLanding
 pytestmark = pytest.mark.e2e
 
 
-def send(server: MlflowServer, experiment: str, trace: bytes, span: bytes, parent: bytes, start_us: int, end_us: int) -> None:
-    request = ExportTraceServiceRequest()
-    one = request.resource_spans.add().scope_spans.add().spans.add()
-    one.trace_id, one.span_id, one.parent_span_id, one.name = trace, span, parent, "step"
-    one.start_time_unix_nano, one.end_time_unix_nano = start_us * 1000, end_us * 1000
-    headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
-    answer = requests.post(f"{server.uri}/v1/traces", data=request.SerializeToString(), headers=headers, timeout=20)
-    answer.raise_for_status()
-
-
 def test_sem_02_a_late_child_span_lands_the_trace_again(
     mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
 ) -> None:
     key, name = experiment
     now = time.time_ns() // 1000
     start, trace, root = now - 60_000_000, secrets.token_bytes(16), secrets.token_bytes(8)
-    send(mlflow_server, key, trace, root, b"", start, start + 3_000_000)
+    send_span(mlflow_server, key, trace, root, b"", start, start + 3_000_000)
     config = MlflowSource(tracking_uri=mlflow_server.uri, experiments=(name,))
     landing = MlflowLanding(config, open_store(str(tmp_path)))
     assert landing.step(now).landed == 1
-    send(mlflow_server, key, trace, secrets.token_bytes(8), root, start, start + 10_000_000)
+    send_span(mlflow_server, key, trace, secrets.token_bytes(8), root, start, start + 10_000_000)
     step = landing.step(now + 31_000_000)
     assert (step.landed, step.amended) == (1, 1)
     rows = open_store(str(tmp_path)).table("traces").read().sort("landed_us").to_dicts()

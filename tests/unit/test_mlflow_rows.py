@@ -59,7 +59,7 @@ def test_a_row_read_back_from_the_table_has_the_hash_that_it_had(tmp_path: Any) 
     assert not known.same("tr-1", info_row(info(assessments=[]), "support", 9))
     assert landed_us == 9
     hour = 1_760_000_000_000_000 // 3_600_000_000 * 3_600_000_000
-    assert known.in_hour("7", hour) == 1
+    assert known.started_in("7", hour, 3_600_000_000) == 1
 
 
 def test_sem_04_the_end_without_or_with_a_negative_duration_is_the_start() -> None:
