@@ -52,8 +52,10 @@ def label_names(group_by: Sequence[str]) -> list[str]:
         ValueError: two keys give one name.
     """
     names = [re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in group_by]
-    if len(set(names)) < len(names):
-        raise ValueError(f"group_by: two keys give the same label name among {', '.join(names)}")
+    for name in names:
+        same = [key for key, other in zip(group_by, names, strict=True) if other == name]
+        if len(same) > 1:
+            raise ValueError(f"{' and '.join(same)} give one and the same label name, {name}: leave one out")
     return names
 
 

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from rules.groups import label_names
 from sinks.alertmanager import AlertmanagerTarget
 from sinks.http_server import MetricsConfig
 from sinks.mlflow_datasets import DatasetsConfig
@@ -121,6 +122,12 @@ class Settings(BaseSettings):
         )  # fmt: skip
         if wrong:
             raise ValueError("; ".join(wrong))
+        return value
+
+    @field_validator("group_by")
+    @classmethod
+    def _own_labels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        label_names(value)
         return value
 
     @classmethod

@@ -80,6 +80,8 @@ class MetricsFollower:
                     withdrawn.add(fact["trace_id"])
                 continue
             memory.waiting.pop(fact["trace_id"], None)
+            if fact["weight"] == 0:  # left out, or a content that does not stand
+                continue
             if fact["trace_id"] not in withdrawn:  # else an amendment of one that was counted
                 self._held[fact["trace_id"]] = fact
         come = [fact for fact in self._held.values() if fact["end_us"] // MINUTE_US <= now_us // MINUTE_US]
