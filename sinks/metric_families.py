@@ -9,7 +9,7 @@ class Family(NamedTuple):
     """``grouped``: the labels begin with those of ``group_by``; a counter's name is without its ``_total``."""
 
     name: str
-    kind: str  # counter | gauge | histogram
+    kind: str  # counter | gauge | histogram | summary (set as a gauge is: quantiles alone)
     text: str
     grouped: bool = False
     labels: tuple[str, ...] = ()
@@ -30,8 +30,9 @@ FAMILIES = (
     Family("tracesieve_deliveries", "counter", "Deliveries by what became of them.", False, ("sink", "outcome")),
     # The last closed window: the last 5 whole minutes.
     Family("tracesieve_window_error_ratio", "gauge", "Share of failed traces in the last 5 closed minutes.", True),
+    # A summary for its label `quantile`, which promtool allows to no other type.
     Family(
-        "tracesieve_window_duration_seconds", "gauge", "Duration quantiles of the last 5 closed minutes.", True, ("quantile",)
+        "tracesieve_window_duration_seconds", "summary", "Duration quantiles of the last 5 closed minutes.", True, ("quantile",)
     ),
     Family("tracesieve_window_end_timestamp_seconds", "gauge", "When those minutes ended."),
     # The present state.

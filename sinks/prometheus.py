@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
@@ -32,7 +32,7 @@ _TOTALS = {
 }  # fmt: skip
 # OpenMetrics allows 128 characters for an exemplar's labels together; some readers trip over quotes and braces in them.
 _TRACE_ID = re.compile(r"[A-Za-z0-9_.:/-]{1,110}")
-_GAUGES = {family.name for family in FAMILIES if family.kind == "gauge"}
+_GAUGES = {family.name for family in FAMILIES if family.kind in ("gauge", "summary")}
 _UNLABELLED_COUNTERS = {family.name for family in FAMILIES if family.kind == "counter" and not (family.grouped or family.labels)}
 Key = tuple[str, ...]
 
@@ -145,6 +145,11 @@ class MetricsState:
         values = self._values[family.name]
         if family.name == "tracesieve_label_overflow":
             values = {(label,): float(len(self._refused[i])) for i, label in enumerate(self.labels)}
+        if family.kind == "summary":
+            summary = Metric(family.name, family.text, "summary")
+            for key, value in values.items():
+                summary.add_sample(family.name, dict(zip(labels, key, strict=True)), value)
+            return summary
         kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
         made = kind(family.name, family.text, labels=labels)
         for key, value in values.items():

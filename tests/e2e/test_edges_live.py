@@ -62,6 +62,18 @@ def write(table: Path, prefix: str, number: int, end: datetime, state: str, tags
     write_deltalake(str(table), pa.Table.from_pylist(rows, schema=schema), mode="append")
 
 
+class Outage:
+    """Failing traffic that goes on for as long as it is looked at."""
+
+    def __init__(self, table: Path) -> None:
+        self.table, self.traces, self._last = table, 0, 0.0
+
+    def goes_on(self) -> None:
+        if time.monotonic() - self._last > 20:
+            write(self.table, f"bad{self.traces}", 10, datetime.now(UTC), "ERROR")
+            self.traces, self._last = self.traces + 10, time.monotonic()
+
+
 class Hook:
     """What an Alertmanager tells the people that it is to tell."""
 
@@ -157,38 +169,41 @@ def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServ
             found: list[dict[str, Any]] = requests.get(f"{uri}/api/v2/alerts", timeout=10, **access).json()
             return [one for one in found if one["labels"]["alertname"] == "failing"]
 
-        until(up, 120, "the run is ready")
+        until(up, 240, "the run is ready")
         check_metrics(url)
+        outage = Outage(table)
         minute = datetime.now(UTC).replace(second=0, microsecond=0)
         write(table, "bad", 10, minute - timedelta(seconds=10), "ERROR")
         login = {"auth": ("prom", PASSWORD), "verify": cert[0]}
-        (alert,) = until(lambda: firing(safe, **login), 60, "the alert fires")
+        (alert,) = until(lambda: outage.goes_on() or firing(safe, **login), 120, "the alert fires")
         assert alert["labels"] == {"alertname": "failing", "severity": "critical", "experiment": "support"}
         assert alert["status"]["state"] == "active"
-        assert len(set(alert["annotations"]["evidence"].split(",")) & {f"bad-{i}" for i in range(10)}) == 3
+        evidence = alert["annotations"]["evidence"].split(",")
+        assert (len(evidence), {one[:3] for one in evidence}) == (3, {"bad"})
         assert alert["annotations"]["condition"] == "error_rate > 0.5"
         assert alert["generatorURL"] == f"{url}/metrics"
-        until(lambda: hook.statuses() == {"firing"}, 30, "people are told")
+        until(lambda: outage.goes_on() or hook.statuses() == {"firing"}, 60, "people are told")
         late = stack.enter_context(alertmanager(tmp_path / "late", late_port))
-        assert until(lambda: firing(late), 60, "the instance that was down hears of it")[0]["fingerprint"] == alert["fingerprint"]
+        (heard,) = until(lambda: outage.goes_on() or firing(late), 150, "the instance that was down hears of it")
+        assert heard["fingerprint"] == alert["fingerprint"]
 
-        write(table, "good", 10, datetime.now(UTC), "OK")  # traffic recovers in this minute; the next one sees it
-        until(lambda: query(scraped, 'sum(tracesieve_traces_total{state="OK"})') == [({}, 16.0)], 60, "all is counted")
+        write(table, "good", 40, datetime.now(UTC), "OK")  # traffic recovers in this minute; the next one sees it
+        until(lambda: query(scraped, 'sum(tracesieve_traces_total{state="OK"})') == [({}, 46.0)], 90, "all is counted")
         ((labels, value),) = query(scraped, 'sum by (experiment, environment) (tracesieve_traces_total{state="ERROR"})')
-        assert (labels, value) == ({"experiment": "support", "environment": 'pro"d\n'}, 10.0)
+        assert (labels, value) == ({"experiment": "support", "environment": 'pro"d\n'}, 10.0 + outage.traces)
         ((_, half),) = query(scraped, "histogram_quantile(0.5, sum by (le) (tracesieve_trace_duration_seconds_bucket))")
         assert 0.8 <= half <= 1.6
         now = time.time()
         asked = {"query": "tracesieve_trace_duration_seconds_bucket", "start": now - 3600, "end": now + 60}
         series = requests.get(f"{scraped}/api/v1/query_exemplars", params=asked, timeout=10).json()["data"]
-        assert {one["labels"]["trace_id"].split("-")[0] for each in series for one in each["exemplars"]} & {"bad", "good"}
+        assert {one["labels"]["trace_id"][:3] for each in series for one in each["exemplars"]} & {"bad", "goo"}
         assert query(scraped, 'tracesieve_deliveries_total{sink="alertmanager",outcome="retry"}')
         check_metrics(url)
 
-        until(lambda: not firing(safe, **login) and not firing(late), 150, "the alert is resolved")
-        until(lambda: hook.statuses() == {"firing", "resolved"}, 30, "people are told that it is over")
+        until(lambda: not firing(safe, **login) and not firing(late), 200, "the alert is resolved")
+        until(lambda: hook.statuses() == {"firing", "resolved"}, 60, "people are told that it is over")
         until(lambda: [one for _, one in query(scraped, "sum(tracesieve_alerts)")] == [0.0], 30, "the gauge falls")
-        until(lambda: len(records(mlflow_server, name, "edge_error_case")) == 10, 60, "the dataset grows")
+        until(lambda: len(records(mlflow_server, name, "edge_error_case")) == 10 + outage.traces, 60, "the dataset grows")
         (golden,) = until(lambda: records(mlflow_server, name, "edge_golden"), 30, "a person's candidate is in its dataset")
         assert (golden.inputs, golden.outputs) == ({"q": "secret question gold 0"}, "answer 0")
         assert golden.tags["tracesieve.added_by"] == "person"
@@ -207,5 +222,5 @@ def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServ
         [sys.executable, "-c", MAIN, "undo", "-c", str(config), "--json"], capture_output=True, text=True, timeout=120
     )
     assert undone.returncode == 0, undone.stderr
-    assert json.loads(undone.stdout) == {"withdrawn": 11, "waiting": 0}
+    assert json.loads(undone.stdout) == {"withdrawn": 11 + outage.traces, "waiting": 0}
     assert records(mlflow_server, name, "edge_error_case") == records(mlflow_server, name, "edge_golden") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from servers import needs
 
 from sinks.metric_families import FAMILIES
 from sinks.prometheus import BUCKETS_S, OVERFLOW, MetricsState
@@ -57,6 +59,24 @@ def test_the_reference_lists_exactly_the_families_that_are_served() -> None:
     told = {name: (kind, "group" in labels, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     served = {one.name + ("_total" if one.kind == "counter" else ""): (one.kind, one.grouped, one.labels) for one in FAMILIES}
     assert told == served
+
+
+def test_promtool_has_nothing_to_say_of_any_family() -> None:
+    state = MetricsState(["experiment", "tags.a.b"])
+    state.observe_fact(fact(group=["shop", HOSTILE[0]]), {"slow": "slow_response"})
+    state.delivered("alertmanager", "retry", 1)
+    state.quarantined("no_trace_id", 1)
+    for family in FAMILIES:
+        if family.kind in ("gauge", "summary"):
+            labels = 2 * family.grouped + len(family.labels)
+            state.set_gauge(family.name, {("0.5",) * labels: 1.0})
+    told = text(state)
+    assert {line.split()[2] for line in told.splitlines() if line.startswith("# TYPE")} >= {
+        one.name for one in FAMILIES if one.kind != "counter"
+    }
+    checked = subprocess.run([needs("promtool"), "check", "metrics"], input=told, capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    list(parse_openmetrics(generate_openmetrics(state.registry()).decode()))
 
 
 def test_sem_24_counters_move_with_new_traces_alone() -> None:
