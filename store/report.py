@@ -24,7 +24,7 @@ from store.store import Store, net_facts
 
 MINUTE_US = 60_000_000
 SAMPLES = 5
-_FRESH = ("late", "duplicates", "amended", "expired", "left_out", "quarantined")
+_FRESH = ("late", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
 _TOKENS = ("tokens_input", "tokens_output", "tokens_total")
 _COLUMNS = (
     "batch_id", "weight", "trace_id", "content_hash", "arrived_us", "group_by", "group", "start_us", "end_us", "error",

@@ -145,6 +145,7 @@ BATCHES: Final = pa.schema(
         pa.field("left_out", _I64),
         pa.field("in_progress", _I64),
         pa.field("quarantined", _I64),
+        pa.field("deleted", _I64),  # rows that DELETE and MERGE took out of a Delta source; counted, not applied
         pa.field("arrived_through_us", _I64),  # greatest arrived_us among the rows of the batch
     ]
 )

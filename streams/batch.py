@@ -12,9 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlparse
 
 import polars as pl
 import pyarrow as pa
@@ -27,6 +25,7 @@ from streams import candidates
 from streams.columns import raw_frame
 from streams.facts import COUNTERS, Sorted, known_where, resolve, sort_out, totals
 from streams.match import NARROW, NARROW_DDL, mapper, plan
+from streams.sources.delta_log import Arrivals, arrivals
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -107,15 +106,16 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
         "verdicts_through_us": begun["verdicts_through_us"][0] if begun.height else verdicts_through(store),
         "pack_hash": pack_hash, "config_hash": config.config_hash, "group_by": ",".join(config.group_by),
     }  # fmt: skip
-    counters = _facts_are_in(store, config.stream_id, batch_id)
+    kept = _facts_are_in(store, config.stream_id, batch_id)
     stages.done("begin")
-    if counters is None:
+    if kept is None:
         if not begun.height or begun["pack_hash"][-1] != pack_hash:
             store.table("batches").append([row])
         counters = _write_facts(store, frame, pack, row, config, stages)
-    elif begun.height:  # the facts were made with the pack of their own begin row
-        row["pack_hash"] = begun["pack_hash"][-1]
+    else:  # the windows are made with the pack that made the facts, which may no longer be the present one
+        row["pack_hash"] = kept.get("pack_hash", pack_hash)
         pack = _pack_of(store, row["pack_hash"]) or pack
+        counters = {name: int(kept.get(name, 0)) for name in (*COUNTERS, "arrived_through_us")}
     _write_windows(store, pack, row)
     stages.done("windows")
     end = {**row, "phase": "end", **counters}
@@ -134,14 +134,14 @@ def _pack_of(store: Store, pack_hash: str) -> Pack | None:
     return _pack(rows["pack"][-1]) if rows.height else None
 
 
-def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, int] | None:
+def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, str] | None:
+    """What the facts' commit says of itself (counters, the pack), None where the batch's facts are not in."""
     facts = store.table("facts")
     app = f"facts:{stream_id}"
     last = facts.app_version(app)
     if last is None or last < batch_id:
         return None
-    kept = facts.app_metadata(app, batch_id) or {}
-    return {name: int(kept.get(name, 0)) for name in (*COUNTERS, "arrived_through_us")}
+    return facts.app_metadata(app, batch_id) or {}
 
 
 def _write_facts(
@@ -151,7 +151,7 @@ def _write_facts(
     stream_id, batch_id, now_us = row["stream_id"], row["batch_id"], row["now_us"]
     narrow = matched(frame, pack, config)
     stages.done("read_and_match")
-    incoming = _arrivals(narrow, config, now_us)
+    incoming, deleted = _arrivals(narrow, config, row)
     parts = sort_out(
         incoming, group_by=row["group_by"], now_us=now_us, horizon_us=config.dedupe_horizon_us,
         verdicts_through_us=row["verdicts_through_us"], include_evaluation=config.include_evaluation,
@@ -161,11 +161,11 @@ def _write_facts(
     stages.done("resolve")
     _write_asides(store, parts, row)
     aside = {"rows": incoming.height, "expired": parts.expired, "in_progress": parts.in_progress.height,
-             "quarantined": parts.quarantined.height}  # fmt: skip
+             "quarantined": parts.quarantined.height, "deleted": deleted}  # fmt: skip
     counters = totals([aside, resolved.counters])
     counters["arrived_through_us"] = _greatest(incoming["arrived_us"])
     facts = resolved.facts.with_columns(pl.lit(stream_id).alias("stream_id"), pl.lit(batch_id, dtype=pl.Int64).alias("batch_id"))
-    metadata = {name: str(value) for name, value in counters.items()}
+    metadata = {"pack_hash": row["pack_hash"], **{name: str(value) for name, value in counters.items()}}
     store.table("facts").append(_typed(facts, "facts"), app_id=f"facts:{stream_id}", version=batch_id, metadata=metadata)
     stages.done("facts")
     return counters
@@ -184,36 +184,16 @@ def matched(frame: DataFrame, pack: Pack, config: BatchConfig) -> pa.Table:
     return table.cast(NARROW)
 
 
-def _arrivals(narrow: pa.Table, config: BatchConfig, now_us: int) -> pl.DataFrame:
-    """Add ``arrived_us``: when landing wrote the row, else when the row's source file was committed."""
+def _arrivals(narrow: pa.Table, config: BatchConfig, row: dict[str, Any]) -> tuple[pl.DataFrame, int]:
+    """Add ``arrived_us``: when the row says it was written, else when its file was committed; and count deleted rows."""
     frame = pl.DataFrame(narrow)
     files = frame.filter(pl.col("landed_us").is_null())["file"].drop_nulls().unique().to_list()
-    times = _file_times(config.source_table, files)
-    mapped = pl.col("file").replace_strict(times, default=now_us, return_dtype=pl.Int64) if times else pl.lit(now_us)
-    return frame.with_columns(pl.coalesce("landed_us", mapped).cast(pl.Int64).alias("arrived_us"))
-
-
-def _file_times(table: str, files: list[str]) -> dict[str, int]:
-    """When each file was committed, by the table's log; one that a later version removed, by its own date."""
-    if not files:
-        return {}
-    names: dict[str, int] = {}
-    if table:
-        from deltalake import DeltaTable
-
-        actions = pa.table(DeltaTable(table).get_add_actions(flatten=True))
-        for path, when in zip(
-            actions["path"].to_pylist(), actions["modification_time"].cast(pa.int64()).to_pylist(), strict=True
-        ):
-            names[unquote(path).rsplit("/", 1)[-1]] = when * 1000
-    out: dict[str, int] = {}
-    for file in files:
-        path = Path(unquote(urlparse(file).path))
-        if path.name in names:
-            out[file] = names[path.name]
-        elif path.exists():
-            out[file] = path.stat().st_mtime_ns // 1_000_000 * 1000
-    return out
+    found = Arrivals({}, 0)
+    if config.source_table and not config.source_table.startswith(f"{config.store_path.rstrip('/')}/"):
+        found = arrivals(config.source_table, config.checkpoint, row["batch_id"], files)
+    now = pl.lit(row["now_us"], dtype=pl.Int64)
+    came = pl.col("file").replace_strict(found.times, default=now, return_dtype=pl.Int64) if found.times else now
+    return frame.with_columns(pl.coalesce("landed_us", came).cast(pl.Int64).alias("arrived_us")), found.deleted
 
 
 def _write_asides(store: Store, parts: Sorted, row: dict[str, Any]) -> None:

@@ -140,7 +140,8 @@ class Shape:
         ends = f"array_max({self.field('spans', 'end_time')})"
         told = f"array_max({self.field('assessments', 'last_update_time')})"
         made = f"array_max({self.field('assessments', 'create_time')})"
-        end = "unix_micros(request_time) + coalesce(cast(round(greatest(execution_duration_ms, 0) * 1000) as bigint), 0)"
+        took = "coalesce(try_cast(round(greatest(execution_duration_ms, 0) * 1000) as bigint), 0)"
+        end = f"try_add(unix_micros(request_time), {took})"
         others = ", ".join(f"unix_micros({text})" for text in (ends, told, made))
         return f"coalesce(greatest({end}, {others}), 0)"
 

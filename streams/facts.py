@@ -24,7 +24,8 @@ VALUES = (
     "duration_us", "tokens_input", "tokens_output", "tokens_total", "cost_nusd", "content_hash", "change_us",
     "arrived_us", "late", "hits",
 )  # fmt: skip
-COUNTERS = ("rows", "counted", "duplicates", "late", "amended", "expired", "left_out", "in_progress", "quarantined")
+COUNTERS = ("rows", "counted", "duplicates", "late", "amended", "expired", "left_out", "in_progress", "quarantined",
+            "deleted")  # fmt: skip
 
 
 @dataclass(frozen=True)

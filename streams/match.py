@@ -101,6 +101,27 @@ def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
     return pa.table([columns[field.name] for field in NARROW], names=NARROW.names).cast(NARROW)
 
 
+def sound(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with what is no UTF-8 replaced (U+FFFD): Spark hands over a string's bytes as they are in the file."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.RecordBatch.from_arrays([_replaced(column) for column in batch.columns], schema=batch.schema)
+    return batch
+
+
+def _replaced(column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type):
+        values = _replaced(column.flatten())
+        lengths = pc.fill_null(pc.list_value_length(column), 0)
+        offsets = pa.array([0, *pc.cumulative_sum(lengths).to_pylist()], pa.int32())
+        return pa.ListArray.from_arrays(offsets, values, mask=column.is_null())
+    if not pa.types.is_string(column.type):
+        return column
+    raw = column.cast(pa.binary()).to_pylist()
+    return pa.array([None if text is None else text.decode("utf-8", "replace") for text in raw], pa.string())
+
+
 def mapper(todo: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for ``mapInArrow``."""
 
@@ -111,7 +132,7 @@ def mapper(todo: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Recor
         matcher = Matcher(todo.conditions)
         for batch in batches:
             if batch.num_rows:
-                table = pa.Table.from_batches([batch])
+                table = pa.Table.from_batches([sound(batch)])
                 table = table.rename_columns([back.get(name, name) for name in table.column_names])
                 yield from narrow(table, todo, matcher).combine_chunks().to_batches()
 

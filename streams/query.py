@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from store import Store, StoreUnwritable, open_store
 from store.place import Place
 from streams.batch import BatchConfig, Clock, process_batch
 from streams.errors import SourceError
+from streams.sources.delta_log import last_batch
 from streams.sources.delta_traces import check, check_versions
 
 if TYPE_CHECKING:
@@ -43,6 +46,16 @@ class QueryFailed(RuntimeError):  # noqa: N818
 # Our own errors cross Spark as text: a Python traceback inside a Java exception.
 _OURS = re.compile(r"^(?:store|streams|rules)\.[\w.]*?(?:\w+): (.+)$", re.MULTILINE)
 
+_REREAD = "`tracesieve run --rebuild` reads the table again against the facts that are there"
+# What Delta says about a source in a page of its own, in a line of ours.
+_TOLD = {
+    "DELTA_SCHEMA_CHANGED": "columns were added to the source; the next run goes on with them where this one stopped",
+    "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE": f"a column of the source was renamed, dropped or retyped; {_REREAD}",
+    "DIFFERENT_DELTA_TABLE_READ": f"the source is another table than before, though at the same place; {_REREAD}",
+    "FILE_NOT_EXIST": f"files of the source were vacuumed away before they were read; {_REREAD}",
+    "DELTA_FILE_NOT_FOUND_DETAILED": f"files of the source were vacuumed away before they were read; {_REREAD}",
+}
+
 
 def reason(text: str) -> str:
     """The line of a failed query's message that says what went wrong: our own error, if it was one of ours."""
@@ -50,6 +63,8 @@ def reason(text: str) -> str:
     full = re.search(r"No space left on device|Disk quota exceeded", text)
     if found:
         return str(found[-1])
+    if known := next((told for sign, told in _TOLD.items() if sign in text), None):
+        return known
     return full[0] if full else (text.strip().splitlines() or ["no reason was given"])[0]
 
 
@@ -62,7 +77,7 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
     """The id of the stream that this checkpoint feeds, made where store and checkpoint are new, or on ``rebuild``.
 
     Raises:
-        StreamMismatch: the checkpoint was removed, or the store's facts come from another one.
+        StreamMismatch: the checkpoint was removed, is an older copy, or the store's facts come from another one.
     """
     place = Place(checkpoint)
     fed_by = _last_stream(store)
@@ -81,6 +96,13 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
         raise StreamMismatch(
             f"{store.path} holds facts of stream {fed_by}, but {checkpoint} is of stream {told['stream_id']}: "
             "put the right one back, or use `tracesieve run --rebuild`"
+        )
+    mine = pl.col("stream_id") == told["stream_id"]
+    done = store.table("batches").read(["batch_id"], mine & (pl.col("phase") == "end"))["batch_id"].max()
+    if isinstance(done, int) and done > (-1 if (planned := last_batch(checkpoint)) is None else planned):
+        raise StreamMismatch(
+            f"{checkpoint} is older than {store.path}, which holds batch {done}: batches planned anew would be taken for those "
+            "that are in; put the right one back, or use `tracesieve run --rebuild`"
         )
     return str(told["stream_id"])
 
@@ -162,7 +184,8 @@ def check_source(config: BatchConfig) -> None:
         SourceError: the table, its columns or its versions are not as they must be.
     """
     check(config.source_table, dict(config.columns))
-    check_versions(config.source_table, config.checkpoint)
+    through = open_store(config.store_path).table("batches").read(["arrived_through_us"])["arrived_through_us"].max()
+    check_versions(config.source_table, config.checkpoint, through if isinstance(through, int) else None)
 
 
 def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool = False) -> Handle:

@@ -2,13 +2,13 @@
 
 The table has the shape of MLflow's unified trace view, one row a trace.  It is read with ``ignoreChanges``, so that
 MERGE, UPDATE and OPTIMIZE are survived: what they rewrite comes again and is a duplicate or an amendment.  Deletes are
-not applied.  What would fail later, or silently count wrong, is refused here before anything starts.
+counted, not applied.  What would fail later, or silently count wrong, is refused here before anything starts.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from store.schemas import TRACES
 from streams.errors import SourceError
+from streams.sources.delta_log import last_batch, offset, oldest
 
 OPTIONAL = frozenset({"experiment_id", "experiment_name", "client_request_id", "request", "response", "assessments", "landed_us"})
 
@@ -98,31 +99,31 @@ def _fits(have: Any, want: Any) -> bool:
     return True
 
 
-def check_versions(table: str, checkpoint: str) -> None:
-    """Compare the next version that the checkpoint will ask for with the oldest one that the log still has.
+def check_versions(table: str, checkpoint: str, counted_through_us: int | None = None) -> None:
+    """Compare what the checkpoint will ask for next with the table that is there and the commits that its log still has.
+
+    ``counted_through_us`` is up to when commits have been counted, for the message.
 
     Raises:
-        SourceError: versions in between were vacuumed away: reading on would lose them silently.
+        SourceError: it is another table, or versions in between were cleaned away: reading on would lose them silently.
     """
-    offset = last_offset(checkpoint)
-    log = Path(table) / "_delta_log"
-    if offset is None or not log.is_dir():
+    from deltalake import DeltaTable
+
+    planned = last_batch(checkpoint)
+    wanted = None if planned is None else offset(checkpoint, planned)
+    if wanted is None:
         return
-    wanted = int(offset["reservoirVersion"])
-    there = sorted(int(path.stem) for path in log.glob("*.json") if path.stem.isdigit())
-    if there and wanted < there[0]:
+    rebuild = "`tracesieve run --rebuild` reads the whole table again against the facts that are there"
+    if str(DeltaTable(table).metadata().id) != wanted.get("reservoirId"):
+        raise SourceError(f"source.table: {table} is not the table that was read so far: it was made anew or moved; {rebuild}")
+    first = oldest(table)
+    if first is not None and int(wanted["reservoirVersion"]) < first.version:
+        since = f"after {_utc(counted_through_us)}" if counted_through_us else "since the last run"
         raise SourceError(
-            f"source.table: {table}: versions {wanted} to {there[0] - 1} are gone from its log; "
-            "`tracesieve run --rebuild` reads the whole table again against the facts that are there"
+            f"source.table: {table}: versions {wanted['reservoirVersion']} to {first.version - 1} are gone from its log, so what "
+            f"was committed {since} and before {_utc(first.time_us)} cannot be told from what was counted; {rebuild}"
         )
 
 
-def last_offset(checkpoint: str) -> dict[str, Any] | None:
-    """The Delta offset that the checkpoint planned last, or None where nothing was."""
-    folder = Path(checkpoint) / "offsets"
-    batches = sorted((int(path.name), path) for path in folder.glob("*") if path.name.isdigit()) if folder.is_dir() else []
-    if not batches:
-        return None
-    lines = batches[-1][1].read_text(encoding="utf-8").strip().splitlines()
-    found = json.loads(lines[-1])
-    return found if isinstance(found, dict) and "reservoirVersion" in found else None
+def _utc(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

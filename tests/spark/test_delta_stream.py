@@ -3,100 +3,20 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pytest
+from delta_cases import SHORT, ends, opened, pack, result, run, trace, write
 from deltalake import write_deltalake
 
-from rules.model import Pack, build_pack, parse_rule
-from store import Store, net_facts, open_store
-from store.schemas import TRACES
-from store.windows import merge
 from streams.batch import BatchConfig
-from streams.query import StreamMismatch, check_source, checkpoint_of, start, stream_id
+from streams.query import StreamMismatch, check_source
 from streams.sources import SourceError
 
 pytestmark = pytest.mark.spark
-T0 = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-NOW_US = int((T0 + timedelta(days=1)).timestamp() * 1e6)
-SHORT = TRACES.remove(TRACES.get_field_index("landed_us"))
-
-
-def clock() -> int:
-    return NOW_US
-
-
-def trace(number: int, **changes: Any) -> dict[str, Any]:
-    begin = T0 + timedelta(seconds=3 * number)
-    took = 100 + 37 * (number % 50)
-    tool = {
-        "span_id": f"s{number}b", "trace_id": f"tr-{number}", "parent_id": f"s{number}a", "start_time": begin,
-        "end_time": begin + timedelta(milliseconds=took / 2), "status_code": "ERROR" if number % 10 == 0 else "OK",
-        "status_message": "", "name": "search", "attributes": [("mlflow.spanType", '"TOOL"')], "events": [],
-    }  # fmt: skip
-    root = {**tool, "span_id": f"s{number}a", "parent_id": None, "name": "agent", "status_code": "OK",
-            "attributes": [("mlflow.spanType", '"AGENT"')], "end_time": begin + timedelta(milliseconds=took)}  # fmt: skip
-    row = {
-        "trace_id": f"tr-{number}", "experiment_id": "1", "experiment_name": "support", "request_time": begin,
-        "state": "ERROR" if number % 7 == 0 else "OK", "execution_duration_ms": float(took), "request": "{}",
-        "response": "{}", "tags": [("mlflow.traceName", "agent"), ("environment", "production")],
-        "trace_metadata": [("mlflow.trace.tokenUsage", '{"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}')],
-        "spans": [root, tool], "assessments": [],
-    }  # fmt: skip
-    return {**row, **changes}
-
-
-def write(table: Path, rows: list[dict[str, Any]]) -> None:
-    write_deltalake(str(table), pa.Table.from_pylist(rows, schema=SHORT), mode="append")
-
-
-def pack() -> Pack:
-    window = {"window": {"size": "5m", "by": ["experiment"]}, "fire": "error_rate > 0.05"}
-    rules = [
-        {"id": "tool-errors", "when": "any(span, type = 'TOOL' AND status = 'ERROR')", "tag": "error_case"},
-        {"id": "slow-rate", "where": "execution_time_ms > 1000", **window},
-        {"id": "error-rate", **window},
-    ]
-    return build_pack([parse_rule(rule) for rule in rules])
-
-
-def opened(path: Path, source: Path, rebuild: bool = False) -> tuple[Store, BatchConfig]:
-    store = open_store(str(path))
-    if not store.table("packs").read().height:
-        text = pack().to_json()
-        store.table("packs").append([{"pack_hash": "p1", "loaded_us": 1, "group_by": "", "pack": text}])
-    checkpoint = checkpoint_of(str(path))
-    return store, BatchConfig(str(path), stream_id(store, checkpoint, rebuild=rebuild), checkpoint, source_table=str(source))
-
-
-def run(spark: Any, path: Path, source: Path, rebuild: bool = False) -> Store:
-    store, config = opened(path, source, rebuild)
-    start(spark, config, clock, once=True).wait()
-    return store
-
-
-FACT = ["trace_id", "experiment", "group", "start_us", "end_us", "state", "error", "duration_us", "tokens_total",
-        "cost_nusd", "content_hash", "change_us", "hits"]  # fmt: skip
-
-
-def result(store: Store) -> tuple[list[Any], list[Any]]:
-    facts = net_facts(store.table("facts").read()).select(FACT).sort("trace_id")
-    windows = merge(store.table("windows").read()).sort("start_us", "rule_hash")
-    return facts.rows(), windows.rows()
-
-
-def ends(store: Store) -> dict[str, int]:
-    rows = store.table("batches").read(where=pl.col("phase") == "end")
-    return {name: int(rows[name].sum()) for name in ("rows", "counted", "duplicates", "amended", "late", "quarantined")}
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +99,15 @@ def test_sem_08_removed_checkpoint_refuses_and_rebuild_counts_nothing_twice(spar
         opened(tmp_path / "store", source)
     write(source, [trace(20)])
     store = run(spark, tmp_path / "store", source, rebuild=True)
-    assert ends(store) | {"rows": 0} == {"rows": 0, "counted": 21, "duplicates": 20, "amended": 0, "late": 0, "quarantined": 0}
+    assert ends(store) | {"rows": 0} == {
+        "rows": 0,
+        "counted": 21,
+        "duplicates": 20,
+        "amended": 0,
+        "late": 0,
+        "quarantined": 0,
+        "deleted": 0,
+    }
     assert result(store) != before
     run(spark, tmp_path / "store", source)
 
@@ -194,34 +122,3 @@ def test_a_missing_or_retyped_column_and_a_view_are_refused_by_name(tmp_path: Pa
     (tmp_path / "view").mkdir()
     with pytest.raises(SourceError, match="base tables"):
         check_source(replace(config, source_table=str(tmp_path / "view")))
-
-
-@pytest.mark.slow
-def test_sem_28_killed_and_restarted_equals_one(spark: Any, tmp_path: Path, expected: Any) -> None:
-    source = tmp_path / "source"
-    for part in range(10):
-        write(source, [trace(n) for n in range(part * 20, part * 20 + 20)])
-    code = f"""
-import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]
-import test_delta_stream as t
-from pathlib import Path
-from streams.session import SparkConfig, session
-spark = session(SparkConfig(master="local[2]", memory="1g", conf={{}}))
-t.one_file_a_batch(spark, Path({str(tmp_path / "store")!r}), Path({str(source)!r}))
-"""
-    for wanted in (1, 4):
-        child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-        facts = tmp_path / "store" / "facts" / "_delta_log"
-        until = time.monotonic() + 90
-        while len(list(facts.glob("*.json"))) < wanted and time.monotonic() < until and child.poll() is None:
-            time.sleep(0.01)
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    assert result(run(spark, tmp_path / "store", source)) == expected
-
-
-def one_file_a_batch(spark: Any, path: Path, source: Path) -> None:
-    import streams.query
-
-    streams.query._MOST_BYTES = "1"
-    run(spark, path, source)

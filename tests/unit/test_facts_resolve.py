@@ -90,6 +90,57 @@ def test_sem_05_evaluation_traces_are_left_out_and_taken_back() -> None:
     assert sort(narrow(source_run="run"), include_evaluation=True).ready["left_out"].to_list() == [False]
 
 
+def test_sem_05_what_was_left_out_stays_out_when_an_older_content_comes_again_and_counts_when_it_no_longer_is() -> None:
+    out = narrow(content_hash=2, change_us=200, source_run="run")
+    facts, counted = play([narrow()], [out], [narrow(), out], [narrow(content_hash=3, change_us=300)])
+    assert hashes(facts) == [3]
+    assert [one["counted"] for one in counted] == [1, 0, 0, 1]
+    assert [one["duplicates"] for one in counted] == [0, 0, 2, 0]
+
+
+def test_sem_05_judges_are_left_out_like_evaluation_runs() -> None:
+    assert sort(narrow(judge="scorer")).ready["left_out"].to_list() == [True]
+    assert sort(narrow(judge=""), narrow(source_run="")).ready["left_out"].to_list() == [False, False]
+
+
+def test_sem_05_a_source_read_again_with_evaluation_traces_included_counts_them() -> None:
+    facts, _ = play([narrow(source_run="run")])
+    again = resolve(sort(narrow(source_run="run"), include_evaluation=True).ready, facts)
+    assert again.counters["counted"] == 1
+    back = resolve(sort(narrow(source_run="run")).ready, play([narrow()])[0])
+    assert back.facts["weight"].to_list() == [-1, 0]
+
+
+def test_sem_02_a_content_beaten_at_a_tie_in_its_own_batch_does_not_come_back() -> None:
+    facts, _ = play([narrow(), narrow(content_hash=2, arrived_us=2)], [narrow(arrived_us=3)])
+    assert hashes(facts) == [2]
+
+
+def test_sem_02_an_unseen_content_stands_though_a_seen_one_came_after_it_in_the_batch() -> None:
+    one, two, three = (narrow(content_hash=n, arrived_us=n) for n in (1, 2, 3))
+    facts, _ = play([one], [two], [three, narrow(arrived_us=4)])
+    assert hashes(facts) == [3]
+
+
+def test_sem_02_a_row_that_says_when_it_was_written_may_go_back_to_a_former_content() -> None:
+    def at(landed: int, content: int) -> dict[str, Any]:
+        return narrow(content_hash=content, arrived_us=landed, landed_us=landed)
+
+    assert hashes(play([at(1, 1)], [at(2, 2)], [at(3, 1)])[0]) == [1]
+    assert hashes(play([at(1, 1)], [at(2, 2)], [at(1, 1)])[0]) == [2]  # the same row once more
+    assert hashes(play([at(3, 1)], [at(2, 2)])[0]) == [1]
+
+
+def test_sem_04_unfinished_traces_wait_and_a_finished_one_is_not_undone_by_an_unfinished_row() -> None:
+    facts, counted = play([narrow(state="IN_PROGRESS")], [narrow()], [narrow(state="IN_PROGRESS", content_hash=9, change_us=900)])
+    assert hashes(facts) == [1]
+    assert [one["counted"] for one in counted] == [0, 1, 0]
+
+
+def test_sem_04_tokens_that_are_unknown_stay_unknown() -> None:
+    assert sort(narrow()).ready["tokens_total"].to_list() == [None]
+
+
 def test_sem_03_older_than_the_horizon_is_expired() -> None:
     parts = sort(narrow(start_us=NOW - 2_000 * MINUTE), narrow())
     assert (parts.expired, parts.ready.height) == (1, 1)

@@ -46,6 +46,19 @@ def test_sem_09_the_quantile_is_that_of_the_rank_and_none_of_nothing():
     assert quantile_us({}, 0.5) is None
 
 
+def test_sem_09_every_quantile_is_within_0_55_percent_of_the_ranked_value():
+    random_ = np.random.default_rng(9)
+    for size in (1, 2, 3, 19, 20, 21, 100, 1_000, 9_999):
+        values = np.sort(random_.lognormal(13, 2, size).astype(np.int64) + 1_000)
+        index, counted = np.unique(bucket_index(values), return_counts=True)
+        counts = dict(zip(index.tolist(), counted.tolist(), strict=True))
+        for q in (0.01, 0.5, 0.9, 0.95, 0.99, 1.0):
+            ranked = np.quantile(values, q, method="inverted_cdf")  # the smallest with at least q of all at or below it
+            told = quantile_us(counts, q)
+            assert told is not None
+            assert abs(told / ranked - 1) < 0.0055, (size, q)
+
+
 def test_sem_28_windows_are_the_same_in_one_batch_in_many_and_in_any_order():
     whole = facts(500, 3)
     one = merge(partials(whole, ["h"]))
