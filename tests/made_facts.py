@@ -30,16 +30,24 @@ def put(store: Store, pack: Pack, loaded_us: int) -> None:
     store.table("packs").append([row])
 
 
-def batch(store: Store, number: int, facts: list[dict[str, Any]], pack: Pack | None = None, **counters: int) -> None:
-    """One whole batch of stream ``s``: its facts, their windows, its end."""
-    store.table("facts").append([{**row, "stream_id": "s", "batch_id": number} for row in facts])
+def batch(
+    store: Store, number: int, facts: list[dict[str, Any]], pack: Pack | None = None, *, stream: str = "s", **counters: int
+) -> None:
+    """One whole batch of a stream: its facts, their windows, its end."""
+    store.table("facts").append([{**row, "stream_id": stream, "batch_id": number} for row in facts])
     frame = store.table("facts").read(where=pl.col("batch_id") == number)
     if frame.height:
         own = [rule.partial_key for rule in pack.window_rules if rule.partial_key] if pack is not None else []
         windows = partials(frame, own).with_columns(
-            pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id")
+            pl.lit(stream).alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id")
         )
         store.table("windows").append(windows)
-    end = {"stream_id": "s", "batch_id": number, "phase": "end", "now_us": T0 + number, "pack_hash": pack.hash if pack else "p"}
+    end = {
+        "stream_id": stream,
+        "batch_id": number,
+        "phase": "end",
+        "now_us": T0 + number,
+        "pack_hash": pack.hash if pack else "p",
+    }
     arrived = max((row["arrived_us"] for row in facts), default=0)
     store.table("batches").append([{**end, "arrived_through_us": arrived, **counters}])
