@@ -51,10 +51,13 @@ class Fold:
             self._again(look, touched)
         self._extend(look, self.through_us, through_us, self.state)
 
-    def freeze(self, look: Looker, before_us: int) -> None:
-        """Make the state at the last instant before ``before_us`` final; call it before the sums change."""
+    def freeze(self, look: Looker, before_us: int, touching_us: int | None = None) -> None:
+        """Make the state at the last instant before ``before_us`` final; call it before the sums change.
+
+        That is put off where the minute that changes, ``touching_us``, lies after a mark which is not before that instant.
+        """
         last = min(self._grid_before(before_us), self.through_us)
-        if last <= self.base_us:
+        if last <= self.base_us or (touching_us is not None and self._at[bisect_right(self._at, touching_us) - 1] >= last):
             return
         place = bisect_right(self._at, last) - 1
         if self._at[place] < last:

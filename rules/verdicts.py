@@ -8,9 +8,9 @@ whole grid in one go; ``rules/fold.py`` keeps such a history up to date, and mus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from rules.sums import QUANTILES, Columns, Window, columns_of
 Phase = Literal["inactive", "pending", "firing"]
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """Where a group of a rule stands after an instant; times in µs, None: not so."""
 
     phase: Phase = "inactive"
@@ -32,8 +31,7 @@ class State:
     data_us: int | None = None  # the last instant whose window held any trace
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What a rule makes of one window: its main measure, and its conditions in three-valued logic."""
 
     traces: int
@@ -104,10 +102,10 @@ def step(rule: WindowRule, state: State, instant_us: int, look: Look) -> State:
     if look.traces <= 0:
         silent = state.data_us is None or instant_us - state.data_us >= 2 * rule.size_us
         return State(data_us=state.data_us) if silent else state
-    state = replace(state, data_us=instant_us)
+    state = State(state.phase, state.since_us, state.held_until_us, instant_us)
     if state.phase == "firing":
         if look.fires:
-            return replace(state, held_until_us=instant_us)
+            return State(state.phase, state.since_us, instant_us, instant_us)
         kept = state.held_until_us is not None and instant_us - state.held_until_us < rule.keep_firing_us
         return State(data_us=instant_us) if look.clears and not kept else state
     if look.fires is None:

@@ -81,8 +81,8 @@ class Histories:
             touched = self._touched[partial_key, by]
             for start, names, sums, index, count in zip(*columns, strict=True):
                 group = tuple(names)
-                if group not in touched:
-                    self._freeze(partial_key, by, group)
+                if group not in touched or start < touched[group][0]:
+                    self._freeze(partial_key, by, group, start)
                 groups.setdefault(group, Minutes()).add(start, sums, index, count)
                 low, high = touched.get(group, (start, start))
                 touched[group] = min(low, start), max(high, start)
@@ -136,11 +136,11 @@ class Histories:
                     for rule in rules:
                         self._folds.pop((rule.hash, group), None)
 
-    def _freeze(self, partial_key: str, by: Group, group: Group) -> None:
+    def _freeze(self, partial_key: str, by: Group, group: Group, touching_us: int) -> None:
         for rule in self.rules.values():
             fold = self._folds.get((rule.hash, group))
             if fold is not None and _of(rule) == (partial_key, by):
-                fold.freeze(_looker(rule, self._series[partial_key, by][group]), self.first_us)
+                fold.freeze(_looker(rule, self._series[partial_key, by][group]), self.first_us, touching_us)
 
     def _fold(self, rule: WindowRule, group: Group, began_us: int) -> Fold:
         begin = max(self.first_us, began_us // MINUTE_US * MINUTE_US + MINUTE_US)

@@ -1,0 +1,166 @@
+"""5,000 small batches on one store: a batch's time, a report's, memory and files, the last hundred against the first.
+
+Everything of a batch but Spark's own reading and matching (about a second of a trigger, the same for the first and the
+last) is run as a live run does it: the batch function with its begin row, facts, windows and end row, all followers, a
+sink that takes whatever is wished, and upkeep, one table every fifth batch.  Time in the store is 2 seconds a batch.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+import streams.batch
+from benchmarks.measure import Options, goal, median, say
+from rules.model import Pack
+from rules.pack import load_pack
+from sinks.prometheus import MetricsState
+from store import Store, open_store
+from store.outbox import Ack, Outbox
+from store.report import report
+from store.schemas import HIT, TABLES
+from store.upkeep import Needs, Upkeep
+from streams.batch import BatchConfig, process_batch
+from streams.match import NARROW
+from tracesieve.followers.metrics import MetricsFollower
+from tracesieve.followers.notifications import Notifications
+from tracesieve.followers.verdicts import Verdicts
+from tracesieve.followers.wishes import TraceWishes
+
+BATCHES = 5_000
+PART = 100
+GROUP_BY = ("experiment", "trace_name", "environment")
+BEGIN_US = 1_795_132_800_000_000
+STEP_US = 2_000_000
+TRACES = 20
+DAY_US = 86_400_000_000
+
+
+def run(options: Options) -> dict[str, Any]:
+    """The scenario's figures."""
+    batches = options.sized(BATCHES)
+    part = min(PART, batches // 2)
+    pack = load_pack(["packs/default"], GROUP_BY).pack
+    assert pack is not None
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=options.folder) as folder:
+        return _measured(Path(folder), pack, batches, part)
+
+
+def _measured(folder: Path, pack: Pack, batches: int, part: int) -> dict[str, Any]:
+    monitor = Monitor(folder / "store", pack)
+    seconds, upkeep = [], []
+    marks: dict[str, dict[str, Any]] = {}
+    most_files: dict[str, int] = {}
+    for number in range(batches):
+        began = time.perf_counter()
+        monitor.batch(number)
+        seconds.append(time.perf_counter() - began)
+        if number % 5 == 4:
+            began = time.perf_counter()
+            monitor.upkeep.step(monitor.now(number))
+            upkeep.append(time.perf_counter() - began)
+        if number % 50 == 49:
+            most_files = {name: max(files, most_files.get(name, 0)) for name, files in monitor.files().items()}
+        if number + 1 in (part, batches):
+            marks["first" if number + 1 == part else "last"] = monitor.looked_at(number)
+        if (number + 1) % 250 == 0:
+            say(f"e: {number + 1} batches, the last hundred {median(seconds[-100:])} s each")
+    first, last = median(seconds[1 : part + 1]), median(seconds[-part:])
+    return {
+        "batches": batches,
+        "traces": batches * TRACES,
+        "batch_s": {"first": first, "last": last},
+        "upkeep_s_per_batch": round(sum(upkeep) / batches, 3),
+        "report_s": {name: mark["report_s"] for name, mark in marks.items()},
+        "memory_mb": {name: mark["memory_mb"] for name, mark in marks.items()},
+        "most_files": most_files,
+        "goals": {
+            "last_over_first": goal(last / first, at_most=1.2),
+            "report_s": goal(marks["last"]["report_s"], at_most=2.0),
+            "files_of_a_table": goal(max(most_files.values()), at_most=300),
+        },
+    }
+
+
+class Monitor:
+    """A live run without Spark: batches, followers, a sink that takes everything, upkeep."""
+
+    def __init__(self, path: Path, pack: Pack) -> None:
+        self.pack = pack
+        self.store: Store = open_store(str(path))
+        row = {"pack_hash": pack.hash, "loaded_us": 1, "group_by": ",".join(GROUP_BY), "pack": pack.to_json()}
+        self.store.table("packs").append([row])
+        self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=GROUP_BY)
+        self.outbox = Outbox(self.store)
+        self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)
+        self.notifications = Notifications(self.store, self.outbox, 3_600_000_000, True, self.verdicts.held_us)
+        self.wishes = TraceWishes(self.store, self.outbox, "bench", datasets=True)
+        self.metrics = MetricsFollower(self.store, MetricsState(GROUP_BY), "bench", self.outbox, GROUP_BY)
+        self.upkeep = Upkeep(self.store, Needs(longest_window_us=lambda: 600_000_000, wishes=True))
+        self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in pack.trace_rules]
+        streams.batch.matched = lambda frame, *_: frame  # type: ignore[assignment]  # Spark's part, done by _narrow
+
+    def now(self, number: int) -> int:
+        """The store's time at a batch, µs."""
+        return BEGIN_US + number * STEP_US
+
+    def batch(self, number: int) -> None:
+        """One trigger: the batch, and what follows from it."""
+        now = self.now(number)
+        process_batch(_narrow(number, now, self.hits), number, self.config, lambda: now)  # type: ignore[arg-type]
+        self.verdicts.step(self.pack, now - STEP_US, now)
+        self.notifications.step(self.pack, now, self.verdicts.evaluated())
+        self.wishes.step(self.pack, now)
+        for sink in ("mlflow_tags", "mlflow_datasets", "alertmanager"):
+            self.outbox.ack([Ack(wish, "delivered") for wish in self.outbox.pending(sink)], now)
+        self.metrics.step(self.pack, now, now, self.notifications.alerts())
+
+    def files(self) -> dict[str, int]:
+        """How many data files each table has."""
+        handles = {name: self.store.table(name).fresh() for name in TABLES}
+        return {name: len(handle.file_uris()) for name, handle in handles.items() if handle is not None}
+
+    def looked_at(self, number: int) -> dict[str, Any]:
+        """A report over the last day, the median of three, and the memory of this process."""
+        now, seconds = self.now(number), []
+        for _ in range(3):
+            began = time.perf_counter()
+            found = report(open_store(self.store.path), now - DAY_US, now, [], now)
+            seconds.append(time.perf_counter() - began)
+        counted = (number + 1) * TRACES
+        assert counted - 2 * TRACES <= found["traces"] <= counted, (found["traces"], counted)
+        status = Path("/proc/self/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        memory = next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS")), None)
+        return {"report_s": median(seconds), "memory_mb": memory}
+
+
+def _narrow(number: int, now_us: int, hits: list[dict[str, str]]) -> pa.Table:
+    """What Spark would hand over of a batch's traces: some fail, some are slow, all ended within the last minute or so."""
+    rng = np.random.default_rng([7, number])
+    duration_ms = rng.lognormal(7.0, 0.8, TRACES)
+    failed = rng.random(TRACES) < 0.05
+    end = now_us - rng.integers(1, 3 * STEP_US, TRACES)
+    start = np.maximum(end - (duration_ms * 1000).astype(np.int64), 1)
+    columns: dict[str, Any] = {
+        "trace_id": pa.array([f"tr-{number:06d}-{i:02d}" for i in range(TRACES)]),
+        "experiment_id": pa.array(["1"] * TRACES),
+        "experiment": pa.array(["support"] * TRACES),
+        "group": pa.array([["support", f"agent-{i % 5}", "production" if i % 2 else "staging"] for i in range(TRACES)]),
+        "start_us": pa.array(start),
+        "duration_ms": pa.array(duration_ms),
+        "state": pa.array(np.where(failed, "ERROR", "OK")),
+        "landed_us": pa.array(np.full(TRACES, now_us - 1)),
+        "content_hash": pa.array(rng.integers(0, 1 << 60, TRACES)),
+        "change_us": pa.array(end),
+        "tokens_total": pa.array(rng.integers(100, 9000, TRACES)),
+        "hits": pa.array([hits[:1] if one else [] for one in failed], pa.list_(HIT)),
+    }
+    arrays = [columns[field.name].cast(field.type) if field.name in columns else pa.nulls(TRACES, field.type) for field in NARROW]
+    return pa.table(arrays, schema=NARROW)
