@@ -104,7 +104,7 @@ class Monitor:
         self.metrics = MetricsFollower(self.store, MetricsState(GROUP_BY), "bench", self.outbox, GROUP_BY)
         self.upkeep = Upkeep(self.store, Needs(longest_window_us=lambda: 600_000_000, wishes=True))
         self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in pack.trace_rules]
-        streams.batch.matched = lambda frame, *_: frame  # type: ignore[assignment]  # Spark's part, done by _narrow
+        streams.batch.matched = lambda frame, *_: frame  # Spark's part, done by _narrow
 
     def now(self, number: int) -> int:
         """The store's time at a batch, µs."""
@@ -113,7 +113,7 @@ class Monitor:
     def batch(self, number: int) -> None:
         """One trigger: the batch, and what follows from it."""
         now = self.now(number)
-        process_batch(_narrow(number, now, self.hits), number, self.config, lambda: now)  # type: ignore[arg-type]
+        process_batch(_narrow(number, now, self.hits), number, self.config, lambda: now)
         self.verdicts.step(self.pack, now - STEP_US, now)
         self.notifications.step(self.pack, now, self.verdicts.evaluated())
         self.wishes.step(self.pack, now)

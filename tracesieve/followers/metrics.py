@@ -73,8 +73,6 @@ class MetricsFollower:
             self._began_us = end["now_us"] if self._began_us is None else self._began_us
         withdrawn: set[str] = set()
         for fact in facts.iter_rows(named=True) if facts is not None else ():
-            if not fact["weight"]:  # only says that a content was seen
-                continue
             if fact["weight"] < 0:
                 if self._held.pop(fact["trace_id"], None) is None:
                     withdrawn.add(fact["trace_id"])
