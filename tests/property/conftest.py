@@ -25,6 +25,6 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 def spark() -> Iterator[Any]:
     from streams.session import SparkConfig, session
 
-    running = session(SparkConfig(master="local[2]", memory="1g", conf={"spark.sql.codegen.wholeStage": "false"}))
+    running = session(SparkConfig(master="local[2]", memory="1g"))
     yield running
     running.stop()
