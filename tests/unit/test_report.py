@@ -98,7 +98,7 @@ def test_error_samples_come_from_a_mapped_delta_source(tmp_path: Path) -> None:
 
 def test_sem_13_final_through_moves_on_without_traffic_and_waits_for_what_has_landed(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    slice_ = {"experiment_id": "1", "kind": "slice", "landed": 1, "in_progress": 3}
+    slice_ = {"experiment_id": "1", "kind": "reconcile", "landed": 1, "in_progress": 3}
     end = {"stream_id": "s", "batch_id": 0, "phase": "end", "now_us": 1, "late": 2, "duplicates": 1}
     store.table("batches").append([{**end, "arrived_through_us": 100}])
     assert of(store)["freshness"]["final_through"] == 100 / 1e6  # a Delta table: its last counted commit
