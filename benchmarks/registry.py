@@ -11,6 +11,7 @@ from __future__ import annotations
 SCENARIOS: dict[str, str] = {
     "a": "benchmarks.a_backfill",
     "b": "benchmarks.b_rules",
+    "c1": "benchmarks.c1_delta_to_metrics",
     "d": "benchmarks.d_report",
     "e": "benchmarks.e_small_batches",
 }

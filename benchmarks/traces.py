@@ -48,11 +48,16 @@ def data_bytes(table: Path) -> int:
     return sum(file.stat().st_size for file in table.glob("*.parquet"))
 
 
-def chunk(first: int, number: int, of: int, begin_us: int = BEGIN_US, over_us: int = DAY_US) -> pa.Table:
-    """Traces ``first`` … of a table of ``of`` traces that ends evenly spread over ``over_us``."""
+def chunk(first: int, number: int, of: int, ends_us: Any = None, tokens: Any = None) -> pa.Table:
+    """Traces ``first`` … of a table of ``of`` traces that are spread evenly over a day.
+
+    ``ends_us`` (int64, µs since the epoch) sets when each ends instead; ``tokens`` its input and output tokens.
+    """
     rng = np.random.default_rng([20261120, first])
-    start = begin_us + ((first + np.arange(number)) * (over_us / of)).astype(np.int64)
+    start = BEGIN_US + ((first + np.arange(number)) * (DAY_US / of)).astype(np.int64)
     duration_us = np.minimum(rng.lognormal(14.0, 0.9, number), 3.0e8).astype(np.int64)
+    if ends_us is not None:
+        start = np.asarray(ends_us, dtype=np.int64) - duration_us
     failed = rng.random(number) < 0.03
     pick = rng.integers(0, 1 << 30, number)
     tags = {
@@ -62,6 +67,8 @@ def chunk(first: int, number: int, of: int, begin_us: int = BEGIN_US, over_us: i
     }
     tokens_in, tokens_out = rng.integers(200, 9000, number), rng.integers(10, 1500, number)
     tokens_in[rng.random(number) < 0.005] += 20_000
+    if tokens is not None:
+        tokens_in, tokens_out = tokens
     pairs = list(zip(tokens_in.tolist(), tokens_out.tolist(), strict=True))
     usage = [f'{{"input_tokens": {a}, "output_tokens": {b}, "total_tokens": {a + b}}}' for a, b in pairs]
     prices = [(a / 1e6, b / 2e5) for a, b in pairs]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("streams.batch")
 Clock = Callable[[], int]
 MINUTE_US = 60_000_000
+LARGE = 20_000  # rows of a batch
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,22 @@ def _pack(text: str) -> Pack:
     return Pack.from_json(text)
 
 
+# A store's handles know the log so far: opening them anew would read all of it for every batch.
+_opened = lru_cache(maxsize=2)(open_store)
+
+
 def present_pack(store: Store) -> tuple[Pack, str]:
     """The pack in force (the last row of ``packs``) and its hash."""
     rows = store.table("packs").read().sort("loaded_us", maintain_order=True)
     if rows.is_empty():
         raise NoPack("no rules in the store's table packs")
     return _pack(rows["pack"][-1]), str(rows["pack_hash"][-1])
+
+
+@lru_cache(maxsize=2)
+def _pack_at(path: str, version: int) -> tuple[Pack, str]:
+    """The pack in force at a version of ``packs``: it is read when that has changed."""
+    return present_pack(_opened(path))
 
 
 def verdicts_through(store: Store) -> int:
@@ -94,12 +105,13 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
         StoreUnwritable: the store's place can't be written; the batch will be repeated.
     """
     stages = Stages()
-    store = open_store(config.store_path)
-    done = _rows_of(store, config.stream_id, batch_id)
-    if done.filter(pl.col("phase") == "end").height:
+    store = _opened(config.store_path)
+    batches = store.table("batches")
+    ended = batches.app_version(f"batches:{config.stream_id}")
+    if ended is not None and ended >= batch_id:
         return
-    begun = done.filter(pl.col("phase") == "begin")
-    pack, pack_hash = present_pack(store)
+    begun = _begun(store, config.stream_id, batch_id)
+    pack, pack_hash = _pack_at(config.store_path, store.table("packs").version())
     row: dict[str, Any] = {
         "stream_id": config.stream_id, "batch_id": batch_id, "phase": "begin",
         "now_us": begun["now_us"][0] if begun.height else clock(),
@@ -110,7 +122,7 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
     stages.done("begin")
     if kept is None:
         if not begun.height or begun["pack_hash"][-1] != pack_hash:
-            store.table("batches").append([row])
+            batches.append([row], marks={f"begin:{config.stream_id}": batch_id})
         counters = _write_facts(store, frame, pack, row, config, stages)
     else:  # the windows are made with the pack that made the facts, which may no longer be the present one
         row["pack_hash"] = kept.get("pack_hash", pack_hash)
@@ -119,14 +131,19 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
     _write_windows(store, pack, row)
     stages.done("windows")
     end = {**row, "phase": "end", **counters}
-    store.table("batches").append([end], app_id=f"batches:{config.stream_id}", version=batch_id)
+    batches.append([end], app_id=f"batches:{config.stream_id}", version=batch_id)
     stages.done("end")
     log.debug("batch %d: %d rows, %s", batch_id, counters["rows"], stages.seconds, extra={"stages": stages.seconds})
 
 
-def _rows_of(store: Store, stream_id: str, batch_id: int) -> pl.DataFrame:
-    where = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id)
-    return store.table("batches").read(where=where).sort("now_us", maintain_order=True)
+def _begun(store: Store, stream_id: str, batch_id: int) -> pl.DataFrame:
+    """The begin rows of a batch that was tried before; the table is read only if it may have been."""
+    batches = store.table("batches")
+    last = batches.app_version(f"begin:{stream_id}")
+    if last is not None and last < batch_id:
+        return pl.DataFrame(batches.spec.schema.empty_table())
+    mine = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id) & (pl.col("phase") == "begin")
+    return batches.read(where=mine).sort("now_us", maintain_order=True)
 
 
 def _pack_of(store: Store, pack_hash: str) -> Pack | None:
@@ -156,8 +173,7 @@ def _write_facts(
         incoming, group_by=row["group_by"], now_us=now_us, horizon_us=config.dedupe_horizon_us,
         verdicts_through_us=row["verdicts_through_us"], include_evaluation=config.include_evaluation,
     )  # fmt: skip
-    where = known_where(parts.ready["trace_id"], parts.ready["start_us"], (stream_id, batch_id))
-    resolved = resolve(parts.ready, store.table("facts").read(where=where))
+    resolved = resolve(parts.ready, _known(store, parts.ready, (stream_id, batch_id)))
     stages.done("resolve")
     _write_asides(store, parts, row)
     aside = {"rows": incoming.height, "expired": parts.expired, "in_progress": parts.in_progress.height,
@@ -169,6 +185,17 @@ def _write_facts(
     store.table("facts").append(_typed(facts, "facts"), app_id=f"facts:{stream_id}", version=batch_id, metadata=metadata)
     stages.done("facts")
     return counters
+
+
+def _known(store: Store, ready: pl.DataFrame, own: tuple[str, int]) -> pl.DataFrame:
+    """The facts of other batches about the traces of this one; of a large batch the ids are compared first, alone."""
+    facts, ids, starts = store.table("facts"), ready["trace_id"], ready["start_us"]
+    if ready.height > LARGE:
+        around = facts.read(["trace_id"], known_where(None, starts, own))
+        ids = around.join(ready.select("trace_id"), on="trace_id", how="semi")["trace_id"]
+        if ids.is_empty():
+            return pl.DataFrame(facts.spec.schema.empty_table())
+    return facts.read(where=known_where(ids, starts, own))
 
 
 def _greatest(times: pl.Series) -> int:

@@ -99,6 +99,21 @@ def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     ``known`` is every fact, of any weight, of the traces in ``incoming``, but those that this batch wrote itself.  The
     outcome is what it would be had the rows come one by one, in any split into batches: hence the rows of weight 0.
     """
+    ids = incoming["trace_id"]
+    new = ids.is_unique() & ~ids.is_in(known["trace_id"].unique().implode())
+    first, again = _first_seen(incoming.filter(new)), _compared(incoming.filter(~new), known)
+    counters = {name: first.counters.get(name, 0) + value for name, value in again.counters.items()}
+    return Resolved(pl.concat([again.facts, first.facts]), counters)
+
+
+def _first_seen(rows: pl.DataFrame) -> Resolved:
+    """Rows of which each is all that is known of its trace: nearly all of a backfill, which need no comparing."""
+    counts, out = rows.filter(~pl.col("left_out")), rows.filter("left_out")
+    facts = pl.concat([_weighted(counts, 1), _weighted(_told_apart(out), 0)])
+    return Resolved(facts, {"counted": counts.height, "late": counts.filter("late").height, "left_out": out.height})
+
+
+def _compared(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     standing = net_facts(known)
     rows = _distinct(incoming)
     seen = known.select("trace_id", "content_hash").unique().with_columns(pl.lit(True).alias("_seen"))
@@ -165,7 +180,11 @@ def _remembered(told: pl.DataFrame, wins: pl.DataFrame, lost: pl.DataFrame) -> p
     at_tie = lost.filter(~pl.col("dated")).join(wins.select("trace_id", "change_us"), on=["trace_id", "change_us"], how="semi")
     again = told.filter(pl.col("dated") & (pl.col("content_hash") == pl.col("_hash")) & ~pl.col("_takes"))
     again = again.filter(pl.col("arrived_us") > pl.col("_written"))
-    rows = pl.concat([wins.filter("left_out"), at_tie, again])
+    return _told_apart(pl.concat([wins.filter("left_out"), at_tie, again]))
+
+
+def _told_apart(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that count for nothing, by their state."""
     state = pl.when("left_out").then(pl.lit(LEFT_OUT)).otherwise(pl.lit(SEEN))
     return rows.with_columns(state.alias("state"), pl.col("hits").list.head(0))
 
@@ -174,14 +193,14 @@ def _weighted(frame: pl.DataFrame, weight: int) -> pl.DataFrame:
     return frame.select(*VALUES, pl.lit(weight, dtype=pl.Int8).alias("weight"))
 
 
-def known_where(traces: pl.Series, starts: pl.Series, not_in: tuple[str, int]) -> pl.Expr:
-    """The filter on ``facts`` that finds what is known of these traces, pruned by start time."""
+def known_where(traces: pl.Series | None, starts: pl.Series, not_in: tuple[str, int]) -> pl.Expr:
+    """The filter on ``facts`` that finds what is known of these traces (None: of any), pruned by start time."""
     low, high = starts.min(), starts.max()
     if not isinstance(low, int) or not isinstance(high, int):
         return pl.lit(False)
     own = (pl.col("stream_id") == not_in[0]) & (pl.col("batch_id") == not_in[1])
     around = pl.col("start_us").is_between(low - SLACK_US, high + SLACK_US)
-    return around & ~own & pl.col("trace_id").is_in(traces.unique().implode())
+    return around & ~own if traces is None else around & ~own & pl.col("trace_id").is_in(traces.unique().implode())
 
 
 def totals(counters: Sequence[dict[str, int]]) -> dict[str, int]:

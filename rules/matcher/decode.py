@@ -41,13 +41,12 @@ def decode(batch: Evaluation, field: Field) -> v.Texts | v.Numbers:
 
 def json_numbers(batch: Evaluation, raw: str, key: str) -> v.Numbers:
     """The numbers under a key of a column of JSON objects, which are parsed once however many keys are read."""
-    table = np.array([*(v.number_under(key, value) for value in batch.objects(raw)), np.nan], dtype=np.float64)
-    return np.asarray(table[batch.texts(raw).codes])
+    return np.asarray(np.append(batch.objects(raw).numbers(key), np.nan)[batch.texts(raw).codes])
 
 
 def _assessment(batch: Evaluation, field: Field, kind: str, name: str) -> v.Texts | v.Numbers:
     names, written = batch.texts(field.raw[0]), batch.texts(field.raw[1])
-    named = names.codes == names.code_of.get(name, -2)
+    named = names.codes == names.code(name)
     if kind == "assessment_number":
         return np.where(named, v.from_words(written, v.plain_number), np.nan)
     answers = written if kind == "assessment_json" else v.remap(written, v.json_text)

@@ -22,7 +22,7 @@ def derive(table: pa.Table | Evaluation) -> pa.Table:
     }
     columns["cost_nusd"] = _integers(json_numbers(batch, COST, "total_cost"), NANO)
     codes = np.where(_broken(batch, USAGE), "broken_token_json", np.where(_broken(batch, COST), "broken_cost_json", ""))
-    columns["json_error"] = pa.array([str(code) or None for code in codes], pa.string())
+    columns["json_error"] = pa.array(codes, pa.string(), mask=codes == "")
     return pa.table(columns)
 
 
@@ -33,4 +33,4 @@ def _integers(values: v.Numbers, factor: int) -> pa.Array:
 
 
 def _broken(batch: Evaluation, raw: str) -> v.Bools:
-    return batch.texts(raw).where(np.array([value is None for value in batch.objects(raw)], dtype=bool))
+    return batch.texts(raw).where(batch.objects(raw).broken)

@@ -20,6 +20,7 @@ from rules.dialect.patterns import understood
 from rules.dialect.types import type_of
 from rules.matcher import values as v
 from rules.matcher.decode import decode
+from rules.matcher.json_column import JsonColumn
 from rules.matcher.search import Search
 from rules.matcher.shared import Shared
 
@@ -55,7 +56,7 @@ class Evaluation:
         self._values: dict[tuple[Node, str], Value] = {}
         self._raw: dict[str, pa.Array] = {}
         self._texts: dict[str, v.Texts] = {}
-        self._objects: dict[str, list[dict[str, Any] | None]] = {}
+        self._objects: dict[str, JsonColumn] = {}
         self._searches: dict[tuple[Node, str, bool], Search] = {}
         self._parents: dict[str, npt.NDArray[np.int64]] = {}
 
@@ -109,10 +110,10 @@ class Evaluation:
             self._texts[name] = v.texts(self.flat(name))
         return self._texts[name]
 
-    def objects(self, name: str) -> list[dict[str, Any] | None]:
-        """The distinct words of a raw column as JSON objects; None for one that is none."""
+    def objects(self, name: str) -> JsonColumn:
+        """The distinct words of a raw column of JSON objects, parsed once however many fields are read from it."""
         if name not in self._objects:
-            self._objects[name] = [v.json_object(word) for word in self.texts(name).words]
+            self._objects[name] = JsonColumn(self.texts(name).arrow)
         return self._objects[name]
 
     def _column(self, name: str) -> pa.Array:
@@ -272,10 +273,10 @@ def _cost(node: Node) -> int:
 
 def _compare_constant(op: str, texts: v.Texts, word: str) -> Bools:
     if op in ("=", "<>"):
-        code = texts.code_of.get(word)
+        code = texts.code(word)
         if op == "=":
-            return np.zeros(len(texts.codes), dtype=bool) if code is None else texts.codes == code
-        return texts.known if code is None else (texts.codes != code) & texts.known
+            return np.asarray(texts.codes == code)
+        return np.asarray((texts.codes != code) & texts.known)
     return texts.where(np.array([bool(_OPS[op](one, word)) for one in texts.words], dtype=bool))
 
 

@@ -16,8 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rules.matcher.json_column import is_number
+
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
+ASKED = 16  # so many words are looked for one by one before an index of all is made
 FEW = 64  # so few words are not worth picking from
 _ERROR_CODES = {"ERROR", "STATUS_CODE_ERROR", "2"}
 _UNSET_CODES = {"UNSET", "STATUS_CODE_UNSET", "0"}
@@ -29,6 +32,7 @@ class Texts:
 
     def __init__(self, codes: npt.NDArray[np.signedinteger[Any]], arrow: pa.Array) -> None:
         self.arrow = arrow
+        self._asked = 0
         # Comparing codes with one code is most of what a matcher does: narrow ones take half the time.
         self.codes: npt.NDArray[np.signedinteger[Any]] = codes.astype(np.int16) if len(arrow) < 2**15 else codes
 
@@ -41,6 +45,14 @@ class Texts:
     def code_of(self) -> dict[str, int]:
         """Each word's code."""
         return {word: code for code, word in enumerate(self.words)}
+
+    def code(self, word: str) -> int:
+        """The code of a word, -2 if it is none of them; only many such questions are worth an index."""
+        self._asked += 1
+        if self._asked > ASKED:
+            return self.code_of.get(word, -2)
+        found = int(pc.index(self.arrow, pa.scalar(word, pa.string())).as_py())
+        return found if found >= 0 else -2
 
     @cached_property
     def known(self) -> Bools:
@@ -137,33 +149,10 @@ def span_status(word: str) -> str:
     return "OK" if upper in _OK_CODES else "UNSET" if upper in _UNSET_CODES else upper
 
 
-def json_object(word: str) -> dict[str, Any] | None:
-    """The JSON object that a text is, or None."""
-    try:
-        value = json.loads(word)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def number_under(key: str, value: dict[str, Any] | None) -> float:
-    """The number under a key of an object, NaN if there is none; a total that is absent is made of its parts."""
-    found = value.get(key) if value else None
-    if found is None and value and key.startswith("total_"):
-        names = ("input_tokens", "output_tokens") if key == "total_tokens" else ("input_cost", "output_cost")
-        parts = [value.get(name) for name in names]
-        found = sum(parts) if all(_is_number(part) for part in parts) else None  # type: ignore[arg-type]
-    return float(found) if _is_number(found) else np.nan  # type: ignore[arg-type]
-
-
 def plain_number(word: str) -> float | None:
     """The number that a JSON text is, or None (also for true, false and texts)."""
     try:
         value = json.loads(word)
     except (ValueError, RecursionError):
         return None
-    return float(value) if _is_number(value) else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e15
+    return float(value) if is_number(value) else None

@@ -1,0 +1,113 @@
+"""A column of JSON objects: the numbers in them, and which are none.
+
+Token counts and costs differ from trace to trace, so there is little to save by parsing a word once: what is plainly an
+object of numbers, as MLflow writes it, is parsed by Arrow in one go, and only the rest word by word.  Both give the same.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+Bools = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.float64]
+MOST = 1e15  # an amount beyond this is none
+KEYS = ("input_tokens", "output_tokens", "total_tokens", "input_cost", "output_cost", "total_cost")
+_PARTS = {"total_tokens": ("input_tokens", "output_tokens"), "total_cost": ("input_cost", "output_cost")}
+# An object of at least one number, on one line, in which no brace, bracket or escape can hide another.
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,17})?(?:[eE][-+]?[0-9]{1,2})?"
+_PLAIN = r'^\{"[A-Za-z0-9_]{1,64}": ?' + _NUMBER + r'(?:, ?"[A-Za-z0-9_]{1,64}": ?' + _NUMBER + r")*\}$"
+_SCHEMA = pa.schema([(key, pa.float64()) for key in KEYS])
+
+
+class JsonColumn:
+    """Distinct words that should be JSON objects; every array has one item a word."""
+
+    def __init__(self, words: pa.Array) -> None:
+        self._words = words
+
+    def numbers(self, key: str) -> Numbers:
+        """The numbers under ``key`` (one of :data:`KEYS`), NaN if there is none; a total that is absent is made of its parts."""
+        found = np.full(len(self._words), np.nan)
+        plain, table = self._plain
+        if table is not None:
+            found[plain] = _total(table, key)
+        rest, objects = self._rest
+        found[rest] = [number_under(key, value) for value in objects]
+        return found
+
+    @cached_property
+    def broken(self) -> Bools:
+        """Which words are no JSON object."""
+        found = np.zeros(len(self._words), dtype=bool)
+        rest, objects = self._rest
+        found[rest] = [value is None for value in objects]
+        return found
+
+    @cached_property
+    def _plain(self) -> tuple[Bools, pa.Table | None]:
+        plain = pc.match_substring_regex(self._words, _PLAIN).to_numpy(zero_copy_only=False).astype(bool)
+        words = self._words.filter(pa.array(plain))
+        table = _parsed(words) if len(words) else None
+        return (plain if table is not None else np.zeros(len(plain), dtype=bool)), table
+
+    @cached_property
+    def _rest(self) -> tuple[npt.NDArray[np.int64], list[dict[str, Any] | None]]:
+        rest = np.flatnonzero(~self._plain[0])
+        return rest, [json_object(word) for word in self._words.take(pa.array(rest)).to_pylist()]
+
+
+def _parsed(words: pa.Array) -> pa.Table | None:
+    """The columns :data:`KEYS` of plain objects; None where Arrow is stricter than JSON is (a key told twice)."""
+    lines = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(words)], pa.int32()), words), "\n")[0].as_buffer()
+    how = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="ignore")
+    try:
+        return pj.read_json(pa.BufferReader(lines), pj.ReadOptions(use_threads=False, block_size=lines.size + 1), how)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _total(table: pa.Table, key: str) -> Numbers:
+    told = _column(table, key)
+    if key not in _PARTS:
+        return _amounts(told)
+    one, other = (_amounts(_column(table, part)) for part in _PARTS[key])
+    return _amounts(np.where(np.isnan(told), one + other, told))
+
+
+def _column(table: pa.Table, key: str) -> Numbers:
+    return np.asarray(table[key].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _amounts(values: Numbers) -> Numbers:
+    return np.where(np.abs(values) < MOST, values, np.nan)
+
+
+def json_object(word: str) -> dict[str, Any] | None:
+    """The JSON object that a text is, or None."""
+    try:
+        value = json.loads(word)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def number_under(key: str, value: dict[str, Any] | None) -> float:
+    """The number under a key of an object, NaN if there is none; a total that is absent is made of its parts."""
+    found = value.get(key) if value else None
+    if found is None and value and key in _PARTS:
+        parts = [value.get(name) for name in _PARTS[key]]
+        found = sum(parts) if all(is_number(part) for part in parts) else None  # type: ignore[arg-type]
+    return float(found) if is_number(found) else np.nan  # type: ignore[arg-type]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a JSON value is a number that can be an amount (true and false are none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < MOST
