@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import requests
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from sinks.access import lacking, secret
@@ -92,6 +91,8 @@ class _Instance:
         self.failures, self._not_before_us = 0, 0
 
     def _problem(self, alerts: Sequence[dict[str, Any]]) -> str | None:
+        import requests  # not needed by those who only read the config
+
         config = self.config
         url = f"{config.url.rstrip('/')}/api/v2/alerts"
         try:

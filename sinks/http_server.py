@@ -16,14 +16,15 @@ import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sinks.access import lacking, secret
 from sinks.errors import SinkError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 log = logging.getLogger(__name__)
 CLIENT_S = 10.0  # how long a client may keep us waiting
@@ -105,6 +106,8 @@ def serve(config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[]
         BadCertificate: the certificate or its key cannot be used.
         PortInUse: the address cannot be had; the message names it and the key to change.
     """
+
+    from prometheus_client.exposition import choose_encoder
 
     class Handler(BaseHTTPRequestHandler):
         timeout = CLIENT_S

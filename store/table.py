@@ -127,12 +127,12 @@ class Table:
         """
         handle = self._open()
         if handle is None:
-            empty = pl.DataFrame(self.spec.schema.empty_table())
+            empty = self._empty()
             return empty.select(columns) if columns is not None else empty
         frame = pl.scan_delta(handle, use_pyarrow=False)
         if not self._has_all_columns(handle):
             there = set(frame.collect_schema().names())
-            absent = pl.DataFrame(self.spec.schema.empty_table()).schema
+            absent = self._empty().schema
             frame = frame.with_columns(pl.lit(None, dtype=absent[name]).alias(name) for name in absent if name not in there)
         if where is not None:
             frame = frame.filter(where)
@@ -142,6 +142,10 @@ class Table:
     def storage_options(self) -> dict[str, str] | None:
         """How its place is reached, as delta-rs names it."""
         return self._options
+
+    def _empty(self) -> pl.DataFrame:
+        """No rows; not by Arrow's ``empty_table``, which imports pandas and doubles the start of every read-only command."""
+        return pl.DataFrame(pa.Table.from_batches([], schema=self.spec.schema))
 
     def version(self) -> int:
         """The table's version, -1 while it is absent."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 _PLAIN = re.compile(r"\\(?P<escaped>[^\w\s])|(?P<plain>[^\\^$.|?*+()\[\]{}])")
 
@@ -41,11 +40,15 @@ def understood(op: str, pattern: str) -> Pattern:
 
 def lower(texts: pa.Array) -> pa.Array:
     """Texts in lower case, as ILIKE compares them."""
+    import pyarrow.compute as pc  # slow to import, and a config without patterns never asks
+
     return pc.utf8_lower(texts)
 
 
 def regex_error(pattern: str) -> str:
     """Why RE2 does not take a pattern; empty if it does."""
+    import pyarrow.compute as pc
+
     try:
         pc.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid as error:
