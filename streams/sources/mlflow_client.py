@@ -227,12 +227,12 @@ def _failure(uri: str, error: Exception) -> SourceDown:
     """MLflow's error in one line that says what mends it."""
     from mlflow.exceptions import MlflowException, RestException
 
-    text = " ".join(str(error).split())[:400]
+    text = " ".join(str(error).split()).split(" Response body: ")[0][:400]
     code = str(getattr(error, "error_code", ""))
     place = f"source.tracking_uri: {uri}: "
     if code in _NO_ACCESS:
         return NoAccess(f"{place}the server refuses access ({code}): set {_LOGIN} in the environment")
-    if isinstance(error, json.JSONDecodeError):
+    if isinstance(error, json.JSONDecodeError) or "not in a valid JSON format" in text:
         return SourceDown(f"{place}the answer is not an MLflow server's (is there a login page in front of it?)")
     busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
     if (isinstance(error, RestException) or " failed with error code " in text) and not busy:
