@@ -74,7 +74,7 @@ class Backlog:
         of = f" of about {self._expected}" if self._expected else ""
         if not self.left_us and self.landed:
             _LOG.info("%s: the backlog has been read, %d traces", self.name, self.landed)
-        elif time.monotonic() - self._said_s >= _SAY_S:
+        elif self._expected != 0 and time.monotonic() - self._said_s >= _SAY_S:
             self._said_s = time.monotonic()
             _LOG.info("%s: %d%s traces of the backlog, back to %s", self.name, self.landed, of, _when(self.low))
 
