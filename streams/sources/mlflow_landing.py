@@ -148,7 +148,6 @@ class MlflowLanding:
             backlog.tell(self._count_finished(one, backlog.start, backlog.low))
         low, high = backlog.next_piece()
         landed, skipped = self._step.landed, self._step.skipped
-        began = time.monotonic()
         for infos in self._reader.listed(one.id, low, high):
             self._land(one, infos, through, now_us)
         backlog.low = low
@@ -156,7 +155,7 @@ class MlflowLanding:
             self._step.missed += self._reconcile(one, low - low % HOUR_US, backlog.top, through, now_us)
         found = self._step.landed - landed
         self._write(one, "backlog", low, high, landed, skipped, now_us)
-        backlog.took(found, time.monotonic() - began)
+        backlog.took(found)
 
     def _count_finished(self, one: Experiment, from_us: int, to_us: int) -> int | None:
         total = 0

@@ -11,7 +11,10 @@ _LOG = logging.getLogger(__name__)
 _HOUR_US = 3_600_000_000
 _FIRST_US = _HOUR_US // 2  # the first piece of a backlog
 _LEAST_US, _MOST_US = 60_000_000, 28 * 24 * _HOUR_US
-_SLOW_S, _FAST_S = 1.5, 0.5  # a piece that took longer is halved, one that took less doubled
+_MANY, _FEW = (
+    300,
+    100,
+)  # traces: a piece with more is halved, one with fewer doubled (by number: a busy server is slow at any size)
 _SAY_S = 10.0
 _MS_A_TRACE = 7  # with spans (DESIGN 8)
 
@@ -64,12 +67,12 @@ class Backlog:
         """The end times (from, to] to read next; the caller then says what it took."""
         return max(self.low - self._size_us, self.start), self.low
 
-    def took(self, landed: int, seconds: float) -> None:
-        """A piece has landed: the next one's size follows its time, and progress is said now and then."""
+    def took(self, landed: int) -> None:
+        """A piece has landed: the next one's size follows from what was in it, and progress is said now and then."""
         self.landed += landed
-        if seconds > _SLOW_S:
+        if landed > _MANY:
             self._size_us = max(self._size_us // 2, _LEAST_US)
-        elif seconds < _FAST_S:
+        elif landed < _FEW:
             self._size_us = min(self._size_us * 2, _MOST_US)
         of = f" of about {self._expected}" if self._expected else ""
         if not self.left_us and self.landed:
