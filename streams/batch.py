@@ -24,7 +24,7 @@ from store.windows import partials
 from streams import candidates
 from streams.columns import raw_frame
 from streams.facts import COUNTERS, Sorted, known_where, resolve, sort_out, totals
-from streams.match import NARROW, NARROW_DDL, mapper, plan
+from streams.match import PACKED_DDL, mapper, plan, unpacked
 from streams.sources.delta_log import Arrivals, arrivals
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class BatchConfig:
     dedupe_horizon_us: int = 30 * 86_400_000_000
     columns: tuple[tuple[str, str], ...] = ()
     source_table: str = ""
+    pack_hash: str = ""  # of the rules that the query matches with; start() puts it in
 
 
 @dataclass
@@ -67,6 +68,10 @@ class Stages:
 
 class NoPack(RuntimeError):  # noqa: N818
     """The store's table ``packs`` is empty: whoever starts a stream puts the present rules there first."""
+
+
+class PackChanged(RuntimeError):  # noqa: N818
+    """Other rules are in force than those that the query matches with: it ends, starts anew and repeats the batch."""
 
 
 @lru_cache(maxsize=4)
@@ -98,10 +103,11 @@ def verdicts_through(store: Store) -> int:
 
 
 def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: Clock) -> None:
-    """Process one micro-batch; repeating it with the same id changes nothing.
+    """Process one micro-batch of rows of :func:`narrow_plan`; repeating it with the same id changes nothing.
 
     Raises:
         NoPack: there are no rules in the store.
+        PackChanged: the frame was matched with other rules than those now in force; no facts were written.
         StoreUnwritable: the store's place can't be written; the batch will be repeated.
     """
     stages = Stages()
@@ -164,8 +170,10 @@ def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, str]
 def _write_facts(
     store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig, stages: Stages
 ) -> dict[str, int]:
-    """Match, resolve, and append what the batch says; the counters travel in the facts' own commit."""
+    """Have Spark read and match, then resolve, and append what the batch says; the counters travel in the facts' own commit."""
     stream_id, batch_id, now_us = row["stream_id"], row["batch_id"], row["now_us"]
+    if config.pack_hash not in ("", row["pack_hash"]):
+        raise PackChanged(f"rules {row['pack_hash']} are in force, the query matches with {config.pack_hash}")
     narrow = matched(frame, pack, config)
     stages.done("read_and_match")
     incoming, deleted = _arrivals(narrow, config, row)
@@ -203,12 +211,18 @@ def _greatest(times: pl.Series) -> int:
     return latest if isinstance(latest, int) else 0
 
 
-def matched(frame: DataFrame, pack: Pack, config: BatchConfig) -> pa.Table:
-    """The narrow rows of a frame of traces; the one place where Spark works."""
+def narrow_plan(frame: DataFrame, pack: Pack, config: BatchConfig) -> DataFrame:
+    """The plan from a source's rows to narrow rows, packed (``streams.match.PACKED_DDL``).
+
+    It belongs to the query: what ``foreachBatch`` is given has been read whole, and no column of that is pruned.
+    """
     todo = plan(pack, config.group_by)
-    raw = raw_frame(frame, todo.columns, dict(config.columns))
-    table: pa.Table = raw.mapInArrow(mapper(todo), NARROW_DDL).toArrow()
-    return table.cast(NARROW)
+    return raw_frame(frame, todo.columns, dict(config.columns)).mapInArrow(mapper(todo), PACKED_DDL)
+
+
+def matched(frame: DataFrame, _pack: Pack, _config: BatchConfig) -> pa.Table:
+    """The narrow rows of a frame of :func:`narrow_plan`; the one place where a batch makes Spark work."""
+    return unpacked(frame.toArrow())
 
 
 def _arrivals(narrow: pa.Table, config: BatchConfig, row: dict[str, Any]) -> tuple[pl.DataFrame, int]:

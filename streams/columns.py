@@ -1,13 +1,14 @@
 """Spark SQL for what a batch needs of a trace: the raw columns that rules name, its content hash, its last change.
 
-Only these columns are read from the files; span fields leave Spark as parallel lists, which the matcher evaluates whole
-columns at a time.  Raw columns are named as in ``rules.matcher`` (``tags[KEY]``, ``spans.attributes[KEY]``, …).
+Only these columns are read from the files: a field of spans is taken as ``spans.name``, which Spark prunes to that field
+(inside a lambda over ``spans`` it would read the whole struct).  Span fields leave Spark as parallel lists, which the matcher
+evaluates whole columns at a time.  Raw columns are named as in ``rules.matcher`` (``tags[KEY]``, ``spans.attributes[KEY]``, …).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 # Part of every content hash: when the list below changes, raise it: known traces then amend once.
-CONTENT_VERSION = 1
+CONTENT_VERSION = 2
 TOKENS = "mlflow.trace.tokenUsage"
 COST = "mlflow.trace.cost"
 SOURCE_RUN = "mlflow.sourceRun"
@@ -55,114 +56,124 @@ def _ddl(kind: Any) -> str:
 
 
 class Shape:
-    """What a source's table has: our columns by the table's names, and which fields its structs have."""
+    """What a source's table has: our columns by the table's names, and which fields its structs have.
+
+    All methods give Spark SQL over the source's own columns.
+    """
 
     def __init__(self, schema: Any, columns: dict[str, str] | None = None) -> None:
         self._columns = columns or {}
         self._have = {field.name: field.dataType for field in schema.fields}
 
-    def base(self) -> list[str]:
-        """A select list that gives every column of a trace its name and type; columns that are missing are null."""
-        out = []
-        for field in TRACES:
-            name, ddl = self._columns.get(field.name, field.name), _ddl(field.type)
-            if name not in self._have:
-                out.append(f"cast(null as {ddl}) as {quoted(field.name)}")
-            elif pa.types.is_list(field.type) or pa.types.is_map(field.type):
-                out.append(f"{quoted(name)} as {quoted(field.name)}")
-            else:
-                out.append(f"try_cast({quoted(name)} as {ddl}) as {quoted(field.name)}")
-        return out
+    def column(self, name: str) -> str:
+        """A column of a trace in our type, null where the table has none."""
+        source, kind = self._columns.get(name, name), TRACES.field(name).type
+        if source not in self._have:
+            return f"cast(null as {_ddl(kind)})"
+        if pa.types.is_list(kind) or pa.types.is_map(kind) or self._have[source].simpleString() == _ddl(kind):
+            return quoted(source)
+        return f"try_cast({quoted(source)} as {_ddl(kind)})"
 
-    def fields(self, column: str) -> frozenset[str]:
-        """The fields of the structs in the list ``column`` (all of ours where the column is missing)."""
+    def fields(self, column: str) -> dict[str, str]:
+        """The fields of the structs in the list ``column`` and their types (none where the column is missing)."""
         kind = self._have.get(self._columns.get(column, column))
-        if kind is None:
-            return frozenset(field.name for field in _NESTED[column])
-        return frozenset(field.name for field in kind.elementType.fields)
-
-    def raw(self, name: str) -> str:
-        """The expression of one raw column, over the result of :meth:`base`."""
-        if match := _KEYED.match(name):
-            place, key = match[1], literal(match[2])
-            if place != "spans.attributes":
-                return f"try_element_at({place}, {key})"
-            if "attributes" not in self.fields("spans"):
-                return "transform(spans, s -> cast(null as string))"
-            return f"transform(spans, s -> try_element_at(s.attributes, {key}))"
-        column, _, field = name.partition(".")
-        return self.field(column, field) if field else quoted(column)
+        return {} if kind is None else {field.name: field.dataType.simpleString() for field in kind.elementType.fields}
 
     def field(self, column: str, field: str) -> str:
-        """One field of every struct in a list, as a list."""
-        return f"transform({column}, s -> {self.item(column, field)})"
+        """One field of every struct in a list, as a list in our type: nulls where the structs lack it."""
+        ddl, there = _ddl(_NESTED[column].field(field).type), self.fields(column)
+        if not there:
+            return f"cast(null as array<{ddl}>)"
+        if field not in there:
+            return f"transform({self.column(column)}.{quoted(next(iter(there)))}, x -> cast(null as {ddl}))"
+        found = f"{self.column(column)}.{quoted(field)}"
+        return found if there[field] == ddl else f"transform({found}, x -> try_cast(x as {ddl}))"
 
-    def item(self, column: str, field: str) -> str:
-        """One field of the struct ``s`` of the list ``column``, in our type, null where there is none."""
-        ddl = _ddl(_NESTED[column].field(field).type)
-        return f"try_cast(s.{field} as {ddl})" if field in self.fields(column) else f"cast(null as {ddl})"
+    def attribute(self, key: str) -> str:
+        """One attribute of every span, as a list."""
+        return f"transform({self.field('spans', 'attributes')}, a -> try_element_at(a, {literal(key)}))"
+
+    def raw(self, name: str) -> str:
+        """The expression of one raw column."""
+        if match := _KEYED.match(name):
+            place, key = match[1], match[2]
+            if place == "spans.attributes":
+                return self.attribute(key)
+            return f"try_element_at({self.column(place)}, {literal(key)})"
+        column, _, field = name.partition(".")
+        return self.field(column, field) if field else self.column(column)
 
     def content_hash(self) -> str:
-        """A 64-bit hash of the fixed list of SEMANTICS 1; null and empty are one, order is not seen."""
+        """A 64-bit hash of the fixed list of SEMANTICS 1; the order of tags, spans and assessments is not seen."""
+        metadata = self.column("trace_metadata")
         return (
-            f"xxhash64({CONTENT_VERSION}, coalesce(state, ''), coalesce(unix_micros(request_time), -1), "
-            "coalesce(try_cast(round(execution_duration_ms * 1000) as bigint), -1), "
-            "array_sort(transform(map_entries(map_filter(tags, (k, v) -> k != 'eval_candidate' AND "
-            "NOT startswith(k, 'tracesieve.'))), e -> struct(e.key as k, coalesce(e.value, '') as v))), "
-            + ", ".join(f"coalesce(try_element_at(trace_metadata, {literal(key)}), '')" for key in (TOKENS, COST, SOURCE_RUN))
-            + f", {self._assessments()}, {self._spans()})"
+            f"xxhash64({CONTENT_VERSION}, coalesce({self.column('state')}, ''), "
+            f"coalesce(unix_micros({self.column('request_time')}), -1), "
+            f"coalesce(try_cast(round({self.column('execution_duration_ms')} * 1000) as bigint), -1), "
+            + ", ".join(f"coalesce(try_element_at({metadata}, {literal(key)}), '')" for key in (TOKENS, COST, SOURCE_RUN))
+            + f", {self._tags()}, {self._assessments()}, {self._spans()})"
         )
 
+    def _tags(self) -> str:
+        kept = f"map_filter({self.column('tags')}, (k, v) -> k != 'eval_candidate' AND NOT startswith(k, 'tracesieve.'))"
+        return f"xxhash64(sort_array(map_entries({kept})))"
+
     def _assessments(self) -> str:
-        texts = ("assessment_id", "assessment_name", "source_type", "source_id", "feedback_value", "feedback_error",
-                 "expectation_value", "rationale", "span_id")  # fmt: skip
-        parts = [f"coalesce({self.item('assessments', name)}, '') as {name}" for name in texts]
-        times = [f"coalesce(unix_micros({self.item('assessments', name)}), -1) as {name}"
-                 for name in ("create_time", "last_update_time")]  # fmt: skip
-        return f"array_sort(transform(coalesce(assessments, array()), s -> struct({', '.join(parts + times)})))"
+        names = ("assessment_id", "assessment_name", "create_time", "source_type", "last_update_time", "source_id",
+                 "feedback_value", "feedback_error", "expectation_value", "rationale", "span_id")  # fmt: skip
+        return _hash_of_sorted(self.field("assessments", name) for name in names)
 
     def _spans(self) -> str:
-        has_attributes = "attributes" in self.fields("spans")
-        kind = "try_element_at(s.attributes, 'mlflow.spanType')" if has_attributes else "''"
-        status = f"upper(coalesce({self.item('spans', 'status_code')}, ''))"
-        parts = [
-            f"coalesce({self.item('spans', 'span_id')}, '') as i",
-            f"coalesce({self.item('spans', 'name')}, '') as n",
-            f"coalesce({kind}, '') as k",
-            f"case when {status} in ('2', 'STATUS_CODE_ERROR') then 'ERROR' else {status} end as c",
-            f"coalesce(unix_micros({self.item('spans', 'start_time')}), -1) as a",
-            f"coalesce(unix_micros({self.item('spans', 'end_time')}), -1) as b",
-        ]
-        return f"array_sort(transform(spans, s -> struct({', '.join(parts)})))"
+        status = self.field("spans", "status_code")
+        # Only the spellings of "error" that are not ERROR itself cost a pass over the spans (SEMANTICS 4).
+        spelled = " OR ".join(f"array_contains({status}, '{code}')" for code in ("2", "STATUS_CODE_ERROR"))
+        one = f"transform({status}, x -> case when x in ('2', 'STATUS_CODE_ERROR') then 'ERROR' else x end)"
+        return _hash_of_sorted(
+            [self.field("spans", "span_id"), self.field("spans", "name"), self.field("spans", "start_time"),
+             f"case when {spelled} then {one} else {status} end",
+             self.field("spans", "end_time"), self.attribute("mlflow.spanType")]
+        )  # fmt: skip
 
     def change_us(self) -> str:
         """The latest change inside a trace: its end, any span's end, any assessment's update; 0 where there is none."""
-        ends = f"array_max({self.field('spans', 'end_time')})"
-        told = f"array_max({self.field('assessments', 'last_update_time')})"
-        made = f"array_max({self.field('assessments', 'create_time')})"
-        took = "coalesce(try_cast(round(greatest(execution_duration_ms, 0) * 1000) as bigint), 0)"
-        end = f"try_add(unix_micros(request_time), {took})"
-        others = ", ".join(f"unix_micros({text})" for text in (ends, told, made))
+        start, took = self.column("request_time"), self.column("execution_duration_ms")
+        took_us = f"coalesce(try_cast(round(greatest({took}, 0) * 1000) as bigint), 0)"
+        times = (("spans", "end_time"), ("assessments", "last_update_time"), ("assessments", "create_time"))
+        others = ", ".join(f"unix_micros(array_max({self.field(*place)}))" for place in times)
+        end = f"try_add(unix_micros({start}), {took_us})"
         return f"coalesce(greatest({end}, {others}), 0)"
 
+    def plain(self) -> dict[str, str]:
+        """What every fact needs, whatever the rules, by its name in the narrow row."""
+        named = {name: self.column(name) for name in ("trace_id", "experiment_id", "state", "landed_us")}
+        metadata = self.column("trace_metadata")
+        scorer = [f"try_element_at({place}, 'mlflow.trace.sourceScorer')" for place in (metadata, self.column("tags"))]
+        return {
+            **named,
+            "experiment": f"coalesce(nullif({self.column('experiment_name')}, ''), {self.column('experiment_id')}, '')",
+            "start_us": f"unix_micros({self.column('request_time')})",
+            "duration_ms": self.column("execution_duration_ms"),
+            "source_run": f"try_element_at({metadata}, {literal(SOURCE_RUN)})",
+            "judge": f"coalesce({', '.join(scorer)})",
+            "candidate": self._candidate(),
+            "file": "input_file_name()",
+            "content_hash": self.content_hash(),
+            "change_us": self.change_us(),
+        }
 
-# What every fact needs, whatever the rules: name in the narrow row -> expression over the result of Shape.base().
-PLAIN = {
-    "_trace_id": "trace_id",
-    "_experiment_id": "experiment_id",
-    "_experiment": "coalesce(nullif(experiment_name, ''), experiment_id, '')",
-    "_start_us": "unix_micros(request_time)",
-    "_duration_ms": "execution_duration_ms",
-    "_state": "state",
-    "_source_run": f"try_element_at(trace_metadata, {literal(SOURCE_RUN)})",
-    "_judge": "coalesce(try_element_at(trace_metadata, 'mlflow.trace.sourceScorer'), "
-    "try_element_at(tags, 'mlflow.trace.sourceScorer'))",
-    # A person's own: the one that we delivered is in tracesieve.category too.
-    "_candidate": "case when coalesce(try_element_at(tags, 'tracesieve.category'), '') <> try_element_at(tags, 'eval_candidate') "
-    "then nullif(try_element_at(tags, 'eval_candidate'), '') end",
-    "_landed_us": "landed_us",
-    "_file": "input_file_name()",
-}
+    def _candidate(self) -> str:
+        """The category that a person gave: one that we delivered is in ``tracesieve.category`` too."""
+        theirs, ours = (f"try_element_at({self.column('tags')}, '{key}')" for key in ("eval_candidate", "tracesieve.category"))
+        return f"case when coalesce({ours}, '') <> {theirs} then nullif({theirs}, '') end"
+
+
+def _hash_of_sorted(lists: Iterable[str]) -> str:
+    """A hash of parallel lists in which the order of their items is not seen.
+
+    Each such hash is an expression of its own: in one with all the others, the code that Spark makes of it is more than the
+    JVM compiles.
+    """
+    return f"xxhash64(sort_array(arrays_zip({', '.join(lists)})))"
 
 
 def plain_names(columns: Sequence[str]) -> list[str]:
@@ -173,7 +184,6 @@ def plain_names(columns: Sequence[str]) -> list[str]:
 def raw_frame(frame: DataFrame, columns: Sequence[str], mapping: dict[str, str] | None = None) -> DataFrame:
     """The source's rows as raw columns plus ``_…`` columns for the fact itself."""
     shape = Shape(frame.schema, mapping)
-    own = {**PLAIN, "_content_hash": shape.content_hash(), "_change_us": shape.change_us()}
-    lines = [f"{text} as {quoted(name)}" for name, text in own.items()]
+    lines = [f"{text} as {quoted('_' + name)}" for name, text in shape.plain().items()]
     lines += [f"{shape.raw(name)} as {plain}" for name, plain in zip(columns, plain_names(columns), strict=True)]
-    return frame.selectExpr(*shape.base()).selectExpr(*lines)
+    return frame.selectExpr(*lines)

@@ -1,6 +1,7 @@
 """From raw columns to narrow rows, on Spark's Python workers: matching rules, groups, tokens, cost.
 
-The function given to ``mapInArrow`` holds only plain data (conditions, keys), so it pickles, and runs on executors.
+The function given to ``mapInArrow`` holds only plain data (conditions, keys), so it pickles, and runs on executors.  Narrow
+rows travel back to the batch as one binary value for each Arrow batch, so that Spark does not take them apart again.
 """
 
 from __future__ import annotations
@@ -45,12 +46,9 @@ NARROW = pa.schema(
         ("hits", pa.list_(HIT)),
     ]
 )
-NARROW_DDL = (
-    "trace_id string, experiment_id string, experiment string, `group` array<string>, start_us bigint, "
-    "duration_ms double, state string, source_run string, judge string, candidate string, landed_us bigint, file string, "
-    "content_hash bigint, change_us bigint, tokens_input bigint, tokens_output bigint, tokens_total bigint, "
-    "cost_nusd bigint, json_error string, hits array<struct<rule:string,hash:string>>"
-)
+PACKED_DDL = "narrow binary"
+# Columns of few distinct values travel as codes.
+_FEW = frozenset({"experiment_id", "experiment", "state", "source_run", "judge", "candidate", "file", "json_error"})
 _PLAIN = (
     "trace_id", "experiment_id", "experiment", "start_us", "duration_ms", "state", "source_run", "judge", "candidate",
     "landed_us", "file", "content_hash", "change_us",
@@ -122,6 +120,24 @@ def _replaced(column: pa.Array) -> pa.Array:
     return pa.array([None if text is None else text.decode("utf-8", "replace") for text in raw], pa.string())
 
 
+def packed(rows: pa.Table) -> pa.RecordBatch:
+    """Narrow rows as one row of :data:`PACKED_DDL`: an Arrow stream."""
+    columns = [column.dictionary_encode() if name in _FEW else column for name, column in zip(NARROW.names, rows, strict=True)]
+    encoded = pa.table(columns, names=NARROW.names).combine_chunks()
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, encoded.schema) as writer:
+        writer.write_table(encoded)
+    content = stream.getvalue()
+    offsets = pa.py_buffer(np.array([0, content.size], dtype=np.int32))
+    return pa.RecordBatch.from_arrays([pa.Array.from_buffers(pa.binary(), 1, [None, offsets, content])], names=["narrow"])
+
+
+def unpacked(streams: pa.Table) -> pa.Table:
+    """The narrow rows of a table of :data:`PACKED_DDL`."""
+    tables = [pa.ipc.open_stream(value.as_buffer()).read_all().cast(NARROW) for value in streams.column("narrow")]
+    return pa.concat_tables(tables) if tables else NARROW.empty_table()
+
+
 def mapper(todo: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for ``mapInArrow``."""
 
@@ -134,6 +150,6 @@ def mapper(todo: Plan) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.Recor
             if batch.num_rows:
                 table = pa.Table.from_batches([sound(batch)])
                 table = table.rename_columns([back.get(name, name) for name in table.column_names])
-                yield from narrow(table, todo, matcher).combine_chunks().to_batches()
+                yield packed(narrow(table, todo, matcher))
 
     return run

@@ -10,7 +10,8 @@ import json
 import re
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import polars as pl
 
 from store import Store, StoreUnwritable, open_store
 from store.place import Place
-from streams.batch import BatchConfig, Clock, process_batch
+from streams.batch import BatchConfig, Clock, PackChanged, narrow_plan, present_pack, process_batch
 from streams.errors import SourceError
 from streams.sources.delta_log import last_batch
 from streams.sources.delta_traces import check, check_versions
@@ -134,16 +135,23 @@ def _last_stream(store: Store) -> str | None:
     return str(rows["stream_id"][-1]) if rows.height else None
 
 
-@dataclass(frozen=True)
 class Handle:
-    """A running query."""
+    """A running query; it is started anew when other rules have come into force, since they are part of its plan."""
 
-    query: Any
+    def __init__(self, begin: Callable[[], Any]) -> None:
+        self._begin = begin
+        self.query = begin()
 
     @property
     def active(self) -> bool:
         """Whether it still runs."""
-        return bool(self.query.isActive)
+        return self._begun_anew() or bool(self.query.isActive)
+
+    def _begun_anew(self) -> bool:
+        if self.query.isActive or PackChanged.__name__ not in str(self.query.exception() or ""):
+            return False
+        self.query = self._begin()
+        return True
 
     def error(self) -> str | None:
         """What ended it, in one line, or None."""
@@ -158,11 +166,14 @@ class Handle:
         """
         from pyspark.errors import StreamingQueryException
 
-        try:
-            ended = self.query.awaitTermination() if timeout_s is None else self.query.awaitTermination(timeout_s)
-        except StreamingQueryException as error:
-            raise QueryFailed(f"the streaming query ended: {reason(str(error))}") from error
-        return ended is None or bool(ended)
+        while True:
+            try:
+                ended = self.query.awaitTermination() if timeout_s is None else self.query.awaitTermination(timeout_s)
+            except StreamingQueryException as error:
+                if self._begun_anew():
+                    continue
+                raise QueryFailed(f"the streaming query ended: {reason(str(error))}") from error
+            return ended is None or bool(ended)
 
     def finish(self, timeout_s: float) -> bool:
         """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken off."""
@@ -197,17 +208,23 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     Raises:
         SourceError: see :func:`check_source`.
     """
-    open_store(config.store_path)
+    store = open_store(config.store_path)
     check_source(config)
     reader = spark.readStream.format("delta").option("ignoreChanges", "true").option("maxBytesPerTrigger", _MOST_BYTES)
-    frame = reader.load(config.source_table)
-    writer = (
-        frame.writeStream.queryName(f"tracesieve-{config.stream_id}")
-        .option("checkpointLocation", config.checkpoint)
-        .foreachBatch(partial(process_batch, config=config, clock=clock))
-    )
     trigger = {"availableNow": True} if once else {"processingTime": _TRIGGER}
-    return Handle(writer.trigger(**trigger).start())
+
+    def begin() -> Any:
+        pack, pack_hash = present_pack(store)
+        work = replace(config, pack_hash=pack_hash)
+        writer = (
+            narrow_plan(reader.load(config.source_table), pack, work)
+            .writeStream.queryName(f"tracesieve-{config.stream_id}")
+            .option("checkpointLocation", config.checkpoint)
+            .foreachBatch(partial(process_batch, config=work, clock=clock))
+        )
+        return writer.trigger(**trigger).start()
+
+    return Handle(begin)
 
 
 __all__ = [

@@ -35,7 +35,11 @@ _CONF = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     # A source's log is read with two tasks: the default of 50 costs seconds on a small machine.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # What the matcher is given at once: few long columns are fast, but traces can be large.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "64m",
+    # A batch of 256 MB in tasks small enough that all cores end at about the same time.
+    "spark.sql.files.maxPartitionBytes": "32m",
     "spark.sql.streaming.stopTimeout": "25s",
     "spark.sql.streaming.metricsEnabled": "false",
     "spark.log.level": "ERROR",

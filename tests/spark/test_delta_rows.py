@@ -17,7 +17,7 @@ from deltalake import convert_to_deltalake
 
 from rules.model import Pack, build_pack, parse_rule
 from store import net_facts, open_store
-from streams.batch import BatchConfig, matched
+from streams.batch import BatchConfig, matched, narrow_plan
 from streams.query import checkpoint_of, start, stream_id
 
 pytestmark = pytest.mark.spark
@@ -106,7 +106,8 @@ def narrow_of(spark: Any, rows: list[dict[str, Any]], table: Path, rules: Pack |
     write(table, numbered)
     frame = spark.read.format("delta").load(str(table))
     config = BatchConfig(str(table), "s", "", source_table=str(table))
-    return pl.DataFrame(matched(frame, rules or pack(), config)).sort("trace_id")
+    rules = rules or pack()
+    return pl.DataFrame(matched(narrow_plan(frame, rules, config), rules, config)).sort("trace_id")
 
 
 def test_sem_01_04_each_item_of_the_content_list_changes_the_hash_and_nothing_else_does(spark: Any, tmp_path: Path) -> None:
