@@ -57,7 +57,8 @@ class Fold:
         That is put off where the minute that changes, ``touching_us``, lies after a mark which is not before that instant.
         """
         last = min(self._grid_before(before_us), self.through_us)
-        if last <= self.base_us or (touching_us is not None and self._at[bisect_right(self._at, touching_us) - 1] >= last):
+        reached = bisect_right(self._at, touching_us) - 1 if touching_us is not None else -1
+        if last <= self.base_us or (reached >= 0 and self._at[reached] >= last):
             return
         place = bisect_right(self._at, last) - 1
         if self._at[place] < last:
