@@ -48,11 +48,13 @@ class DatasetServer:
         self._ids: dict[tuple[str, str], str] = {}
         self._experiments: dict[str, str] = {}
         self._listings: dict[str, _Listing] = {}
-        self._checked: set[str] = set()
+        self._checked: set[str] = set()  # whose listing was compared in this batch
+        self._there: set[str] = set()  # that were found to exist in this batch
 
     def begin(self) -> None:
         """A new batch: what is kept of the server is compared with it once more, at its first use."""
         self._checked.clear()
+        self._there.clear()
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if there is none."""
@@ -64,11 +66,13 @@ class DatasetServer:
     def dataset(self, name: str, experiment_id: str) -> str:
         """The id of the dataset of that name (the oldest, should there be several), made if there is none."""
         known = self._ids.get((name, experiment_id))
-        if known is not None and (known in self._checked or self._fingerprint(known) is not None):
+        if known is not None and (known in self._there or self._fingerprint(known) is not None):
+            self._there.add(known)
             return known
         found = self._client.search_datasets([experiment_id], f"name = '{name}'", 1, ["created_time ASC"])
         made = found[0] if found else self._client.create_dataset(name, [experiment_id], {"tracesieve": "true"})
         self._ids[name, experiment_id] = str(made.dataset_id)
+        self._there.add(str(made.dataset_id))
         return str(made.dataset_id)
 
     def listing(self, dataset_id: str) -> dict[str, Listed]:

@@ -95,7 +95,7 @@ def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypa
         posts.append(more["json"])
         return post(url, **more)
 
-    monkeypatch.setattr("sinks.alertmanager.requests.post", noted)
+    monkeypatch.setattr(requests, "post", noted)
     _deliver(sink, _wish("over", "resolved", start - 60_000_000))
     for minute in range(1, 9):
         now = start + minute * 60_500_000

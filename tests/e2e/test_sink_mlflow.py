@@ -133,6 +133,28 @@ def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sourc
     assert records["same"].tags["tracesieve.reason"] == "tool-errors matched"
 
 
+def test_a_batch_makes_a_handful_of_calls_however_many_records_it_has(
+    datasets: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.tracking.rest_store import RestStore
+
+    calls: list[str] = []
+    call = RestStore._call_endpoint
+
+    def counted(self: Any, api: Any, *more: Any, **named: Any) -> Any:
+        calls.append(api.DESCRIPTOR.name)
+        return call(self, api, *more, **named)
+
+    traces = [f"n{i}" for i in range(40)]
+    for trace in traces:
+        monkeypatch.setitem(CONTENT, trace, (json.dumps({"q": trace}), '"a"'))
+    monkeypatch.setattr(RestStore, "_call_endpoint", counted)
+    datasets.together(*((trace, "error_case") for trace in traces))
+    assert (calls.count("UpsertDatasetRecords"), len(calls) < 10) == (1, True), calls
+    monkeypatch.undo()
+    assert len(datasets.records()) == 40
+
+
 def test_sem_23_withdrawal_takes_the_source_out_and_deletes_the_last(datasets: Datasets) -> None:
     datasets.deliver("t1", "error_case")
     datasets.deliver("t2", "error_case")
