@@ -56,6 +56,6 @@ def test_sem_25_26_told_to_stop_in_a_batch_it_finishes_it_says_what_follows_and_
     assert (code, took < 30) == (0, True), f"{took:.0f} s: {said}"
     assert "Traceback" not in said, said
     store = open_store(str(tmp_path / "st"), create=False)
-    assert phases(store) == ["begin", "end"], said
+    assert sorted(phases(store)) == ["begin", "end"], said  # a table has no order of rows
     assert answer("report", "-c", str(config))["traces"] == 120
     assert [one["rule"] for one in answer("alerts", "list", "-c", str(config))["alerts"]] == ["error-rate-high"]
