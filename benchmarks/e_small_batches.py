@@ -65,7 +65,7 @@ def _measured(folder: Path, pack: Pack, batches: int, part: int) -> dict[str, An
             began = time.perf_counter()
             monitor.upkeep.step(monitor.now(number))
             upkeep.append(time.perf_counter() - began)
-        if number % 50 == 49:
+        if number % 50 == 49 or number + 1 == batches:
             most_files = {name: max(files, most_files.get(name, 0)) for name, files in monitor.files().items()}
         if number + 1 in (part, batches):
             marks["first" if number + 1 == part else "last"] = monitor.looked_at(number)
@@ -104,7 +104,7 @@ class Monitor:
         self.metrics = MetricsFollower(self.store, MetricsState(GROUP_BY), "bench", self.outbox, GROUP_BY)
         self.upkeep = Upkeep(self.store, Needs(longest_window_us=lambda: 600_000_000, wishes=True))
         self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in pack.trace_rules]
-        streams.batch.matched = lambda frame, *_: frame  # Spark's part, done by _narrow
+        streams.batch.matched = lambda frame: frame  # Spark's part, done by _narrow
 
     def now(self, number: int) -> int:
         """The store's time at a batch, µs."""

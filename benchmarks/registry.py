@@ -12,6 +12,7 @@ SCENARIOS: dict[str, str] = {
     "a": "benchmarks.a_backfill",
     "b": "benchmarks.b_rules",
     "c1": "benchmarks.c1_delta_to_metrics",
+    "c2": "benchmarks.c2_mlflow",
     "d": "benchmarks.d_report",
     "e": "benchmarks.e_small_batches",
 }

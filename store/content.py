@@ -64,15 +64,9 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        if not starts_us:
+        rows = self._rows(starts_us)
+        if rows is None:
             return {}
-        try:
-            table = self._open()
-            if table is None:
-                return {}
-            rows = self._rows(table, starts_us)
-        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
-            raise StoreError(f"{self._uri} cannot be read: {error}") from error
         slack_us = SLACK // timedelta(microseconds=1)
         found = rows.select("trace_id", pl.col("request_time").dt.epoch("us"), "request", "response")
         return {
@@ -87,22 +81,26 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        if not starts_us:
-            return {}
-        try:
-            table = self._open()
-            rows = self._rows(table, starts_us, ("spans",)) if table is not None else pl.DataFrame()
-        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
-            raise StoreError(f"{self._uri} cannot be read: {error}") from error
+        rows = self._rows(starts_us, ("spans",))
         found: dict[str, tuple[str | None, str | None]] = {}
-        for row in rows.iter_rows(named=True):
+        for row in rows.iter_rows(named=True) if rows is not None else ():
             spans = [span for span in row.get("spans") or [] if span and span.get("status_message")]
             failed = [span for span in spans if "ERROR" in str(span.get("status_code") or "").upper()] or spans
             request = (row["request"] or "")[:most] or None
             found[row["trace_id"]] = request, failed[0]["status_message"][:most] if failed else None
         return found
 
-    def _rows(self, table: DeltaTable, starts_us: Mapping[str, int], more: Sequence[str] = ()) -> pl.DataFrame:
+    def _rows(self, starts_us: Mapping[str, int], more: Sequence[str] = ()) -> pl.DataFrame | None:
+        """The rows of those traces, None where none is asked for or there is no table."""
+        if not starts_us:
+            return None
+        try:
+            table = self._open()
+            return None if table is None else self._read(table, starts_us, more)
+        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+            raise StoreError(f"{self._uri} cannot be read: {error}") from error
+
+    def _read(self, table: DeltaTable, starts_us: Mapping[str, int], more: Sequence[str]) -> pl.DataFrame:
         frame = pl.scan_delta(table, use_pyarrow=False)
         schema = frame.collect_schema()
         when = self._their("request_time")

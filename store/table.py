@@ -127,12 +127,12 @@ class Table:
         """
         handle = self._open()
         if handle is None:
-            empty = self._empty()
+            empty = self.empty()
             return empty.select(columns) if columns is not None else empty
         frame = pl.scan_delta(handle, use_pyarrow=False)
         if not self._has_all_columns(handle):
             there = set(frame.collect_schema().names())
-            absent = self._empty().schema
+            absent = self.empty().schema
             frame = frame.with_columns(pl.lit(None, dtype=absent[name]).alias(name) for name in absent if name not in there)
         if where is not None:
             frame = frame.filter(where)
@@ -143,8 +143,11 @@ class Table:
         """How its place is reached, as delta-rs names it."""
         return self._options
 
-    def _empty(self) -> pl.DataFrame:
-        """No rows; not by Arrow's ``empty_table``, which imports pandas and doubles the start of every read-only command."""
+    def empty(self) -> pl.DataFrame:
+        """No rows, in every column of the schema.
+
+        Not by Arrow's ``empty_table``, which imports pandas and doubles the start of every read-only command.
+        """
         return pl.DataFrame(pa.Table.from_batches([], schema=self.spec.schema))
 
     def version(self) -> int:

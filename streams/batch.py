@@ -129,7 +129,7 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
     if kept is None:
         if not begun.height or begun["pack_hash"][-1] != pack_hash:
             batches.append([row], marks={f"begin:{config.stream_id}": batch_id})
-        counters = _write_facts(store, frame, pack, row, config, stages)
+        counters = _write_facts(store, frame, row, config, stages)
     else:  # the windows are made with the pack that made the facts, which may no longer be the present one
         row["pack_hash"] = kept.get("pack_hash", pack_hash)
         pack = _pack_of(store, row["pack_hash"]) or pack
@@ -147,7 +147,7 @@ def _begun(store: Store, stream_id: str, batch_id: int) -> pl.DataFrame:
     batches = store.table("batches")
     last = batches.app_version(f"begin:{stream_id}")
     if last is not None and last < batch_id:
-        return pl.DataFrame(batches.spec.schema.empty_table())
+        return batches.empty()
     mine = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id) & (pl.col("phase") == "begin")
     return batches.read(where=mine).sort("now_us", maintain_order=True)
 
@@ -167,14 +167,12 @@ def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, str]
     return facts.app_metadata(app, batch_id) or {}
 
 
-def _write_facts(
-    store: Store, frame: DataFrame, pack: Pack, row: dict[str, Any], config: BatchConfig, stages: Stages
-) -> dict[str, int]:
+def _write_facts(store: Store, frame: DataFrame, row: dict[str, Any], config: BatchConfig, stages: Stages) -> dict[str, int]:
     """Have Spark read and match, then resolve, and append what the batch says; the counters travel in the facts' own commit."""
     stream_id, batch_id, now_us = row["stream_id"], row["batch_id"], row["now_us"]
     if config.pack_hash not in ("", row["pack_hash"]):
         raise PackChanged(f"rules {row['pack_hash']} are in force, the query matches with {config.pack_hash}")
-    narrow = matched(frame, pack, config)
+    narrow = matched(frame)
     stages.done("read_and_match")
     incoming, deleted = _arrivals(narrow, config, row)
     parts = sort_out(
@@ -202,7 +200,7 @@ def _known(store: Store, ready: pl.DataFrame, own: tuple[str, int]) -> pl.DataFr
         around = facts.read(["trace_id"], known_where(None, starts, own))
         ids = around.join(ready.select("trace_id"), on="trace_id", how="semi")["trace_id"]
         if ids.is_empty():
-            return pl.DataFrame(facts.spec.schema.empty_table())
+            return facts.empty()
     return facts.read(where=known_where(ids, starts, own))
 
 
@@ -220,7 +218,7 @@ def narrow_plan(frame: DataFrame, pack: Pack, config: BatchConfig) -> DataFrame:
     return raw_frame(frame, todo.columns, dict(config.columns)).mapInArrow(mapper(todo), PACKED_DDL)
 
 
-def matched(frame: DataFrame, _pack: Pack, _config: BatchConfig) -> pa.Table:
+def matched(frame: DataFrame) -> pa.Table:
     """The narrow rows of a frame of :func:`narrow_plan`; the one place where a batch makes Spark work."""
     return unpacked(frame.toArrow())
 

@@ -7,16 +7,23 @@ the config names the environment variable that holds one.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from rules.groups import label_names
@@ -26,10 +33,12 @@ from sinks.mlflow_datasets import DatasetsConfig
 from store.retention import mistakes
 from streams.session import SparkConfig
 from streams.sources import SourceConfig
+from tracesieve.config_mistakes import misspelt, mistake, model_parts, place_of, told_once, unknown, variable
 from tracesieve.errors import ConfigError, Mistake
 
 DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
+_FILES = {"ca_file", "tls_cert", "tls_key"}  # keys that name a file: relative to the config, as the store is
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -110,6 +119,12 @@ class Settings(BaseSettings):
     base_dir: str = Field(default=".", exclude=True, description="the folder of the config file; set by load_settings")
     config_file: str = Field(default="", exclude=True, description="the config file itself; set by load_settings")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _files(cls, data: Any) -> Any:
+        """Files beside the config are found from whatever folder the program is started in."""
+        return _beside(data, Path(str(data.get("base_dir", "."))))
+
     @field_validator("retention")
     @classmethod
     def _retention(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
@@ -154,6 +169,13 @@ class Settings(BaseSettings):
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def _beside(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        found = {key: _beside(part, folder) for key, part in value.items()}
+        return found | {key: str(folder / found[key]) for key in _FILES & found.keys() if isinstance(found[key], str)}
+    return [_beside(part, folder) for part in value] if isinstance(value, list) else value
+
+
 def load_settings(path: str | Path) -> Settings:
     """Read and check a config file.
 
@@ -176,7 +198,7 @@ def load_settings(path: str | Path) -> Settings:
     if not isinstance(data, dict) or root is None:
         raise ConfigError([Mistake(str(path), 1, "-", "is not a mapping of keys", "start with `source:`")])
     known = set(Settings.model_fields) - OWN_FIELDS
-    strange = [_unknown(str(path), root, [str(key)], known) for key in data if key not in known]
+    strange = [unknown(str(path), root, [str(key)], known) for key in data if key not in known] + misspelt(known)
     try:
         settings = Settings(
             **{
@@ -186,22 +208,22 @@ def load_settings(path: str | Path) -> Settings:
             }
         )
     except ValidationError as error:
-        raise ConfigError([*strange, *(_mistake(str(path), root, item) for item in _told_once(error.errors()))]) from error
+        raise ConfigError(
+            [*strange, *(mistake(str(path), root, item, _all_keys()) for item in told_once(error.errors()))]
+        ) from error
     except SettingsError as error:  # a variable that should hold JSON, such as a list
         field = re.search(r'field "(\w+)"', str(error))
-        name = _variable([field[1]]) if field else None
-        mistake = Mistake(name or "environment", 0, "", "is not the JSON that this key needs", """such as '["a", "b"]'""")
-        raise ConfigError([*strange, mistake]) from error
+        name = variable([field[1]]) if field else None
+        wrong = Mistake(name or "environment", 0, "", "is not the JSON that this key needs", """such as '["a", "b"]'""")
+        raise ConfigError([*strange, wrong]) from error
     if strange:
         raise ConfigError(strange)
     return settings
 
 
-def _told_once(items: list[Any]) -> list[Any]:
-    """Without "should be a string" for a value that was taken for the other form, a mapping, and has mistakes as such."""
-    tried = {item["loc"][:-1] for item in items if item["loc"][-1:] == ("str",)}
-    others = {item["loc"][: len(place)] for item in items for place in tried if item["loc"][-1] != "str"}
-    return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in others)]
+def _all_keys() -> set[str]:
+    """Every key of the config, at any depth."""
+    return {name for part in model_parts(Settings) for name in part.model_fields} - OWN_FIELDS
 
 
 def lacking(settings: Settings) -> list[Mistake]:
@@ -212,76 +234,5 @@ def lacking(settings: Settings) -> list[Mistake]:
     file = Path(settings.config_file)
     root = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader) if found and file.is_file() else None
     return [
-        Mistake(settings.config_file, _place(root, key.split("."))[1] if root else 1, key, what) for key, what in found.items()
+        Mistake(settings.config_file, place_of(root, key.split("."))[1] if root else 1, key, what) for key, what in found.items()
     ]
-
-
-def _mistake(path: str, root: yaml.Node, item: Any) -> Mistake:
-    """One pydantic error as a line of the file or an environment variable; union tags in its location are stepped over."""
-    loc = [str(part) for part in item["loc"]]
-    message = item["msg"].removeprefix("Value error, ")
-    tag = item.get("ctx", {}).get("discriminator", "").strip("'")
-    if variable := _variable([*loc, tag] if tag else loc):
-        return Mistake(variable, 0, "", "unknown key" if item["type"] == "extra_forbidden" else message)
-    if item["type"] == "extra_forbidden":
-        return _unknown(path, root, loc, _all_keys())
-    named, line = _place(root, loc)
-    if item["type"] == "missing":
-        return Mistake(path, line, ".".join([*named, loc[-1]]), "is required")
-    return Mistake(path, line, ".".join(named) or ".".join(loc), message)
-
-
-def _unknown(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Mistake:
-    named, line = _place(root, loc)
-    near = difflib.get_close_matches(loc[-1], known - {loc[-1]}, 1, 0.75)  # a key of another part is unknown here
-    mend = f"did you mean `{near[0]}`?" if near else "`tracesieve init` writes a config with every key"
-    return Mistake(path, line, ".".join(named), "unknown key", mend)
-
-
-def _all_keys() -> set[str]:
-    """Every key of the config, at any depth."""
-    return {name for part in model_parts(Settings) for name in part.model_fields} - OWN_FIELDS
-
-
-def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """A model and every model that its fields hold, each once."""
-    found = [model]
-    todo = [field.annotation for field in model.model_fields.values()]
-    while todo:
-        kind = todo.pop()
-        todo += get_args(kind)
-        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
-            found.append(kind)
-            todo += [field.annotation for field in kind.model_fields.values()]
-    return found
-
-
-def _variable(loc: list[str]) -> str | None:
-    """The environment variable that set the key at ``loc`` or a part above it, as it is spelled there."""
-    there = {name.upper(): name for name in os.environ}
-    paths = [[part for index, part in enumerate(loc) if index != skipped] for skipped in (None, 1)]  # 1: a union's tag
-    for path in paths:
-        for depth in range(len(path), 0, -1):
-            name = "TRACESIEVE_" + "__".join(path[:depth]).upper()
-            if name in there:
-                return there[name]
-    return None
-
-
-def _place(root: yaml.Node, loc: list[str]) -> tuple[list[str], int]:
-    """The parts of ``loc`` that the file has, and the line of the last of them."""
-    node, line = root, 1
-    named: list[str] = []
-    for part in loc:
-        if (found := _child(node, part)) is not None:
-            key, node = found
-            line, named = key.start_mark.line + 1, [*named, part]
-    return named, line
-
-
-def _child(node: yaml.Node, part: str) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        return next(((key, value) for key, value in node.value if key.value == part), None)
-    if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-        return node.value[int(part)], node.value[int(part)]
-    return None

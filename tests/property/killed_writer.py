@@ -28,7 +28,7 @@ def batches(folder: Path) -> list[Any]:
 
 def work(folder: Path, followed: bool) -> None:
     """Go on after the last committed batch, to the end."""
-    streams.batch.matched = lambda frame, _pack, _config: frame  # type: ignore[assignment]
+    streams.batch.matched = lambda frame: frame  # type: ignore[assignment]
     store = open_store(str(folder / "store"))
     if not store.table("packs").read().height:
         store.table("packs").append([{"pack_hash": "p1", "loaded_us": 1, "group_by": "", "pack": pack().to_json()}])

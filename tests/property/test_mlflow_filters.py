@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
-from property import mlflow_traces as data
+from property import varied_traces as data
 from servers import MlflowServer
 
 from rules.dialect import compile_condition

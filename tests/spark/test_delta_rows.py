@@ -107,7 +107,7 @@ def narrow_of(spark: Any, rows: list[dict[str, Any]], table: Path, rules: Pack |
     frame = spark.read.format("delta").load(str(table))
     config = BatchConfig(str(table), "s", "", source_table=str(table))
     rules = rules or pack()
-    return pl.DataFrame(matched(narrow_plan(frame, rules, config), rules, config)).sort("trace_id")
+    return pl.DataFrame(matched(narrow_plan(frame, rules, config))).sort("trace_id")
 
 
 def test_sem_01_04_each_item_of_the_content_list_changes_the_hash_and_nothing_else_does(spark: Any, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_every_secret_that_is_unset_and_file_that_is_missing_is_named_with_its_l
     found = [str(one).removeprefix(f"{config}:") for one in lacking(load_settings(config))]
     assert found == [
         "3: metrics.password_env: the environment variable TS_METRICS_PASSWORD is not set",
-        "3: metrics.tls_cert: no-such-cert.pem does not exist",
+        f"3: metrics.tls_cert: {tmp_path / 'no-such-cert.pem'} does not exist",
         "8: alerts.alertmanager.1.token_env: the environment variable TS_TOKEN is not set",
     ]
     with pytest.raises(ConfigError) as refused:

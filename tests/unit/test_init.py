@@ -13,8 +13,9 @@ from deltalake import write_deltalake
 
 from store.schemas import TRACES
 from tracesieve.commands.init import command
+from tracesieve.config_mistakes import model_parts
 from tracesieve.config_template import rendered
-from tracesieve.settings import OWN_FIELDS, Settings, load_settings, model_parts
+from tracesieve.settings import OWN_FIELDS, Settings, load_settings
 
 SOURCES = [
     {"kind": "mlflow", "tracking_uri": "http://127.0.0.1:5000", "experiments": ["a: b", "7", "ü #1"]},

@@ -55,6 +55,27 @@ def test_a_variable_wins_over_the_file_and_a_wrong_one_is_named(config: Path, mo
     ]
 
 
+def test_a_variable_that_nearly_names_a_key_is_a_mistake_and_a_secret_is_not(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACESIEVE_ALERTMANAGER_PASSWORD", "x")
+    load_settings(config)
+    monkeypatch.setenv("TRACESIEVE_STOER", "/data")
+    assert said(config) == ["TRACESIEVE_STOER: sets no key (did you mean `TRACESIEVE_STORE`?)"]
+
+
+def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text(
+        "source: {kind: delta_traces, table: traces}\nmetrics: {tls_cert: tls/own.pem, tls_key: /etc/own.key}\n"
+        "alerts: {alertmanager: ['http://a:9093', {url: 'https://b:9093', ca_file: tls/ca.pem}]}\n"
+    )
+    monkeypatch.chdir("/")
+    settings = load_settings(config)
+    assert settings.metrics is not None
+    assert (settings.metrics.tls_cert, settings.metrics.tls_key) == (str(config.parent / "tls/own.pem"), "/etc/own.key")
+    assert [one.ca_file for one in settings.alerts.alertmanager] == [None, str(config.parent / "tls/ca.pem")]
+
+
 def test_a_variable_that_should_hold_json_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACESIEVE_RULES", "packs/default")
     assert said(config) == ["""TRACESIEVE_RULES: is not the JSON that this key needs (such as '["a", "b"]')"""]

@@ -1,22 +1,32 @@
-"""Fixtures of the tests against real outside servers."""
+"""What tests of every folder share, each once a session: a Spark session, and a real MLflow server with an experiment a test."""
 
 from __future__ import annotations
 
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from servers import MlflowServer
 from servers import mlflow_server as started
+
+from streams.session import SparkConfig, session
 
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
 @pytest.fixture(scope="session")
+def spark() -> Iterator[Any]:
+    running = session(SparkConfig(master="local[2]", memory="1g"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    """One tracking server for the session; tests keep apart by experiment."""
+    """A tracking server; tests keep apart by experiment."""
     with started(tmp_path_factory.mktemp("mlflow")) as server:
         yield server
 
