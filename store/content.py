@@ -7,16 +7,17 @@ one that landed last, or ended last where the table does not say when a row land
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from store.errors import StoreError
+from store.schemas import TRACES
 
 SLACK = timedelta(days=1)
 _CONTENT = ("trace_id", "request_time", "execution_duration_ms", "landed_us", "request", "response")
@@ -36,27 +37,12 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        try:
-            table = self._open()
-            if table is None:
-                return None
-            dataset = table.to_pyarrow_dataset()
-            wanted = pc.field(self._their("trace_id")) == trace_id
-            if start_us is not None:
-                when, kind = pc.field(self._their("request_time")), dataset.schema.field(self._their("request_time")).type
-                low, high = _around(start_us, start_us, zoned=kind.tz is not None)
-                wanted = wanted & (when >= pa.scalar(low, kind)) & (when <= pa.scalar(high, kind))
-            rows = dataset.to_table(filter=wanted)
-        except (DeltaError, OSError) as error:
-            raise StoreError(f"{self._uri} cannot be read: {error}") from error
-        back = {theirs: ours for ours, theirs in self._theirs.items()}
-        rows = rows.rename_columns([back.get(name, name) for name in rows.column_names])
-        if not rows.num_rows:
+        rows = self._rows({trace_id: start_us}, every=True)
+        if rows is None or rows.is_empty():
             return None
-        keys = pl.DataFrame(
-            {name: pl.Series(rows.column(name).to_pylist()) for name in _CONTENT[1:4] if name in rows.column_names}
-        )
-        return rows.slice(int(_last_standing(keys.with_row_index("row"))["row"][-1]), 1)
+        back = {theirs: ours for ours, theirs in self._theirs.items()}
+        one = rows.tail(1).rename(lambda name: back.get(name, name)).to_arrow(compat_level=pl.CompatLevel.oldest())
+        return pa.table({name: _ours(name, one.column(name)) for name in one.column_names})
 
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
         """Request and response of traces by id, given the start of each; those that are gone are left out.
@@ -81,7 +67,7 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        rows = self._rows(starts_us, ("spans",))
+        rows = self._rows(starts_us, more=("spans",))
         found: dict[str, tuple[str | None, str | None]] = {}
         for row in rows.iter_rows(named=True) if rows is not None else ():
             spans = [span for span in row.get("spans") or [] if span and span.get("status_message")]
@@ -90,30 +76,35 @@ class TraceTable:
             found[row["trace_id"]] = request, failed[0]["status_message"][:most] if failed else None
         return found
 
-    def _rows(self, starts_us: Mapping[str, int], more: Sequence[str] = ()) -> pl.DataFrame | None:
-        """The rows of those traces, None where none is asked for or there is no table."""
+    def _rows(
+        self, starts_us: Mapping[str, int] | Mapping[str, int | None], more: Sequence[str] = (), every: bool = False
+    ) -> pl.DataFrame | None:
+        """The rows of those traces, what stands last; None where none is asked for or there is no table.
+
+        They have our names and :data:`_CONTENT` and ``more``; or, with ``every``, all columns under the table's names.
+        """
         if not starts_us:
             return None
         try:
             table = self._open()
-            return None if table is None else self._read(table, starts_us, more)
+            return None if table is None else self._read(table, starts_us, None if every else (*_CONTENT, *more))
         except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
 
-    def _read(self, table: DeltaTable, starts_us: Mapping[str, int], more: Sequence[str]) -> pl.DataFrame:
+    def _read(self, table: DeltaTable, starts_us: Mapping[str, Any], names: Sequence[str] | None) -> pl.DataFrame:
         frame = pl.scan_delta(table, use_pyarrow=False)
         schema = frame.collect_schema()
-        when = self._their("request_time")
-        low, high = _around(
-            min(starts_us.values()), max(starts_us.values()), zoned=getattr(schema[when], "time_zone", None) is not None
-        )
-        wanted = pl.col(when).is_between(low, high) & pl.col(self._their("trace_id")).is_in(list(starts_us))
-        columns = [
-            pl.col(self._their(name)).alias(name) if self._their(name) in schema else pl.lit(None, pl.String).alias(name)
-            for name in (*_CONTENT, *more)
-            if self._their(name) in schema or name in ("request", "response")
-        ]
-        return _last_standing(frame.filter(wanted).select(columns).collect())
+        wanted = pl.col(self._their("trace_id")).is_in(list(starts_us))
+        if (known := [start for start in starts_us.values() if start is not None]) and len(known) == len(starts_us):
+            when = self._their("request_time")
+            low, high = _around(min(known), max(known), zoned=getattr(schema[when], "time_zone", None) is not None)
+            wanted &= pl.col(when).is_between(low, high)
+        ours = {name: pl.col(self._their(name)) for name in names or _CONTENT if self._their(name) in schema}
+        if names is None:
+            return _last_standing(frame.filter(wanted).collect(), ours)
+        lacking = [pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in ours]
+        columns = [*(column.alias(name) for name, column in ours.items()), *lacking]
+        return _last_standing(frame.filter(wanted).select(columns).collect(), {name: pl.col(name) for name in ours})
 
     def _their(self, name: str) -> str:
         return self._theirs.get(name, name)
@@ -136,14 +127,17 @@ def _around(low_us: int, high_us: int, *, zoned: bool) -> tuple[datetime, dateti
     return (low, high) if zoned else (low.replace(tzinfo=None), high.replace(tzinfo=None))
 
 
-def _last_standing(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, what stands last: by when it landed, else by its end."""
-    if "landed_us" in rows.columns:
-        return rows.sort("landed_us", maintain_order=True, nulls_last=False)
-    took_ms = (
-        pl.col("execution_duration_ms").cast(pl.Float64).fill_null(0.0)
-        if "execution_duration_ms" in rows.columns
-        else pl.lit(0.0)
-    )
-    end = pl.col("request_time").dt.epoch("us") + (took_ms * 1000).cast(pl.Int64)
+def _ours(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column in our own type (Polars has large strings and lists); in the one it has where it does not fit."""
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, KeyError):
+        return column.cast(TRACES.field(name).type)
+    return column
+
+
+def _last_standing(rows: pl.DataFrame, ours: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """The rows, what stands last: by when it landed, else by its end; ``ours`` are the columns by our names."""
+    if "landed_us" in ours:
+        return rows.sort(ours["landed_us"], maintain_order=True, nulls_last=False)
+    took_ms = ours.get("execution_duration_ms", pl.lit(0.0)).cast(pl.Float64).fill_null(0.0)
+    end = ours["request_time"].dt.epoch("us") + (took_ms * 1000).cast(pl.Int64)
     return rows.sort(end, maintain_order=True, nulls_last=False)

@@ -37,12 +37,16 @@ def _raw(traces: pa.Table, name: str) -> pa.Array:
     if isinstance(column, pa.ChunkedArray):
         column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
     if child is None:
-        return column if key is None else pc.map_lookup(column, key, "last")
+        return column if key is None else _looked_up(column, key)
     structs = column.flatten()
     names = [field.name for field in column.type.value_type]
     values = structs.field(names.index(child)) if child in names else pa.nulls(len(structs), pa.string())
     if key is not None:
-        values = pc.map_lookup(values, key, "last") if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
+        values = _looked_up(values, key) if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     offsets = pa.array([0, *pc.cumulative_sum(lengths).to_pylist()], pa.int32())
     return pa.ListArray.from_arrays(offsets, values)
+
+
+def _looked_up(maps: pa.Array, key: str) -> pa.Array:
+    return pc.map_lookup(maps, pa.scalar(key, maps.type.key_type), "last")

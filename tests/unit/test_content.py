@@ -10,8 +10,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
+from rules.dialect import compile_condition
+from rules.matcher import Matcher, explain, raw_table
 from store import StoreError, open_store
 from store.content import TraceTable
+from store.schemas import TRACES
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 START_US = int(START.timestamp()) * 1_000_000
@@ -59,11 +62,30 @@ def test_sem_20_of_several_rows_the_last_one_stands(tmp_path: Path) -> None:
 
 
 def test_sem_20_a_table_that_may_have_deletion_vectors_is_read(tmp_path: Path) -> None:
-    row = pa.table(
-        {"trace_id": ["t1"], "request_time": pa.array([START], pa.timestamp("us", "UTC")), "request": ["q"], "response": ["a"]}
+    span = {"span_id": "s", "name": "search", "status_code": "ERROR", "status_message": "down",
+            "attributes": [("mlflow.spanType", '"TOOL"')]}  # fmt: skip
+    kinds = TRACES.remove(TRACES.get_field_index("landed_us")).remove(TRACES.get_field_index("response")).append(
+        pa.field("response", pa.int64())
+    )  # fmt: skip
+    row = {"trace_id": "t1", "request_time": START, "request": "q", "response": 7, "tags": [("env", "prod")], "spans": [span]}
+    rows = pa.Table.from_pylist([row], schema=kinds)
+    write_deltalake(str(tmp_path), rows, configuration={"delta.enableDeletionVectors": "true"})
+    found = TraceTable(str(tmp_path))
+    assert found.samples({"t1": START_US}) == {"t1": ("q", "down")}
+    whole = found.row("t1", START_US)
+    condition = compile_condition("tags.env = 'prod' AND any(span, type = 'TOOL' AND status = 'ERROR')")
+    assert Matcher([condition]).match(raw_table(whole, condition.columns)).tolist() == [[True]]
+    assert whole.column("response").to_pylist() == ["7"]
+
+
+def test_a_row_of_a_table_whose_spans_have_few_fields_can_be_explained(tmp_path: Path) -> None:
+    short = pa.struct([("span_id", pa.string()), ("name", pa.string()), ("attributes", pa.map_(pa.string(), pa.string()))])
+    spans = [{"span_id": "s", "name": "search", "attributes": [("mlflow.spanType", '"TOOL"')]}]
+    whole = TraceTable(table(tmp_path, [{"trace_id": "t1", "request_time": START, "spans": spans}], spans=pa.list_(short))).row(
+        "t1", START_US
     )
-    write_deltalake(str(tmp_path), row, configuration={"delta.enableDeletionVectors": "true"})
-    assert TraceTable(str(tmp_path)).contents({"t1": START_US}) == {"t1": ("q", "a")}
+    condition = compile_condition("any(span, type = 'TOOL' AND span.name = 'search') AND NOT any(span, status = 'ERROR')")
+    assert explain(condition, raw_table(whole, condition.columns))["matched"] is True
 
 
 def test_sem_20_a_row_that_comes_later_is_seen_and_a_broken_table_is_told(tmp_path: Path) -> None:
