@@ -8,13 +8,14 @@ That comparison is safe because every table has a single writer (``store/schemas
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from store.errors import StoreUnwritable
@@ -22,14 +23,18 @@ from store.schemas import TableSpec
 
 Rows = Any  # a pyarrow Table, a Polars DataFrame or a sequence of dicts
 _PROPERTIES = {
-    "delta.logRetentionDuration": "interval 1 hours",
-    "delta.checkpointInterval": "50",
+    "delta.logRetentionDuration": "interval 2 minutes",  # no one reads older versions; a long log slows every commit
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
 # Spark streams from this one: a run that was down must find the versions that it has not read yet, so that only upkeep,
 # which knows how far the stream has read, cleans its log.
-STREAMED = {**_PROPERTIES, "delta.enableExpiredLogCleanup": "false"}
+STREAMED = {
+    **_PROPERTIES, "delta.logRetentionDuration": "interval 1 hours", "delta.enableExpiredLogCleanup": "false",
+}  # fmt: skip
+# Checkpoints and what they make needless are upkeep's: after an append they would list the whole log, every time.
+_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _ATTEMPTS = 5
+_LIST_EVERY_S = 60.0
 
 
 class Table:
@@ -44,6 +49,7 @@ class Table:
         self._options = storage_options
         self._lock = threading.RLock()
         self._handle: DeltaTable | None = None
+        self._listed_s = -_LIST_EVERY_S
         self._complete = False  # whether the table is known to have every column of the schema
         self._properties = STREAMED if spec.writer == "landing" else _PROPERTIES
 
@@ -90,10 +96,14 @@ class Table:
                         configuration=self._properties,
                         storage_options=self._options,
                         commit_properties=properties,
+                        post_commithook_properties=_HOOKS,
                     )
                 else:
                     merge = None if self._has_all_columns(handle) else "merge"
-                    write_deltalake(handle, table, mode="append", schema_mode=merge, commit_properties=properties)
+                    write_deltalake(
+                        handle, table, mode="append", schema_mode=merge, commit_properties=properties,
+                        post_commithook_properties=_HOOKS,
+                    )  # fmt: skip
                 return
             except CommitFailedError as error:  # compaction ran between; the append itself is not in
                 if attempt == _ATTEMPTS - 1:
@@ -187,9 +197,20 @@ class Table:
                     self._handle = DeltaTable(self.uri, storage_options=self._options)
                 except TableNotFoundError:
                     return None
-            else:
+            elif self._may_be_behind(self._handle):
                 self._handle.update_incremental()
             return self._handle
+
+    def _may_be_behind(self, handle: DeltaTable) -> bool:
+        """Whether there may be newer commits: on a local folder, whether the file of the very next one is there.
+
+        To update lists the whole log, 2 µs for each entry, many times a batch.  Versions have no gaps, and the next one's file
+        stays for two minutes (``_PROPERTIES``), so that one look a minute at the whole log misses nothing.
+        """
+        if "://" in self.uri or time.monotonic() - self._listed_s > _LIST_EVERY_S:
+            self._listed_s = time.monotonic()
+            return True
+        return Path(self.uri, "_delta_log", f"{handle.version() + 1:020}.json").exists()
 
     def _arrow(self, rows: Rows) -> pa.Table:
         schema = self.spec.schema

@@ -8,6 +8,7 @@ or ``undo`` still needs.  Times are given, never read.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import polars as pl
 from deltalake import DeltaTable, WriterProperties
 from deltalake.exceptions import CommitFailedError
 
+from store.place import Place
 from store.retention import DAY_US, DEFAULTS_US, day_before, standing
 from store.rewrite import bound, files_of, read_files, replace
 from store.schemas import TABLES
@@ -24,7 +26,8 @@ from store.table import Table
 from store.windows import MINUTE_US, coarsened
 
 log = logging.getLogger(__name__)
-SMALL_FILES = 100  # a table with as many small files is compacted; each costs a reader about 0.5 ms
+SMALL_FILES = 50  # a table with as many small files is compacted; each costs a reader about 0.5 ms
+LOG_ENTRIES = 50  # a log with as many entries since it was summed up is summed up again
 TARGET_BYTES = 32 << 20  # what compaction makes of them: what it rewrites each time, and a reader's unit of pruning
 SMALL_BYTES = TARGET_BYTES // 2
 _CHUNK_BYTES = 128 << 20  # of files rewritten in one commit
@@ -44,7 +47,7 @@ class Needs:
     least_us: Mapping[str, int] = field(default_factory=dict)  # what must be kept whatever the retention: dedupe_horizon, …
     revise_us: int = 2 * DAY_US
     longest_window_us: Callable[[], int] = lambda: 0
-    source_next: Callable[[], int | None] = lambda: None  # the version of `traces` that the stream reads next
+    source_next: Callable[[], int | None] = lambda: None  # the oldest version of `traces` that the stream may ask for
     wishes: bool = False  # whether wishes are made from facts
 
     def kept_us(self, name: str) -> int | None:
@@ -75,12 +78,16 @@ class Upkeep:
         self._turn = 0
         self._looked_us: dict[str, int] = {}  # by table: the cut-off up to which everything that could go is gone
         self._vacuumed_us: dict[str, int] = {}
+        self._tended: dict[str, int] = {}  # by table: its version then
 
     def step(self, now_us: int) -> list[str]:
-        """Tend the next table; what was done, for the log."""
+        """Tend the next table, and before it the one that has grown most if that is due; what was done, for the log."""
         name = list(TABLES)[self._turn % len(TABLES)]
         self._turn += 1
-        return self.tend(name, now_us)
+        grown = {other: self._store.table(other).version() - self._tended.get(other, 0) for other in TABLES}
+        most = max(grown, key=lambda other: grown[other])
+        first = [most] if grown[most] >= SMALL_FILES and most != name else []
+        return [line for one in (*first, name) for line in self.tend(one, now_us)]
 
     def all(self, now_us: int) -> list[str]:
         """Tend every table; a store that needs nothing is not written."""
@@ -95,10 +102,12 @@ class Upkeep:
         table = self._store.table(name)
         if table.version() < 0 or self._in_the_middle(name):
             return []
+        self._tended[name] = table.version()
         done = [*self._expire(name, table, now_us)]
         if name == "windows":
             done += self._coarsen(table, now_us)
         done += self._compact(table)
+        self._shorten_log(name, table)
         done += self._clean(name, table, now_us)
         for line in done:
             log.info("%s: %s", name, line)
@@ -224,6 +233,16 @@ class Upkeep:
         left = files.height - done["numFilesRemoved"] + done["numFilesAdded"]
         return [f"{files.height} files became {left}"]
 
+    def _shorten_log(self, name: str, table: Table) -> None:
+        """Sum a log up that has grown, and delete the entries that nobody reads any more."""
+        delta = table.fresh()
+        text = Place(table.uri, table.storage_options).read("_delta_log/_last_checkpoint")
+        if delta is None or delta.version() - (json.loads(text)["version"] if text else 0) < LOG_ENTRIES:
+            return
+        delta.create_checkpoint()
+        if name != "traces":  # whose log waits for the stream (_clean)
+            delta.cleanup_metadata()
+
     def _clean(self, name: str, table: Table, now_us: int) -> list[str]:
         """Delete files that no version of the last hour names, and of ``traces`` none that the stream has yet to read."""
         if now_us - self._vacuumed_us.get(name, 0) < VACUUM_EVERY_US:
@@ -234,7 +253,7 @@ class Upkeep:
             return []
         hours = self._needed_hours(delta, now_us) if name == "traces" else UNUSED_HOURS
         if name == "traces" and hours == UNUSED_HOURS:
-            delta.cleanup_metadata()  # the other tables' logs are cleaned with each checkpoint
+            delta.cleanup_metadata()
         try:
             unused = delta.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
             if not unused:
@@ -246,7 +265,10 @@ class Upkeep:
         return [f"{len(unused)} unused files deleted"]
 
     def _needed_hours(self, delta: DeltaTable, now_us: int) -> int:
-        """How far back files and log entries may still be read by the stream: ``UNUSED_HOURS`` once that is the last hour."""
+        """How far back files and log entries may still be read by the stream: ``UNUSED_HOURS`` once that is the last hour.
+
+        After a quiet night that is long ago: what the last batch read is asked for again when the stream starts.
+        """
         following = self._needs.source_next()
         if following is None:
             return _UNREAD_HOURS

@@ -21,7 +21,7 @@ from store import Store, StoreUnwritable, open_store
 from store.place import Place
 from streams.batch import BatchConfig, Clock, PackChanged, narrow_plan, present_pack, process_batch
 from streams.errors import SourceError
-from streams.sources.delta_log import last_batch
+from streams.sources.delta_log import last_batch, offset
 from streams.sources.delta_traces import check, check_versions
 
 if TYPE_CHECKING:
@@ -123,11 +123,20 @@ def read_through(checkpoint: str) -> int | None:
 
     While the first snapshot is being read this is the version of that snapshot.
     """
-    place = Place(checkpoint)
-    done = [int(name) for name in place.names("commits") if name.isdigit()]
-    text = place.read(f"offsets/{max(done)}") if done else None
-    found = json.loads(text.strip().splitlines()[-1]) if text else None
-    return int(found["reservoirVersion"]) if isinstance(found, dict) and "reservoirVersion" in found else None
+    done = [int(name) for name in Place(checkpoint).names("commits") if name.isdigit()]
+    found = offset(checkpoint, max(done)) if done else None
+    return None if found is None else int(found["reservoirVersion"])
+
+
+def needed_version(checkpoint: str) -> int | None:
+    """The oldest table version that a start of the stream asks for; None: it is not known that any may go.
+
+    Spark makes the frame of the last committed batch anew before it goes on, from where that batch began.  That of a first
+    batch is a snapshot, for which all of the log may be needed.
+    """
+    done = [int(name) for name in Place(checkpoint).names("commits") if name.isdigit()]
+    begun = offset(checkpoint, max(done) - 1) if done else None
+    return None if begun is None else int(begun["reservoirVersion"])
 
 
 def _last_stream(store: Store) -> str | None:
@@ -234,6 +243,7 @@ __all__ = [
     "StreamMismatch",
     "check_source",
     "checkpoint_of",
+    "needed_version",
     "read_through",
     "start",
     "stream_id",

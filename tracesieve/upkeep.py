@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from store.upkeep import Needs
-from streams.query import checkpoint_of, read_through
+from streams.query import checkpoint_of, needed_version
 
 if TYPE_CHECKING:
     from rules.model import Pack
@@ -28,6 +28,6 @@ def upkeep_needs(settings: Settings, pack: Callable[[], Pack | None] = lambda: N
         least_us={"facts": int(settings.dedupe_horizon * 1e6), "traces": int(getattr(settings.source, "amend_for", 0))},
         revise_us=int(settings.revise_for * 1e6),
         longest_window_us=longest_us,
-        source_next=lambda: read_through(checkpoint_of(settings.store_path)),
+        source_next=lambda: needed_version(checkpoint_of(settings.store_path)),
         wishes=wishes,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import store.upkeep
 from store import Store, open_store
 from store.upkeep import Needs, Upkeep
-from streams.query import read_through
+from streams.query import needed_version, read_through
 
 NOW = time.time_ns() // 1000
 HOUR = 3_600_000_000
@@ -61,6 +61,8 @@ def test_how_far_the_stream_has_read_is_told_by_its_last_committed_batch(tmp_pat
     (tmp_path / "commits" / "9").write_text("v1\n{}")
     (tmp_path / "commits" / ".9.crc").write_text("")
     assert read_through(str(tmp_path)) == 7
+    assert needed_version(str(tmp_path)) is None  # what came before that batch is not known
     (tmp_path / "commits" / "10").write_text("v1\n{}")
     assert read_through(str(tmp_path)) == 12
     assert read_through(tmp_path.as_uri()) == 12
+    assert needed_version(str(tmp_path)) == 7  # Spark makes the last batch's frame again when it starts

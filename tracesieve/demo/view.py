@@ -17,6 +17,9 @@ from tracesieve.terminal import plain
 _RANGE_US = 1_800_000_000
 _MINUTE_US = 60_000_000
 _BARS = " ▁▂▃▄▅▆▇█"
+_SHOWN = 2  # alerts on the page
+_PREFIX = "tracesieve_"
+_GRAVITY = {"critical": 0, "warning": 1, "info": 2}
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Picture:
     @property
     def firing(self) -> list[dict[str, Any]]:
         """The alerts that fire now, the gravest first."""
-        return sorted((one for one in self.alerts if one["status"] == "firing"), key=lambda one: one["severity"])
+        return sorted((one for one in self.alerts if one["status"] == "firing"), key=lambda one: _GRAVITY[one["severity"]])
 
 
 def seen(stage: Stage) -> Picture:
@@ -81,7 +84,7 @@ def line(picture: Picture) -> str:
 def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterator[tuple[str, str]]:
     """The picture as at most 23 lines of at most 80 columns, each with a style."""
     yield f"tracesieve demo   {int(elapsed_s) // 60}:{int(elapsed_s) % 60:02d}   {phase}", "bold"
-    yield "a support agent whose model endpoint starts to fail and whose retriever slows down", "dim"
+    yield "a support agent: its model endpoint starts to fail, its retriever slows down", "dim"
     yield "", ""
     report = picture.report
     if report is None or not report["traces"]:
@@ -95,14 +98,18 @@ def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterat
         rates = [errors / traces if traces else 0.0 for traces, errors in picture.minutes]
         yield f"  failing  {''.join(map(_bar, rates))}  share of each minute", "red"
     yield "", ""
-    yield f"ALERTS  {len(picture.firing)} firing", "bold"
-    for alert in picture.firing[:3]:
+    firing = len(picture.firing)
+    yield f"ALERTS  {firing} firing" + (f", {_SHOWN} of them here" if firing > _SHOWN else ""), "bold"
+    for alert in picture.firing[:_SHOWN]:
         yield f"  {alert['rule']} ({alert['severity']}), {len(alert['evidence'])} traces as evidence", "red"
-        yield f"    {alert['summary']}", ""
+        met, _, points_to = alert["summary"].partition(": ")
+        yield f"    {met}", ""
+        yield f"    {points_to}", "dim"
     yield "", ""
     candidates = "   ".join(f"{name} {count}" for name, count in sorted((report or {"candidates": {}})["candidates"].items()))
     yield f"TAGS      {picture.tagged} traces tagged:   {candidates}", ""
-    yield f"DATASETS  {'   '.join(f'{name} {count}' for name, count in picture.datasets.items()) or 'none yet'}", ""
+    datasets = [f"{name.removeprefix(_PREFIX)} {count}" for name, count in picture.datasets.items()]
+    yield f"DATASETS  {_PREFIX}…   {'   '.join(datasets)}" if datasets else "DATASETS  none yet", ""
     yield "", ""
     for words in where_to_look(stage):
         yield words, ""
@@ -121,7 +128,7 @@ def where_to_look(stage: Stage) -> list[str]:
 def ending(picture: Picture, alerted_s: float | None) -> Iterator[str]:
     """What was found, in full."""
     yield "What was found"
-    for alert in picture.alerts:
+    for alert in (one for one in picture.alerts if one["reason"] != "revised"):  # late traces moved its beginning
         yield f"  {alert['status'].upper()} {alert['rule']} ({alert['severity']}): {plain(alert['summary'])}"
         if alert["evidence"]:
             yield f"    evidence: {', '.join(alert['evidence'][:2])}{', …' if len(alert['evidence']) > 2 else ''}"

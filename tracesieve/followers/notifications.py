@@ -160,7 +160,7 @@ class Notifications:
     def _firing(self, rule: WindowRule, row: Row, episode: str, now_us: int) -> Row:
         mine = pl.col("episode") == episode
         evidence = self.store.table("evidence").read(["trace_id", "rank"], mine).sort("rank")["trace_id"].to_list()
-        value = "" if row["value"] is None else f"{row['value']:.4g}"
+        value = "no value" if row["value"] is None else plain_number(row["value"])
         summary = f"{rule.fire.text} is met with {value} over {row['traces']} traces"
         newest = max(row["instant_us"], self.held(rule.hash, tuple(row["group"])) or 0)
         return {
@@ -171,6 +171,11 @@ class Notifications:
             "traces": row["traces"], "errors": row["errors"], "evidence": evidence,
             "paged": now_us - newest <= self.page_if_newer_us, "said_us": now_us,
         }  # fmt: skip
+
+
+def plain_number(value: float) -> str:
+    """Four digits, and never as a power of ten: ``0.2963``, ``12460``."""
+    return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:.0f}"
 
 
 def _ending(rows: Iterable[Row], starts_us: int, now_us: int) -> tuple[str, int]:

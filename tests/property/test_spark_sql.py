@@ -1,0 +1,204 @@
+"""The matcher and Spark SQL agree on random conditions of what both can say, over random traces, nulls included.
+
+Where their words differ, a condition is written twice from one draw: ``any(span, …)`` as ``exists``, ``all`` as ``forall``,
+``count`` as the size of a filter, ``sum`` as a fold, and a division as the one that makes null of a zero.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from rules.dialect import compile_condition
+from rules.matcher import Matcher, explain, raw_table
+from store.schemas import TRACES
+from streams.columns import literal
+
+pytestmark = pytest.mark.spark
+WORDS = ["prod", "Prod", "staging", "", "it's", "naïve", "日本", "a_c", "abc", "50%", "5"]
+ROWS = 150
+
+
+class Both(NamedTuple):
+    """One expression in our words and in Spark's."""
+
+    ours: str
+    spark: str
+
+
+def _span(r: random.Random, start: dt.datetime) -> dict[str, Any]:
+    attributes = {"mlflow.spanType": json.dumps(r.choice(["TOOL", "LLM", "CHAIN"]))} if r.random() < 0.9 else {}
+    return {
+        "span_id": "s", "name": r.choice(["search", "plan", "it's", None]),
+        "status_code": r.choice(["OK", "ERROR", "UNSET", None]), "status_message": r.choice([None, *WORDS]), "start_time": start,
+        "end_time": None if r.random() < 0.1 else start + dt.timedelta(milliseconds=r.choice([0, 1, 5, 250])),
+        "attributes": list(attributes.items()),
+    }  # fmt: skip
+
+
+def traces() -> pa.Table:
+    """Random traces in which everything that may be null is null at times."""
+    r, rows = random.Random(11), []
+    for index in range(ROWS):
+        start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=index)
+        metadata = {"team": r.choice(WORDS)} if r.random() < 0.7 else {}
+        if r.random() < 0.7:
+            used = {f"{kind}_tokens": r.randint(0, 9) for kind in ("input", "output", "total")}
+            metadata["mlflow.trace.tokenUsage"] = json.dumps(used)
+        if r.random() < 0.7:
+            metadata["mlflow.trace.cost"] = json.dumps({"total_cost": r.choice([0.25, 0.5, 1.75])})
+        tags = {key: r.choice(WORDS) for key in ("env", "note", "mlflow.traceName") if r.random() < 0.7}
+        spans = None if r.random() < 0.1 else [_span(r, start) for _ in range(r.choice([0, 1, 1, 2, 4]))]
+        rows.append({
+            "trace_id": f"t{index}", "client_request_id": r.choice([None, "c1", "c2"]), "state": r.choice(["OK", "ERROR", None]),
+            "request_time": start, "execution_duration_ms": r.choice([None, 0.0, 1.0, 2.5, 250.0]), "spans": spans,
+            "request": r.choice([None, *WORDS]), "tags": None if r.random() < 0.1 else list(tags.items()),
+            "trace_metadata": None if r.random() < 0.1 else list(metadata.items()),
+        })  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=TRACES)
+
+
+def _json(column: str, key: str, path: str) -> str:
+    return f"try_cast(get_json_object(try_element_at({column}, '{key}'), '$.{path}') as double)"
+
+
+TEXTS = {
+    "status": "state", "client_request_id": "client_request_id", "request": "request", "tags.env": "try_element_at(tags, 'env')",
+    "tags.note": "try_element_at(tags, 'note')", "name": "try_element_at(tags, 'mlflow.traceName')",
+    "metadata.team": "try_element_at(trace_metadata, 'team')",
+}  # fmt: skip
+NUMBERS = {
+    "execution_time_ms": "execution_duration_ms", "cost.total": _json("trace_metadata", "mlflow.trace.cost", "total_cost"),
+    **{f"tokens.{k}": _json("trace_metadata", "mlflow.trace.tokenUsage", f"{k}_tokens") for k in ("input", "output", "total")},
+}  # fmt: skip
+SPAN_TEXTS = {
+    "span.name": "s.name", "span.status": "s.status_code", "status_message": "s.status_message",
+    "type": "get_json_object(try_element_at(s.attributes, 'mlflow.spanType'), '$')",
+}  # fmt: skip
+SPAN_NUMBERS = {"duration_ms": "cast((unix_micros(s.end_time) - unix_micros(s.start_time)) / 1000 as double)"}
+REGEX = ["prod", "^[Pp]rod$", "a.c", "o+d?", "(st|na)", "[^a-z]", "^$", "日", "[0-9]%", "s{1}t"]
+
+
+def constant(text: str) -> Both:
+    return Both("'" + text.replace("'", "''") + "'", literal(text))
+
+
+def field(of: dict[str, str]) -> st.SearchStrategy[Both]:
+    return st.sampled_from([Both(*pair) for pair in of.items()])
+
+
+def number(of: dict[str, str]) -> st.SearchStrategy[Both]:
+    """Fields, constants, and sums and products of them."""
+    one = st.sampled_from([0, 1, 2.5, 5, 250]).map(lambda n: Both(str(n), f"{float(n)}D"))
+    leaf = st.one_of(field(of), field(of), one)
+
+    def joined(left: Both, op: str, right: Both) -> Both:
+        sql = f"try_divide({left.spark}, {right.spark})" if op == "/" else f"({left.spark} {op} {right.spark})"
+        return Both(f"({left.ours} {op} {right.ours})", sql)
+
+    return st.recursive(leaf, lambda sub: st.builds(joined, sub, st.sampled_from("+-*/"), sub), max_leaves=3)
+
+
+def join(form: str, *parts: Both) -> Both:
+    return Both(form.format(*(p.ours for p in parts)), form.format(*(p.spark for p in parts)))
+
+
+@st.composite
+def term(draw: Any, texts: dict[str, str], numbers: dict[str, str]) -> Both:
+    """One comparison, of any form that both know."""
+    if draw(st.booleans()):
+        left, value, forms = draw(number(numbers)), number(numbers), []
+    else:
+        left, value = draw(field(texts)), st.one_of(field(texts), st.sampled_from([*WORDS, "OK", "ERROR", "TOOL"]).map(constant))
+        forms = ["like", "ilike", "rlike", "like", "not like"]
+    form = draw(st.sampled_from(["=", "<>", "<", "<=", ">", ">=", "null", "not null", "in", "not in", "between", *forms]))
+    if form.endswith("null"):
+        return join("{0} IS " + form.upper(), left)
+    if form.endswith("in"):
+        return join(f"{{0}} {form.upper()} ({{1}}, {{2}})", left, draw(value), draw(value))
+    if form == "between":
+        return join("{0} BETWEEN {1} AND {2}", left, draw(value), draw(value))
+    if form == "rlike":
+        return join("{0} RLIKE {1}", left, constant(draw(st.sampled_from(REGEX))))
+    if form.endswith("like"):
+        word = draw(st.sampled_from(WORDS)).lower()
+        at = draw(st.integers(0, len(word)))
+        around = [word, f"%{word}", f"{word}%", f"%{word}%", word[:at] + "_" + word[at + 1 :], word[:at] + "%"]
+        pattern = draw(st.sampled_from(around))
+        return join(f"{{0}} {form.upper()} {{1}}", left, constant(pattern))
+    return join(f"{{0}} {form} {{1}}", left, draw(value))
+
+
+TRUTHS = st.sampled_from([Both("TRUE", "true"), Both("FALSE", "false"), Both("NULL", "cast(null as boolean)")])
+
+
+def logic(leaf: st.SearchStrategy[Both], most: int) -> st.SearchStrategy[Both]:
+    forms = ["({0} AND {1})", "({0} OR {1})", "({0} AND NOT {1})", "(NOT ({0} OR {1}))"]
+    return st.recursive(leaf, lambda sub: st.builds(join, st.sampled_from(forms), sub, sub), max_leaves=most)
+
+
+# Inside `any(span, …)` a bare `name` or `status` is the span's; the trace's have its prefix.
+INSIDE = SPAN_TEXTS | {f"trace.{name}" if name in ("name", "status") else name: sql for name, sql in TEXTS.items()}
+SPAN = logic(st.one_of(term(SPAN_TEXTS, SPAN_NUMBERS), term(INSIDE, SPAN_NUMBERS), TRUTHS), 4)
+
+
+@st.composite
+def over(draw: Any) -> Both:
+    """Something about all spans of a trace."""
+    op = draw(st.sampled_from(["any", "all", "count", "sum"]))
+    one = draw(SPAN)
+    if op == "any":
+        return Both(f"any(span, {one.ours})", f"coalesce(exists(spans, s -> {one.spark}), false)")
+    if op == "all":
+        return Both(f"all(span, {one.ours})", f"coalesce(forall(spans, s -> coalesce({one.spark}, false)), true)")
+    compared = draw(st.sampled_from(["> 1", "= 0", "<> 2", "IS NULL", "< 251"]))
+    if op == "count":
+        return Both(f"count(span, {one.ours}) {compared}", f"coalesce(size(filter(spans, s -> {one.spark})), 0) {compared}")
+    value = draw(number(SPAN_NUMBERS))
+    kept = f"filter(transform(filter(spans, s -> {one.spark}), s -> {value.spark}), x -> x is not null)"
+    total = f"aggregate({kept}, cast(null as double), (a, x) -> coalesce(a, 0D) + x)"
+    return Both(f"sum(span, {value.ours}, {one.ours}) {compared}", f"{total} {compared}")
+
+
+CONDITION = logic(st.one_of(term(TEXTS, NUMBERS), term(TEXTS, NUMBERS), over(), TRUTHS), 5)
+
+
+def test_the_matcher_agrees_with_spark_sql(spark: Any, tmp_path: Path) -> None:
+    table = traces()
+    pq.write_table(table, tmp_path / "traces.parquet")
+    frame = spark.read.parquet(str(tmp_path / "traces.parquet")).cache()
+    decided: list[bool] = []
+
+    # Not shrunk: each attempt is a Spark job, and what differs is named by the condition itself.
+    @settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(st.lists(CONDITION, min_size=25, max_size=25))
+    def check(drawn: list[Both]) -> None:
+        # What can never be true is refused, so each may also be true for a tag that no trace has.
+        conditions = [compile_condition(f"({one.ours}) OR tags.none = 'x'") for one in drawn]
+        columns = [f"coalesce({one.spark}, false) as c{index}" for index, one in enumerate(drawn)]
+        expected = frame.selectExpr("trace_id", *columns).toPandas().set_index("trace_id").loc[table["trace_id"].to_pylist()]
+        matcher = Matcher(conditions)
+        raw = raw_table(table, matcher.columns)
+        found = matcher.match(raw)
+        for index, one in enumerate(drawn):
+            said = expected[f"c{index}"].tolist()
+            assert found[index].tolist() == said, f"{one.ours}\n{one.spark}"
+            row = index * 7 % ROWS
+            assert (explain(conditions[index], raw.slice(row, 1))["matched"] is True) == said[row], one.ours
+            decided.append(0 < sum(said) < ROWS)
+
+    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")  # compiling what runs once takes most of the time
+    try:
+        check()
+    finally:
+        spark.conf.unset("spark.sql.codegen.factoryMode")
+    assert sum(decided) > len(decided) / 3, "too many conditions hold for all traces or for none"
