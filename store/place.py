@@ -99,11 +99,11 @@ class Place:
 
 
 def file_system(uri: str, storage_options: dict[str, str] | None = None) -> Any:
-    """Arrow's file system of a folder or URI that is there, names relative to it."""
+    """Arrow's file system of a folder or URI, names relative to it; a folder need not be there yet."""
     from pyarrow import fs
 
-    if "://" not in uri:
-        return fs.SubTreeFileSystem(uri, fs.LocalFileSystem())
+    if "://" not in uri or uri.startswith("file://"):
+        return fs.SubTreeFileSystem(str(_local(uri)) if "://" in uri else uri, fs.LocalFileSystem())
     from deltalake.fs import DeltaStorageHandler
 
     return fs.PyFileSystem(DeltaStorageHandler(uri, storage_options))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
@@ -162,7 +163,8 @@ class RowLease:
             table = DeltaTable(self._uri)
         except TableNotFoundError:
             return None, None
-        rows = table.to_pyarrow_table().to_pylist()
+        # Not through Arrow's datasets: their threads read by way of Python, and abort a process that exits meanwhile.
+        rows = pl.scan_delta(table, use_pyarrow=False).collect().to_dicts()
         return table, rows[-1] if rows else None
 
     def _write(self, table: DeltaTable | None, until_us: int) -> None:

@@ -132,5 +132,6 @@ def set_up_logging(level: str, form: str) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a retry is said by whoever retries
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # what a batch raises ends the query, and is said by the run
     for name in ("tracesieve", "streams", "sinks", "store", "rules"):
         logging.getLogger(name).setLevel(level.upper())
