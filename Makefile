@@ -25,8 +25,8 @@ setup: $(VENV)/.installed ## Create .venv, install locked versions, fetch Delta'
 demo: setup ## Run the whole thing on a simulated agent (HEADLESS=1: by itself, then exit)
 	@$(BIN)/tracesieve demo $(if $(HEADLESS),--headless)
 
-test: setup ## Run every test
-	@$(PYTEST) $(ARGS)
+test: setup ## Run the tests (LONG=1: also minutes of kill -9 on live runs)
+	@$(PYTEST) $(if $(LONG),-m "") $(ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .

@@ -92,6 +92,7 @@ def check_nothing_missing_nothing_twice(uri: str, key: str, name: str, store: Pa
     assert oracle.present_records(uri, {key: name}) == oracle.wanted_records(frame, evidence)
 
 
+@pytest.mark.long
 def test_sem_28_killed_at_random_moments_nothing_is_missing_and_nothing_twice(
     mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
 ) -> None:

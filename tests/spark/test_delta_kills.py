@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from delta_cases import follow, opened, result, run, trace, verdicts, wishes, write
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[2]
 # Spark's start takes most of the time; tests/property/test_batch_kills.py has twenty kills of the writing process without it.
 KILLS = int(os.environ.get("TRACESIEVE_KILLS", "3"))
