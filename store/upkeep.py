@@ -106,8 +106,9 @@ class Upkeep:
         done = [*self._expire(name, table, now_us)]
         if name == "windows":
             done += self._coarsen(table, now_us)
-        done += self._compact(table)
-        self._shorten_log(name, table)
+        compacted = self._compact(table)
+        done += compacted
+        self._shorten_log(name, table, due=bool(compacted))
         done += self._clean(name, table, now_us)
         for line in done:
             log.info("%s: %s", name, line)
@@ -226,18 +227,18 @@ class Upkeep:
                 target_size=TARGET_BYTES, max_concurrent_tasks=1,
                 writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=50_000),
             )  # fmt: skip
-            delta.create_checkpoint()
         except CommitFailedError as error:
             log.debug("%s is compacted later: %s", table.uri, error)
             return []
         left = files.height - done["numFilesRemoved"] + done["numFilesAdded"]
         return [f"{files.height} files became {left}"]
 
-    def _shorten_log(self, name: str, table: Table) -> None:
-        """Sum a log up that has grown, and delete the entries that nobody reads any more."""
+    def _shorten_log(self, name: str, table: Table, *, due: bool) -> None:
+        """Sum a log up that has grown (or where it is ``due``), and delete the entries that nobody reads any more."""
         delta = table.fresh()
         text = Place(table.uri, table.storage_options).read("_delta_log/_last_checkpoint")
-        if delta is None or delta.version() - (json.loads(text)["version"] if text else 0) < LOG_ENTRIES:
+        grown = 0 if delta is None else delta.version() - (json.loads(text)["version"] if text else 0)
+        if delta is None or not (due or grown >= LOG_ENTRIES):
             return
         delta.create_checkpoint()
         if name != "traces":  # whose log waits for the stream (_clean)

@@ -53,6 +53,8 @@ _TOLD = {
     "DELTA_SCHEMA_CHANGED": "columns were added to the source; the next run goes on with them where this one stopped",
     "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE": f"a column of the source was renamed, dropped or retyped; {_REREAD}",
     "DIFFERENT_DELTA_TABLE_READ": f"the source is another table than before, though at the same place; {_REREAD}",
+    "DELTA_MISSING_FILES_UNEXPECTED_VERSION": "versions that a start of the stream asks for (those of the last batch too) were "
+    f"cleaned from the source's log; {_REREAD}",
     "FILE_NOT_EXIST": f"files of the source were vacuumed away before they were read; {_REREAD}",
     "DELTA_FILE_NOT_FOUND_DETAILED": f"files of the source were vacuumed away before they were read; {_REREAD}",
 }

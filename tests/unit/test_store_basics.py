@@ -13,6 +13,7 @@ import pytest
 from store import StoreError, StoreTaken, StoreVersionError, net_facts, open_store
 from store.lease import Lease
 from store.outbox import Ack, Outbox, Wish
+from store.upkeep import Needs, Upkeep
 
 
 def fact(**changes):
@@ -109,3 +110,29 @@ def test_a_dead_letter_waits_for_a_person(tmp_path):
     assert outbox.pending("tags") == []
     assert outbox.requeue([outbox.rows()[0]["key"]], "requeued", 3) == 1
     assert len(outbox.pending("tags")) == 1
+
+
+def test_a_log_is_summed_up_by_upkeep_and_a_handle_that_slept_meanwhile_sees_what_came(tmp_path, monkeypatch):
+    table, sleeper = (open_store(str(tmp_path)).table("packs") for _ in range(2))
+    table.append([{"pack_hash": "0"}])
+    assert sleeper.version() == 0
+    for number in range(1, 61):
+        table.append([{"pack_hash": str(number)}])
+    log = tmp_path / "packs" / "_delta_log"
+    assert len(list(log.glob("*.json"))) == 61  # an append looks after nothing
+    assert not list(log.glob("*.parquet"))
+    for file in log.iterdir():
+        os.utime(file, (time.time() - 600,) * 2)
+    Upkeep(open_store(str(tmp_path)), Needs()).tend("packs", time.time_ns() // 1000)
+    assert len(list(log.glob("*.json"))) <= 2
+    table.append([{"pack_hash": "61"}])
+    monkeypatch.setattr("store.table._LIST_EVERY_S", -1.0)  # a minute has passed
+    assert sorted(map(int, sleeper.read()["pack_hash"])) == list(range(62))
+
+
+def test_a_handle_sees_the_very_next_commit_without_listing_the_log(tmp_path):
+    table, other = (open_store(str(tmp_path)).table("packs") for _ in range(2))
+    for number in range(5):
+        table.append([{"pack_hash": str(number)}])
+        assert other.version() == number
+        assert other.read().height == number + 1
