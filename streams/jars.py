@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from streams.java import cache_dir, java_home
@@ -41,13 +42,16 @@ _EXCLUDED = (
     "javax.annotation:*",
     "com.google.code.findbugs:*",
 )
+_BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _RESOLVE = """
 import sys
 from pyspark.sql import SparkSession
-packages, excludes, ivy = sys.argv[1:]
+packages, excludes, ivy, options = sys.argv[1:]
 builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
 for key, value in (("packages", packages), ("excludes", excludes), ("ivy", ivy)):
     builder = builder.config(f"spark.jars.{key}", value)
+if options:
+    builder = builder.config("spark.driver.extraJavaOptions", options)
 builder.getOrCreate().stop()
 """
 
@@ -75,26 +79,58 @@ def resolve() -> list[Path]:
     """
     if paths := kept():
         return paths
-    with tempfile.TemporaryDirectory(prefix="tracesieve-ivy-") as scratch:
-        # An Ivy folder of our own: a ~/.m2 or ~/.ivy2 that holds a POM without its jar makes Ivy fail.
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", _RESOLVE, _PACKAGES, ",".join(_EXCLUDED), scratch],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-            env={**os.environ, "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable},
-        )
-        found = [Path(scratch) / "jars" / name for name in NEEDED]
+    with tempfile.TemporaryDirectory(prefix="tracesieve-ivy-") as name:
+        scratch = Path(name)
+        said = _fetch(scratch / "first", "")
+        found = [scratch / "first" / "jars" / jar for jar in NEEDED]
+        # Java has certificates of its own: behind a proxy that opens TLS it lacks the one that Python's tools are told of.
+        if not all(path.is_file() for path in found) and (options := trust(scratch)):
+            said = _fetch(scratch / "second", options)
+            found = [scratch / "second" / "jars" / jar for jar in NEEDED]
         if not all(path.is_file() for path in found):
-            tail = "\n".join(done.stderr.strip().splitlines()[-15:])
-            raise JarsMissing(f"Delta's jars ({_PACKAGES}) could not be resolved:\n{tail}")
+            raise JarsMissing(f"Delta's jars ({_PACKAGES}) could not be resolved:\n{said}")
         folder().mkdir(parents=True, exist_ok=True)
         for path in found:
             fresh = folder() / f"{path.name}.{os.getpid()}"
             shutil.copy2(path, fresh)
             fresh.replace(folder() / path.name)
-    return [folder() / name for name in NEEDED]
+    return [folder() / jar for jar in NEEDED]
+
+
+def _fetch(ivy: Path, options: str) -> str:
+    """Have Spark's Ivy resolve the jars into a folder of our own; its last lines.
+
+    Of our own: a ~/.m2 or ~/.ivy2 that holds a POM without its jar makes Ivy fail.
+    """
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", _RESOLVE, _PACKAGES, ",".join(_EXCLUDED), str(ivy), options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={**os.environ, "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable},
+    )
+    return "\n".join(done.stderr.strip().splitlines()[-15:])
+
+
+def trust(scratch: Path) -> str:
+    """Java's options for the certificates that ``SSL_CERT_FILE`` or ``REQUESTS_CA_BUNDLE`` names; empty where there are none."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+    from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+
+    bundle = next((Path(os.environ[name]) for name in _BUNDLES if os.environ.get(name)), None)
+    if bundle is None or not bundle.is_file():
+        return ""
+    with warnings.catch_warnings():  # of old roots that bend a rule; they are only handed on
+        warnings.simplefilter("ignore")
+        known = x509.load_pem_x509_certificates(bundle.read_bytes())
+        found = [PKCS12Certificate(one, str(at).encode()) for at, one in enumerate(known)]
+    store, password = scratch / "trust.p12", "changeit"
+    store.write_bytes(serialize_java_truststore(found, BestAvailableEncryption(password.encode())))
+    return (
+        f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword={password} -Djavax.net.ssl.trustStoreType=PKCS12"
+    )
 
 
 def main() -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from streams import jars, java
 
@@ -64,3 +67,40 @@ def test_what_cannot_be_resolved_says_so(
     monkeypatch.setattr(subprocess, "run", lambda args, **kw: failed if "-c" in args else real(args, **kw))
     assert jars.main() == 3
     assert "unresolved dependency" in capsys.readouterr().err
+
+
+def test_where_java_trusts_too_little_the_certificates_of_the_environment_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=own", "-keyout", str(tmp_path / "key"),
+         "-out", str(bundle)], check=True, capture_output=True,
+    )  # fmt: skip
+    for name in jars._BUNDLES:
+        monkeypatch.delenv(name, raising=False)
+    assert jars.trust(tmp_path) == ""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "jdk", "17")))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    tried = []
+    real = subprocess.run
+
+    def run(args: list[str], **options: Any) -> Any:
+        if "-c" not in args:
+            return real(args, **options)
+        folder, told = Path(args[-2]) / "jars", args[-1]
+        tried.append(told)
+        if told:
+            store = re.search(r"trustStore=(\S+)", told)
+            assert store
+            assert load_pkcs12(Path(store[1]).read_bytes(), b"changeit").additional_certs
+            folder.mkdir(parents=True)
+            for name in jars.NEEDED:
+                (folder / name).touch()
+        return subprocess.CompletedProcess(args, 1, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert jars.main() == 0
+    assert [bool(told) for told in tried] == [False, True]
+    assert jars.kept()
