@@ -14,15 +14,12 @@ import math
 import os
 import random
 import secrets
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Options, goal, say
+from benchmarks.mlflow_server import mlflow_server, wait_until
 from store import Store, open_store
 
 RATE = 10.0  # traces/s
@@ -56,7 +54,7 @@ def run(options: Options) -> dict[str, Any]:
     arrivals, source = _arrivals(seconds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tracesieve-bench-")))
-        uri = stack.enter_context(_server(folder))
+        uri = stack.enter_context(mlflow_server(folder))
         experiment = _experiment(uri)
         log = folder / "log"
         stack.enter_context(_monitor(folder, uri, log))
@@ -111,41 +109,6 @@ def _azure(most: int) -> list[tuple[float, tuple[int, int]]]:
     ]
 
 
-@contextmanager
-def _server(folder: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "files")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "mlflow.log").open("wb") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, env=environment)
-        try:
-            _wait(lambda: _answers(f"{uri}/health"), server, folder / "mlflow.log")
-            yield uri
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
-
-
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=2).close()
-    except OSError:
-        return False
-    return True
-
-
-def _wait(holds: Any, process: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"did not start: {log.read_text()[-2000:]}")
-        time.sleep(0.2)
-
-
 def _experiment(uri: str) -> str:
     from mlflow import MlflowClient
 
@@ -162,7 +125,7 @@ def _monitor(folder: Path, uri: str, log: Path) -> Iterator[None]:
     with log.open("wb") as out:
         monitor = subprocess.Popen([sys.executable, "-c", _MAIN, "run", "-c", str(config)], stdout=out, stderr=out)
         try:
-            _wait(lambda: "watching" in log.read_text(), monitor, log)
+            wait_until(lambda: "watching" in log.read_text(), monitor, log)
             yield
         finally:
             monitor.terminate()

@@ -13,20 +13,16 @@ import math
 import os
 import random
 import secrets
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import Options, goal, in_child, median, say, timed
+from benchmarks.mlflow_server import mlflow_server
 
 TRACES = 20_000
 TEMPLATES = 60
@@ -44,7 +40,7 @@ def run(options: Options) -> dict[str, Any]:
     traces = options.sized(TRACES)
     with tempfile.TemporaryDirectory(prefix="tracesieve-bench-") as name:
         folder = Path(name)
-        with _server(folder) as uri:
+        with mlflow_server(folder) as uri:
             with timed() as filling:
                 _fill(uri, folder / "mlflow.db", traces)
             say(f"d: {traces} traces on a server in {filling.seconds:.0f} s")
@@ -112,34 +108,6 @@ def _tracesieve(folder: Path, *arguments: str) -> str:
     if done.returncode:
         raise RuntimeError(f"tracesieve {' '.join(arguments)}: {done.stderr[-2000:]}")
     return done.stdout
-
-
-@contextmanager
-def _server(folder: Path) -> Iterator[str]:
-    """A tracking server on sqlite in ``folder``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "mlflow.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
-        try:
-            deadline = time.monotonic() + 180
-            while True:
-                try:
-                    urllib.request.urlopen(f"{uri}/health", timeout=2).close()
-                    break
-                except OSError as error:
-                    if server.poll() is not None or time.monotonic() > deadline:
-                        raise RuntimeError(f"the server did not start: {(folder / 'mlflow.log').read_text()[-1000:]}") from error
-                    time.sleep(0.3)
-            yield uri
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(30)
 
 
 def _fill(uri: str, database: Path, traces: int) -> None:

@@ -62,7 +62,7 @@ def read(folder: Path, table: Path, cuts: list[int], shuffle: random.Random) -> 
 
 @pytest.mark.parametrize("seed", [11, 12])
 def test_sem_02_28_commits_read_in_any_batches_end_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr(streams.batch, "matched", lambda frame, _pack, _config: frame)
+    monkeypatch.setattr(streams.batch, "matched", lambda frame: frame)
     table, shuffle = tmp_path / "table", random.Random(seed)
     DeltaTable.create(str(table), SHORT)
     script = Script(table, seed)
