@@ -14,7 +14,7 @@ import streams.batch
 from rules.model import Pack, build_pack, parse_rule
 from store import Store, open_store
 from store.windows import merge
-from streams.batch import BatchConfig, process_batch
+from streams.batch import BatchConfig, present_pack, process_batch
 from streams.match import NARROW
 
 
@@ -36,7 +36,8 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
     """One trace that every window rule counts; the first attempt ends before ``cut_at``, the second has other rules."""
     used: list[str] = []
 
-    def matched(frame: Any, rules: Pack, config: BatchConfig) -> pa.Table:
+    def matched(_frame: Any) -> pa.Table:
+        rules, _ = present_pack(open_store(str(tmp_path)))
         used.append(rules.hash)
         hits = [{"rule": rule.id, "hash": rule.hash} for rule in rules.window_rules if rule.where is not None]
         row = {"trace_id": "a", "experiment": "x", "group": ["x"], "start_us": NOW_US - 10**9, "duration_ms": 5_000.0,
