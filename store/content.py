@@ -37,11 +37,10 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        rows = self._rows({trace_id: start_us}, every=True)
+        rows = self._rows({trace_id: start_us}, None)
         if rows is None or rows.is_empty():
             return None
-        back = {theirs: ours for ours, theirs in self._theirs.items()}
-        one = rows.tail(1).rename(lambda name: back.get(name, name)).to_arrow(compat_level=pl.CompatLevel.oldest())
+        one = rows.tail(1).to_arrow(compat_level=pl.CompatLevel.oldest())
         return pa.table({name: _ours(name, one.column(name)) for name in one.column_names})
 
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
@@ -50,7 +49,7 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        rows = self._rows(starts_us)
+        rows = self._rows(starts_us, _CONTENT)
         if rows is None:
             return {}
         slack_us = SLACK // timedelta(microseconds=1)
@@ -67,7 +66,7 @@ class TraceTable:
         Raises:
             StoreError: the table cannot be read.
         """
-        rows = self._rows(starts_us, more=("spans",))
+        rows = self._rows(starts_us, (*_CONTENT, "spans"))
         found: dict[str, tuple[str | None, str | None]] = {}
         for row in rows.iter_rows(named=True) if rows is not None else ():
             spans = [span for span in row.get("spans") or [] if span and span.get("status_message")]
@@ -77,37 +76,36 @@ class TraceTable:
         return found
 
     def _rows(
-        self, starts_us: Mapping[str, int] | Mapping[str, int | None], more: Sequence[str] = (), every: bool = False
+        self, starts_us: Mapping[str, int] | Mapping[str, int | None], columns: Sequence[str] | None
     ) -> pl.DataFrame | None:
-        """The rows of those traces, what stands last; None where none is asked for or there is no table.
+        """The rows of those traces under our names, what stands last; None where none is asked for or there is no table.
 
-        They have our names and :data:`_CONTENT` and ``more``; or, with ``every``, all columns under the table's names.
+        They have those of ``columns`` that the table has, request and response always; None: all columns.
         """
         if not starts_us:
             return None
         try:
             table = self._open()
-            return None if table is None else self._read(table, starts_us, None if every else (*_CONTENT, *more))
+            return None if table is None else self._read(table, starts_us, columns)
         except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
 
-    def _read(self, table: DeltaTable, starts_us: Mapping[str, Any], names: Sequence[str] | None) -> pl.DataFrame:
+    def _read(self, table: DeltaTable, starts_us: Mapping[str, Any], columns: Sequence[str] | None) -> pl.DataFrame:
         frame = pl.scan_delta(table, use_pyarrow=False)
+        # A column that has the name of one that the config maps to another is none of ours.
+        frame = frame.drop(self._theirs.keys() - self._theirs.values(), strict=False)
+        frame = frame.rename({theirs: ours for ours, theirs in self._theirs.items()}, strict=False)
         schema = frame.collect_schema()
-        wanted = pl.col(self._their("trace_id")).is_in(list(starts_us))
-        if (known := [start for start in starts_us.values() if start is not None]) and len(known) == len(starts_us):
-            when = self._their("request_time")
-            low, high = _around(min(known), max(known), zoned=getattr(schema[when], "time_zone", None) is not None)
-            wanted &= pl.col(when).is_between(low, high)
-        ours = {name: pl.col(self._their(name)) for name in names or _CONTENT if self._their(name) in schema}
-        if names is None:
-            return _last_standing(frame.filter(wanted).collect(), ours)
-        lacking = [pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in ours]
-        columns = [*(column.alias(name) for name, column in ours.items()), *lacking]
-        return _last_standing(frame.filter(wanted).select(columns).collect(), {name: pl.col(name) for name in ours})
-
-    def _their(self, name: str) -> str:
-        return self._theirs.get(name, name)
+        wanted = pl.col("trace_id").is_in(list(starts_us))
+        if None not in starts_us.values():
+            zoned = getattr(schema["request_time"], "time_zone", None) is not None
+            low, high = _around(min(starts_us.values()), max(starts_us.values()), zoned=zoned)
+            wanted &= pl.col("request_time").is_between(low, high)
+        frame = frame.filter(wanted)
+        if columns is not None:
+            lacking = [pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in schema]
+            frame = frame.select(*(name for name in columns if name in schema), *lacking)
+        return _last_standing(frame.collect())
 
     def _open(self) -> DeltaTable | None:
         if self._handle is None:
@@ -134,10 +132,11 @@ def _ours(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _last_standing(rows: pl.DataFrame, ours: Mapping[str, pl.Expr]) -> pl.DataFrame:
-    """The rows, what stands last: by when it landed, else by its end; ``ours`` are the columns by our names."""
-    if "landed_us" in ours:
-        return rows.sort(ours["landed_us"], maintain_order=True, nulls_last=False)
-    took_ms = ours.get("execution_duration_ms", pl.lit(0.0)).cast(pl.Float64).fill_null(0.0)
-    end = ours["request_time"].dt.epoch("us") + (took_ms * 1000).cast(pl.Int64)
+def _last_standing(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, what stands last: by when it landed, else by its end."""
+    if "landed_us" in rows.columns:
+        return rows.sort("landed_us", maintain_order=True, nulls_last=False)
+    known = "execution_duration_ms" in rows.columns
+    took_ms = pl.col("execution_duration_ms").cast(pl.Float64).fill_null(0.0) if known else pl.lit(0.0)
+    end = pl.col("request_time").dt.epoch("us") + (took_ms * 1000).cast(pl.Int64)
     return rows.sort(end, maintain_order=True, nulls_last=False)

@@ -235,10 +235,11 @@ class Upkeep:
 
     def _shorten_log(self, name: str, table: Table, *, due: bool) -> None:
         """Sum a log up that has grown (or where it is ``due``), and delete the entries that nobody reads any more."""
-        delta = table.fresh()
         text = Place(table.uri, table.storage_options).read("_delta_log/_last_checkpoint")
-        grown = 0 if delta is None else delta.version() - (json.loads(text)["version"] if text else 0)
-        if delta is None or not (due or grown >= LOG_ENTRIES):
+        if not due and table.version() - (json.loads(text)["version"] if text else 0) < LOG_ENTRIES:
+            return
+        delta = table.fresh()
+        if delta is None:
             return
         delta.create_checkpoint()
         if name != "traces":  # whose log waits for the stream (_clean)

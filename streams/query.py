@@ -125,8 +125,8 @@ def read_through(checkpoint: str) -> int | None:
 
     While the first snapshot is being read this is the version of that snapshot.
     """
-    done = [int(name) for name in Place(checkpoint).names("commits") if name.isdigit()]
-    found = offset(checkpoint, max(done)) if done else None
+    done = last_batch(checkpoint, among="commits")
+    found = None if done is None else offset(checkpoint, done)
     return None if found is None else int(found["reservoirVersion"])
 
 
@@ -136,8 +136,8 @@ def needed_version(checkpoint: str) -> int | None:
     Spark makes the frame of the last committed batch anew before it goes on, from where that batch began.  That of a first
     batch is a snapshot, for which all of the log may be needed.
     """
-    done = [int(name) for name in Place(checkpoint).names("commits") if name.isdigit()]
-    begun = offset(checkpoint, max(done) - 1) if done else None
+    done = last_batch(checkpoint, among="commits")
+    begun = None if done is None else offset(checkpoint, done - 1)
     return None if begun is None else int(begun["reservoirVersion"])
 
 

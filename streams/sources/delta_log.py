@@ -46,9 +46,9 @@ def offset(checkpoint: str, batch_id: int) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and "reservoirVersion" in found else None
 
 
-def last_batch(checkpoint: str) -> int | None:
-    """The batch that the checkpoint planned last, None where it planned none."""
-    return max((int(name) for name in Place(checkpoint).names("offsets") if name.isdigit()), default=None)
+def last_batch(checkpoint: str, among: str = "offsets") -> int | None:
+    """The batch that the checkpoint planned last (among ``commits``: that it finished last), None where there is none."""
+    return max((int(name) for name in Place(checkpoint).names(among) if name.isdigit()), default=None)
 
 
 def oldest(table: str) -> Commit | None:

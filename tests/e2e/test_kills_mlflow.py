@@ -18,6 +18,7 @@ import mlflow
 import pandas_oracle as oracle
 import polars as pl
 import pytest
+from command_line import MAIN, SPARK, tracesieve
 from mlflow_traces import SECOND, copy_traces, log_trace
 from servers import MlflowServer, free_port, mlflow_server
 
@@ -25,7 +26,6 @@ from store import net_facts, open_store
 from store.windows import merge
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-MAIN = "from tracesieve.cli import main; main()"
 SEED = 20261125
 
 
@@ -33,7 +33,7 @@ def write_config(folder: Path, uri: str, experiment: str) -> Path:
     config = folder / "tracesieve.yaml"
     config.write_text(
         f"source: {{kind: mlflow, tracking_uri: '{uri}', experiments: [{experiment}]}}\nstore: st\n"
-        f"mlflow: {{tracking_uri: '{uri}'}}\nmetrics: null\nspark: {{master: 'local[2]', memory: 1g}}\n"
+        f"mlflow: {{tracking_uri: '{uri}'}}\n" + SPARK
     )
     return config
 
@@ -126,9 +126,7 @@ def test_sem_28_killed_at_random_moments_nothing_is_missing_and_nothing_twice(
     finally:
         stop.set()
         sender.join()
-    done = subprocess.run(
-        [sys.executable, "-c", MAIN, "run", "--once", "-c", str(config)], capture_output=True, text=True, timeout=300
-    )
+    done = tracesieve("run", "--once", "-c", str(config), seconds=300)
     assert done.returncode == 0, done.stderr
     check_nothing_missing_nothing_twice(mlflow_server.uri, key, name, tmp_path / "st")
 

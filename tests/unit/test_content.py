@@ -52,6 +52,13 @@ def test_sem_20_columns_are_mapped_and_may_be_missing_or_of_another_type(tmp_pat
     assert found.row("t2", None) is None
 
 
+def test_sem_20_a_column_that_has_the_name_of_a_mapped_one_is_another(tmp_path: Path) -> None:
+    rows = [{"trace_id": "t1", "request_time": START, "request": "headers", "ask": "q"}]
+    found = TraceTable(table(tmp_path, rows, ask=pa.string()), {"request": "ask"})
+    assert found.contents({"t1": START_US}) == {"t1": ("q", None)}
+    assert found.row("t1", START_US).column("request").to_pylist() == ["q"]
+
+
 def test_sem_20_of_several_rows_the_last_one_stands(tmp_path: Path) -> None:
     rows = [{"trace_id": "t1", "request_time": START, "execution_duration_ms": ms, "request": "q", "response": f"{ms:.0f}"}
             for ms in (1.0, 5_000_000.0, 2.0)]  # fmt: skip
