@@ -163,10 +163,13 @@ def _back_off_s(failures: int) -> float:
     return min(MAX_BACKOFF_S, 0.5 * float(2 ** min(failures, 8)))
 
 
-def drain(deliveries: Sequence[Delivery], outbox: Outbox, clock: Callable[[], int], seconds: float) -> int:
-    """Deliver until nothing of these sinks waits or the time is up; how many of their wishes still wait."""
+def drain(
+    deliveries: Sequence[Delivery], outbox: Outbox, clock: Callable[[], int], seconds: float,
+    stopping: Callable[[], bool] = lambda: False,
+) -> int:  # fmt: skip
+    """Deliver until nothing of these sinks waits, the time is up or it is told to stop; how many of their wishes still wait."""
     deadline = time.monotonic() + seconds
-    while (waiting := sum(outbox.count(one.sink.name) for one in deliveries)) and time.monotonic() < deadline:
+    while (waiting := sum(outbox.count(one.sink.name) for one in deliveries)) and time.monotonic() < deadline and not stopping():
         if not sum(delivery.step(clock()) for delivery in deliveries):
             time.sleep(0.2)
     return waiting

@@ -7,6 +7,7 @@
     └── SourceDown          the server does not answer, or answers with a failure of its own
         ├── NoAccess        it wants a login that it was not given
         └── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading one
+    Stopped                 no failure: the run was told to end
 """
 
 from __future__ import annotations
@@ -32,3 +33,7 @@ class NoAccess(SourceDown):
 
 class SourceRefuses(SourceDown):
     """The server answered, with an error: what was asked for cannot be had, though other things may."""
+
+
+class Stopped(Exception):  # noqa: N818
+    """Landing was told to stop in the middle of a pass; what had landed stays, and the next pass begins where this one did."""

@@ -187,12 +187,27 @@ class Handle:
             return ended is None or bool(ended)
 
     def finish(self, timeout_s: float) -> bool:
-        """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken off."""
-        deadline = time.monotonic() + timeout_s
-        while (busy := self.active and bool(self.query.status["isTriggerActive"])) and time.monotonic() < deadline:
+        """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken off.
+
+        When the query is behind, another batch has begun by then: that one is broken off, and the next run repeats it.
+
+        Raises:
+            QueryFailed: an error ended it meanwhile.
+        """
+        deadline, done = time.monotonic() + timeout_s, self._done()
+        while busy := self.active and bool(self.query.status["isTriggerActive"]) and self._done() == done:
+            if time.monotonic() >= deadline:
+                break
             time.sleep(0.05)
+        if not self.query.isActive and (failure := self.error()):
+            raise QueryFailed(f"the streaming query ended: {failure}")
         self.stop()
         return not busy
+
+    def _done(self) -> int | None:
+        """The last batch that it has reported as done."""
+        progress = self.query.lastProgress
+        return None if progress is None else int(progress["batchId"])
 
     def stop(self) -> None:
         """End it; a batch under way is broken off and is repeated by the next run."""

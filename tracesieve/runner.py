@@ -1,7 +1,7 @@
-"""The run: landing, the Spark query, followers, deliveries and the metrics server of one store, wired and kept going.
+"""The parts of a run: landing, the Spark query, followers and deliveries of one store, checked and wired.
 
-``run_once`` fixes its time at the start and takes all that ended up to it (SEMANTICS 26); ``run_live`` goes on until it is
-told to stop.  Everything that is written is written by one process, which holds the store's lease.
+Everything that is written is written by one process, which holds the store's lease.  :mod:`tracesieve.once` and
+:mod:`tracesieve.live` make it go.
 """
 
 from __future__ import annotations
@@ -9,11 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,8 @@ from rules.model import Pack
 from rules.pack import load_pack
 from sinks.alert_log import AlertLog
 from sinks.alertmanager import Alertmanager
-from sinks.delivery import Delivery, drain
+from sinks.delivery import Delivery
 from sinks.errors import RetryLater
-from sinks.http_server import serve
 from sinks.prometheus import MetricsState
 from sinks.registry import Told, deliveries
 from store import Store, open_store
@@ -31,12 +27,11 @@ from store.lease import Lease
 from store.outbox import Outbox
 from store.upkeep import Upkeep
 from streams.batch import BatchConfig
-from streams.query import Handle, check_source, checkpoint_of, start, stream_id
+from streams.query import check_source, checkpoint_of, stream_id
 from streams.session import session
 from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow_landing import MlflowLanding
-from tracesieve.ending import finish
-from tracesieve.errors import ConfigError, OutsideError, TracesieveError
+from tracesieve.errors import ConfigError, TracesieveError
 from tracesieve.followers.metrics import MetricsFollower
 from tracesieve.followers.notifications import Notifications
 from tracesieve.followers.progress import Progress, evaluate_through_us
@@ -47,10 +42,6 @@ from tracesieve.trace_row import table_uri, trace_table
 from tracesieve.upkeep import upkeep_needs
 
 log = logging.getLogger("tracesieve.run")
-Clock = Callable[[], int]
-DRAIN_S = 60.0
-TICK_S = 1.0
-UPKEEP_S = 10.0  # from one table to the next
 
 
 def wall_us() -> int:
@@ -69,10 +60,10 @@ class Run:
     pack: Pack
     metrics: MetricsState
     lease: Lease
+    stop: threading.Event
     dry_run: bool = False
     landing: MlflowLanding | None = None
     deliveries: list[Delivery] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -101,9 +92,13 @@ class Run:
             through_us = evaluate_through_us(final_us, now_us, int(self.settings.evaluate_after * 1e6))
         self._verdicts.step(self.pack, through_us, now_us)
         self._notifications.step(self.pack, now_us, self._verdicts.evaluated())
+        self.wish(now_us)
+        self._metrics.step(self.pack, now_us, final_us, self._notifications.alerts())
+
+    def wish(self, now_us: int) -> None:
+        """Wishes for tags and records of what is counted."""
         if self.settings.mlflow is not None and not self.dry_run:
             self._wishes.step(self.pack, now_us)
-        self._metrics.step(self.pack, now_us, final_us, self._notifications.alerts())
 
     def deliver(self, delivery: Delivery, now_us: int) -> None:
         """One pass of one sink."""
@@ -114,6 +109,11 @@ class Run:
             except RetryLater as error:
                 self.metrics.delivered(delivery.sink.name, "retry", 1)
                 log.warning("%s", error)
+
+    def deliver_once(self) -> None:
+        """One pass of every sink."""
+        for one in self.deliveries:
+            self.deliver(one, wall_us())
 
     def reload_rules(self, now_us: int) -> None:
         """Take changed rule files; a bad one leaves the last good set in force."""
@@ -131,8 +131,10 @@ class Run:
         log.info("rules reloaded: %d trace rules, %d window rules", len(self.pack.trace_rules), len(self.pack.window_rules))
 
 
-def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bool, now_us: int) -> Run:
-    """Check everything that can be checked without Spark, take the lease, and wire the parts.
+def open_run(
+    settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bool, now_us: int, stop: threading.Event | None = None
+) -> Run:
+    """Check everything that can be checked without Spark, take the lease, and wire the parts; ``stop``, once set, ends it.
 
     Raises:
         TracesieveError, StoreError, SourceError, StreamMismatch: with one message that says what to do.
@@ -149,9 +151,10 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     stack.callback(lease.release)
     stack.callback(lease.note_jvm, None)  # a clean end leaves nothing for the next run to wait for
     source = settings.source
+    stop = stop or threading.Event()
     landing = None
     if isinstance(source, MlflowSource):
-        landing = MlflowLanding(source, store)
+        landing = MlflowLanding(source, store, stopping=stop.is_set)
         landing.check()
         store.table("traces").create()
     checkpoint = checkpoint_of(settings.store_path)
@@ -166,7 +169,7 @@ def open_run(settings: Settings, stack: ExitStack, *, dry_run: bool, rebuild: bo
     check_source(config)
     put_pack(store, loaded.pack, settings, now_us)
     metrics = MetricsState(settings.group_by)
-    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, dry_run, landing)
+    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, stop, dry_run, landing)
     if settings.mlflow is None and not dry_run:
         log.info("no `mlflow:` in the config: traces are not tagged")
     only = (AlertLog.name,) if dry_run else ()
@@ -198,92 +201,12 @@ def put_pack(store: Store, pack: Pack, settings: Settings, now_us: int) -> None:
     store.table("packs").append([{"pack_hash": pack.hash, "loaded_us": now_us, "group_by": group_by, "pack": pack.to_json()}])
 
 
-def run_once(run: Run) -> int:
-    """Take all that ended up to now, deliver for up to ``DRAIN_S`` seconds; how many deliveries still wait."""
-    fixed = wall_us()
-    settle = run.settings.settle
-    with ThreadPoolExecutor(1, thread_name_prefix="spark") as starting:  # Spark takes as long to start as most landings
-        spark = starting.submit(_spark, run)
-        if run.landing is not None:
-            time.sleep(settle)
-            run.landing.land_through(fixed)
-    handle = start(spark.result(), run.config, lambda: fixed, once=True)
-    handle.wait()
-    run.lease.check()
-    run.follow(fixed, fixed)
-    waiting = 0 if run.dry_run else drain(run.deliveries, run.outbox, wall_us, DRAIN_S)
-    run.lease.check()
-    run.upkeep.all(fixed)
-    return waiting
-
-
-def run_live(run: Run, stack: ExitStack) -> None:
-    """Go on until ``run.stop`` is set; then the batch under way is finished, and what follows from it is delivered.
-
-    Raises:
-        OutsideError: the query ended by itself.
-    """
-    ready = threading.Event()
-    if run.settings.metrics is not None:
-        server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
-        stack.callback(server.shutdown)
-    threads = []
-    if run.landing is not None:
-        threads.append(_thread(run, "landing", 1.0, lambda now: run.landing.step(now)))  # type: ignore[union-attr]
-    for one in run.deliveries:  # a thread each: an outage of one sink keeps nothing from the others
-        threads.append(_thread(run, one.sink.name, 0.5, partial(run.deliver, one)))
-    threads.append(_thread(run, "upkeep", UPKEEP_S, run.upkeep.step))
-    log.info("starting Spark")
-    handle = start(_spark(run), run.config, wall_us)
-    stack.callback(handle.stop)
-    ready.set()
-    log.info("watching; the store is %s", run.settings.store_path)
-    while not run.stop.is_set():
-        now = wall_us()
-        run.lease.check()
-        run.reload_rules(now)
-        run.follow(now)
-        _still_active(handle)
-        run.stop.wait(TICK_S)
-    log.info("stopping: the batch under way first")
-    finish(handle, threads, lambda: _flush(run))
-
-
-def _flush(run: Run) -> None:
-    """What the last batch says is followed, and delivered once."""
-    now = wall_us()
-    run.follow(now)
-    for one in run.deliveries:
-        run.deliver(one, now)
-
-
-def _spark(run: Run) -> Any:
+def spark_of(run: Run) -> Any:
     """The Spark session; its JVM's pid goes into the lease, for the run that comes after a kill."""
     spark = session(run.settings.spark)
     process = getattr(getattr(spark, "_sc", None), "_gateway", None)
     run.lease.note_jvm(getattr(getattr(process, "proc", None), "pid", None))
     return spark
-
-
-def _still_active(handle: Handle) -> None:
-    if not handle.active:
-        raise OutsideError(f"the streaming query ended: {handle.error() or 'no reason was given'}")
-
-
-def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) -> threading.Thread:
-    def loop() -> None:
-        wait = every_s
-        while not run.stop.wait(wait):
-            try:
-                work(wall_us())
-                wait = every_s
-            except Exception as error:  # noqa: BLE001 - a server that is down must not end the run; said, and tried again
-                wait = min(60.0, max(wait, 1.0) * 2)
-                log.warning("%s failed, trying again in %.0f s: %s", name, wait, error)
-
-    thread = threading.Thread(target=loop, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 def _seen(settings: Settings) -> dict[str, tuple[int, int]]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from store import Store
+from streams.errors import Stopped
 from streams.sources.mlflow import MlflowSource
 from streams.sources.mlflow_client import HOUR_US, MlflowReader
 from streams.sources.mlflow_known import MINUTE_US, Cursor, Known, read_cursors, read_known
@@ -36,12 +37,14 @@ class MlflowLanding:
     """The one writer of ``traces`` and ``landing``; not thread-safe, no Spark."""
 
     def __init__(
-        self, config: MlflowSource, store: Store, clock: Callable[[], int] | None = None, reader: MlflowReader | None = None
-    ) -> None:
+        self, config: MlflowSource, store: Store, clock: Callable[[], int] | None = None, reader: MlflowReader | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self._config = config
         self._traces, self._landing = store.table("traces"), store.table("landing")
         self._reader = reader or MlflowReader(config.tracking_uri)
         self._clock = clock or (lambda: time.time_ns() // 1000)
+        self._stopping = stopping
         self._experiments: list[Experiment] | None = None
         self._known = Known()
         self._landed_us = 0
@@ -62,6 +65,7 @@ class MlflowLanding:
 
         Raises:
             SourceError: the server failed; what had landed stays, and the next pass goes on from there.
+            Stopped: ``stopping()`` became true.
         """
         self._begin(_SPANLESS_US)
         through = _whole_ms(now_us - self._config.settle)
@@ -81,7 +85,11 @@ class MlflowLanding:
         return self._step
 
     def land_through(self, t_us: int) -> LandingStep:
-        """All that ended up to ``t_us``, backlog and reconcile included; the caller has waited for ``settle``."""
+        """All that ended up to ``t_us``, backlog and reconcile included; the caller has waited for ``settle``.
+
+        Raises:
+            SourceError, Stopped: as :meth:`step`.
+        """
         self._begin(0)
         through = _whole_ms(t_us)
         for one in self._open(t_us):
@@ -257,7 +265,9 @@ class MlflowLanding:
                 self._step.skipped += 1
             else:
                 wanted.append(info)
-        for i in range(0, len(wanted), _FETCH):
+        for i in range(0, max(len(wanted), 1), _FETCH):
+            if self._stopping():
+                raise Stopped
             self._append(one, wanted[i : i + _FETCH], through)
 
     def _same(self, info: Any) -> bool:

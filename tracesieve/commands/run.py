@@ -36,20 +36,21 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
     stop = threading.Event()
     with ExitStack() as stack:
         from tracesieve.ending import listen
-        from tracesieve.runner import open_run, run_live, wall_us
+        from tracesieve.runner import open_run, wall_us
 
-        if not once:
-            listen(stop)
-        run = open_run(settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us())
+        listen(stop)
+        run = open_run(settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us(), stop=stop)
         if once:
             _once(run, as_json)
         else:
-            run.stop = stop
+            from tracesieve.live import run_live
+
             run_live(run, stack)
 
 
 def _once(run: Run, as_json: bool) -> None:
-    from tracesieve.runner import run_once, wall_us
+    from tracesieve.once import run_once
+    from tracesieve.runner import wall_us
     from tracesieve.summary import last_batch, summary, told
     from tracesieve.terminal import wrapped
 
@@ -57,5 +58,5 @@ def _once(run: Run, as_json: bool) -> None:
     waiting = run_once(run)
     document = summary(run.store, run.config.stream_id, before, since, waiting)
     click.echo(json.dumps(document) if as_json else wrapped(told(document)))
-    if waiting:
+    if waiting and not run.stop.is_set():
         raise OutsideError(f"{waiting} deliveries still wait; they stay in the outbox (`tracesieve outbox list`)")
