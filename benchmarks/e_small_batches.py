@@ -1,5 +1,8 @@
 """5,000 small batches on one store: a batch's time, a report's, memory and files, the last hundred against the first.
 
+The first hundred are timed twice: at the start, and again on a new store, one by one between the last hundred, since a
+machine's own speed moves by more in half an hour than what is measured.  The goal is about the second.
+
 Everything of a batch but Spark's own reading and matching (about a second of a trigger, the same for the first and the
 last) is run as a live run does it: the batch function with its begin row, facts, windows and end row, all followers, a
 sink that takes whatever is wished, and upkeep, one table every fifth batch.  Time in the store is 2 seconds a batch.
@@ -53,35 +56,31 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _measured(folder: Path, pack: Pack, batches: int, part: int) -> dict[str, Any]:
-    monitor = Monitor(folder / "store", pack)
-    seconds, upkeep = [], []
+    monitor, new = Monitor(folder / "store", pack), Monitor(folder / "new", pack)
     marks: dict[str, dict[str, Any]] = {}
     most_files: dict[str, int] = {}
     for number in range(batches):
-        began = time.perf_counter()
-        monitor.batch(number)
-        seconds.append(time.perf_counter() - began)
-        if number % 5 == 4:
-            began = time.perf_counter()
-            monitor.upkeep.step(monitor.now(number))
-            upkeep.append(time.perf_counter() - began)
+        monitor.timed(number)
         if number % 50 == 49 or number + 1 == batches:
             most_files = {name: max(files, most_files.get(name, 0)) for name, files in monitor.files().items()}
         if number + 1 in (part, batches):
             marks["first" if number + 1 == part else "last"] = monitor.looked_at(number)
         if (number + 1) % 250 == 0:
-            say(f"e: {number + 1} batches, the last hundred {median(seconds[-100:])} s each")
-    first, last = median(seconds[1 : part + 1]), median(seconds[-part:])
+            say(f"e: {number + 1} batches, the last hundred {median(monitor.seconds[-100:])} s each")
+        if number >= batches - part:
+            new.timed(number - (batches - part))
+    first, beside, last = (median(some) for some in (monitor.seconds[1:part], new.seconds[1:], monitor.seconds[1 - part :]))
     return {
         "batches": batches,
         "traces": batches * TRACES,
-        "batch_s": {"first": first, "last": last},
-        "upkeep_s_per_batch": round(sum(upkeep) / batches, 3),
+        "batch_s": {"first": first, "first_beside_last": beside, "last": last},
+        "last_over_first_of_the_run": round(last / first, 2),
+        "upkeep_s_per_batch": round(monitor.upkeep_s / batches, 3),
         "report_s": {name: mark["report_s"] for name, mark in marks.items()},
         "memory_mb": {name: mark["memory_mb"] for name, mark in marks.items()},
         "most_files": most_files,
         "goals": {
-            "last_over_first": goal(last / first, at_most=1.2),
+            "last_over_first": goal(last / beside, at_most=1.2),
             "report_s": goal(marks["last"]["report_s"], at_most=2.0),
             "files_of_a_table": goal(max(most_files.values()), at_most=300),
         },
@@ -105,10 +104,22 @@ class Monitor:
         self.upkeep = Upkeep(self.store, Needs(longest_window_us=lambda: 600_000_000, wishes=True))
         self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in pack.trace_rules]
         streams.batch.matched = lambda frame: frame  # Spark's part, done by _narrow
+        self.seconds: list[float] = []  # of each batch
+        self.upkeep_s = 0.0
 
     def now(self, number: int) -> int:
         """The store's time at a batch, µs."""
         return BEGIN_US + number * STEP_US
+
+    def timed(self, number: int) -> None:
+        """One trigger, and upkeep of a table after every fifth."""
+        began = time.perf_counter()
+        self.batch(number)
+        self.seconds.append(time.perf_counter() - began)
+        if number % 5 == 4:
+            began = time.perf_counter()
+            self.upkeep.step(self.now(number))
+            self.upkeep_s += time.perf_counter() - began
 
     def batch(self, number: int) -> None:
         """One trigger: the batch, and what follows from it."""

@@ -18,6 +18,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from store.errors import StoreError
 from store.schemas import TRACES
+from store.table import RENEW
 
 SLACK = timedelta(days=1)
 _CONTENT = ("trace_id", "request_time", "execution_duration_ms", "landed_us", "request", "response")
@@ -30,6 +31,7 @@ class TraceTable:
         self._uri = uri
         self._theirs = dict(columns or {})
         self._handle: DeltaTable | None = None
+        self._opened_at = 0
 
     def row(self, trace_id: str, start_us: int | None) -> Any:
         """The trace as an Arrow table of one row with our column names, None if it is gone.
@@ -108,11 +110,12 @@ class TraceTable:
         return _last_standing(frame.collect())
 
     def _open(self) -> DeltaTable | None:
-        if self._handle is None:
+        if self._handle is None or self._handle.version() - self._opened_at >= RENEW:
             try:
                 self._handle = DeltaTable(self._uri)
             except TableNotFoundError:
                 return None
+            self._opened_at = self._handle.version()
         else:
             self._handle.update_incremental()
         return self._handle

@@ -35,6 +35,7 @@ STREAMED = {
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _ATTEMPTS = 5
 _LIST_EVERY_S = 60.0
+RENEW = 50  # versions after which a handle is opened anew
 
 
 class Table:
@@ -49,6 +50,7 @@ class Table:
         self._options = storage_options
         self._lock = threading.RLock()
         self._handle: DeltaTable | None = None
+        self._opened_at = 0  # the version that the handle was opened at
         self._listed_s = -_LIST_EVERY_S
         self._complete = False  # whether the table is known to have every column of the schema
         self._properties = STREAMED if spec.writer == "landing" else _PROPERTIES
@@ -189,14 +191,20 @@ class Table:
         return None if self._open() is None else DeltaTable(self.uri, storage_options=self._options)
 
     def _open(self) -> DeltaTable | None:
+        """The handle at the latest version.
+
+        It is opened anew now and then: it goes through every entry of the log since the checkpoint that it was opened from at
+        each commit (0.1 ms each), and only so takes up a newer one.
+        """
         with self._lock:
-            if self._handle is None:
+            if self._handle is None or self._handle.version() - self._opened_at >= RENEW:
                 if "://" not in self.uri and not (Path(self.uri) / "_delta_log").is_dir():
                     return None
                 try:
                     self._handle = DeltaTable(self.uri, storage_options=self._options)
                 except TableNotFoundError:
                     return None
+                self._opened_at = self._handle.version()
             elif self._may_be_behind(self._handle):
                 self._handle.update_incremental()
             return self._handle

@@ -234,16 +234,19 @@ class Upkeep:
         return [f"{files.height} files became {left}"]
 
     def _shorten_log(self, name: str, table: Table, *, due: bool) -> None:
-        """Sum a log up that has grown (or where it is ``due``), and delete the entries that nobody reads any more."""
+        """Delete the entries that an earlier sum made needless, and sum a log up that has grown (or where it is ``due``).
+
+        In this order: who has just listed the log reads on from the sum that was there, and finds what came after it.
+        """
         text = Place(table.uri, table.storage_options).read("_delta_log/_last_checkpoint")
         if not due and table.version() - (json.loads(text)["version"] if text else 0) < LOG_ENTRIES:
             return
         delta = table.fresh()
         if delta is None:
             return
-        delta.create_checkpoint()
         if name != "traces":  # whose log waits for the stream (_clean)
             delta.cleanup_metadata()
+        delta.create_checkpoint()
 
     def _clean(self, name: str, table: Table, now_us: int) -> list[str]:
         """Delete files that no version of the last hour names, and of ``traces`` none that the stream has yet to read."""
