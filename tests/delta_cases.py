@@ -122,9 +122,9 @@ def follow(store: Store, stream: str) -> None:
 
 
 def verdicts(store: Store) -> list[tuple[Any, ...]]:
-    """The verdict history that stands (what was measured at an instant may be what was known of it when it was written)."""
+    """The verdict history that stands, with what was measured."""
     rows = net_verdicts(store.table("verdicts").read())
-    names = ("rule", "rule_hash", "instant_us", "state", "since_us")
+    names = ("rule", "rule_hash", "instant_us", "state", "since_us", "value", "traces", "errors")
     return sorted(((*(row[name] for name in names), tuple(row["group"])) for row in rows), key=repr)
 
 

@@ -12,7 +12,7 @@ from made_facts import MINUTE, T0, batch, fact
 
 from rules.model import Pack, build_pack, parse_rule
 from rules.sums import Window
-from rules.verdicts import history
+from rules.verdicts import Verdict, history
 from store import Store, net_facts, open_store
 from store.outbox import Outbox
 from store.table import Table
@@ -94,8 +94,12 @@ def oracle(store: Store, pack: Pack) -> set[tuple[Any, ...]]:
                 if inside:
                     windows[instant] = Window(len(inside), sum(row["error"] for row in inside), counts(inside))
             for change in history(rule, windows, grid):
-                found.add((rule.id, group, change.instant_us, change.state.phase, change.state.since_us))
+                found.add((rule.id, group, change.instant_us, change.state.phase, change.state.since_us, *measured(change)))
     return found
+
+
+def measured(change: Verdict) -> tuple[Any, ...]:
+    return change.value, change.traces, change.errors
 
 
 def counts(rows: list[dict[str, Any]]) -> dict[int, int]:
@@ -109,7 +113,8 @@ def counts(rows: list[dict[str, Any]]) -> dict[int, int]:
 
 def standing(store: Store) -> set[tuple[Any, ...]]:
     rows = net_verdicts(store.table("verdicts").read())
-    return {(row["rule"], tuple(row["group"]), row["instant_us"], row["state"], row["since_us"]) for row in rows}
+    names = ("instant_us", "state", "since_us", "value", "traces", "errors")
+    return {(row["rule"], tuple(row["group"]), *(row[name] for name in names)) for row in rows}
 
 
 class Followers:

@@ -10,12 +10,12 @@ from store import Store
 from store.tail import Tail
 from tracesieve.followers.histories import Key
 
-_IDENTITY = ("rule", "rule_hash", "by", "instant_us", "state", "since_us")
+_IDENTITY = ("rule", "rule_hash", "by", "instant_us", "state", "since_us", "value", "traces", "errors")
 Row = dict[str, Any]
 
 
 def identity(row: Row) -> tuple[Any, ...]:
-    """What makes two rows the same verdict; what was measured there is not part of it."""
+    """What makes two rows the same verdict: a late trace that changes only what was measured makes another one."""
     return (*(row[name] for name in _IDENTITY), tuple(row["group"]))
 
 
