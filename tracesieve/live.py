@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 
 from sinks.http_server import serve
@@ -20,7 +19,7 @@ TICK_S = 1.0
 UPKEEP_S = 10.0  # from one table to the next
 
 
-def run_live(run: Run, stack: ExitStack) -> None:
+def run_live(run: Run) -> None:
     """Go on until ``run.stop`` is set; then the batch under way is finished, and what follows from it is delivered.
 
     Raises:
@@ -29,7 +28,7 @@ def run_live(run: Run, stack: ExitStack) -> None:
     ready = threading.Event()
     if run.settings.metrics is not None:
         server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
-        stack.callback(server.shutdown)
+        run.stack.callback(server.shutdown)
     threads = []
     if run.landing is not None:
         threads.append(_thread(run, "landing", 1.0, lambda now: run.landing.step(now)))  # type: ignore[union-attr]
@@ -38,7 +37,7 @@ def run_live(run: Run, stack: ExitStack) -> None:
     threads.append(_thread(run, "upkeep", UPKEEP_S, run.upkeep.step))
     log.info("starting Spark")
     handle = start(spark_of(run), run.config, wall_us)
-    stack.callback(handle.stop)
+    run.stack.callback(handle.stop)
     ready.set()
     log.info("watching; the store is %s", run.settings.store_path)
     while not run.stop.is_set():

@@ -7,6 +7,7 @@ Everything that is written is written by one process, which holds the store's le
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -61,6 +62,7 @@ class Run:
     metrics: MetricsState
     lease: Lease
     stop: threading.Event
+    stack: ExitStack
     dry_run: bool = False
     landing: MlflowLanding | None = None
     deliveries: list[Delivery] = field(default_factory=list)
@@ -169,7 +171,7 @@ def open_run(
     check_source(config)
     put_pack(store, loaded.pack, settings, now_us)
     metrics = MetricsState(settings.group_by)
-    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, stop, dry_run, landing)
+    run = Run(settings, store, config, Outbox(store), loaded.pack, metrics, lease, stop, stack, dry_run, landing)
     if settings.mlflow is None and not dry_run:
         log.info("no `mlflow:` in the config: traces are not tagged")
     only = (AlertLog.name,) if dry_run else ()
@@ -204,6 +206,8 @@ def put_pack(store: Store, pack: Pack, settings: Settings, now_us: int) -> None:
 def spark_of(run: Run) -> Any:
     """The Spark session; its JVM's pid goes into the lease, for the run that comes after a kill."""
     spark = session(run.settings.spark)
+    if not re.match(r"local(\[|$)", run.settings.spark.master):
+        run.stack.callback(spark.stop)  # a cluster is told that its executors are free; a local JVM ends with us
     process = getattr(getattr(spark, "_sc", None), "_gateway", None)
     run.lease.note_jvm(getattr(getattr(process, "proc", None), "pid", None))
     return spark

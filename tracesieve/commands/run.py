@@ -45,7 +45,7 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
         else:
             from tracesieve.live import run_live
 
-            run_live(run, stack)
+            run_live(run)
 
 
 def _once(run: Run, as_json: bool) -> None:
