@@ -23,7 +23,7 @@ from store.schemas import TableSpec
 
 Rows = Any  # a pyarrow Table, a Polars DataFrame or a sequence of dicts
 _PROPERTIES = {
-    "delta.logRetentionDuration": "interval 2 minutes",  # no one reads older versions; a long log slows every commit
+    "delta.logRetentionDuration": "interval 1 minutes",  # no one reads older versions; a long log slows every commit
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
 # Spark streams from this one: a run that was down must find the versions that it has not read yet, so that only upkeep,
@@ -34,7 +34,7 @@ STREAMED = {
 # Checkpoints and what they make needless are upkeep's: after an append they would list the whole log, every time.
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _ATTEMPTS = 5
-_LIST_EVERY_S = 60.0
+_LIST_EVERY_S = 20.0
 RENEW = 50  # versions after which a handle is opened anew
 
 
@@ -213,7 +213,7 @@ class Table:
         """Whether there may be newer commits: on a local folder, whether the file of the very next one is there.
 
         To update lists the whole log, 2 µs for each entry, many times a batch.  Versions have no gaps, and the next one's file
-        stays for two minutes (``_PROPERTIES``), so that one look a minute at the whole log misses nothing.
+        stays for a minute (``_PROPERTIES``), so that a look at the whole log every 20 seconds misses nothing.
         """
         if "://" in self.uri or time.monotonic() - self._listed_s > _LIST_EVERY_S:
             self._listed_s = time.monotonic()

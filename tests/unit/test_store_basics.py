@@ -129,7 +129,7 @@ def test_a_log_is_summed_up_by_upkeep_and_a_handle_that_slept_meanwhile_sees_wha
         # What the sum before this one made needless is gone; what came since stays, and compaction's own entry.
         assert 60 <= len(list(log.glob("*.json"))) <= 65
     table.append([{"pack_hash": "181"}])
-    monkeypatch.setattr("store.table._LIST_EVERY_S", -1.0)  # a minute has passed
+    monkeypatch.setattr("store.table._LIST_EVERY_S", -1.0)  # it is time to list again
     assert sorted(map(int, sleeper.read()["pack_hash"])) == list(range(182))
 
 
