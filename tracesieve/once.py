@@ -7,7 +7,6 @@ is tagged.  Verdicts are given only when all was counted, since what is missing 
 from __future__ import annotations
 
 import logging
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from sinks.delivery import drain
@@ -49,7 +48,7 @@ def _count(run: Run, fixed_us: int) -> bool:
     with ThreadPoolExecutor(1, thread_name_prefix="spark") as starting:  # Spark takes as long to start as most landings
         spark = starting.submit(spark_of, run)
         if run.landing is not None:
-            time.sleep(run.settings.settle)
+            run.stop.wait(run.settings.settle)
             try:
                 run.landing.land_through(fixed_us)
             except Stopped:
