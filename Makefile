@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 setup: $(VENV)/.installed ## Create .venv, install locked versions, fetch Delta's jars once
-	@$(BIN)/python -m streams.jars
+	@$(BIN)/python -m streams.session.jars
 
 demo: setup ## Run the whole thing on a simulated agent (HEADLESS=1: by itself, then exit)
 	@$(BIN)/tracesieve demo $(if $(HEADLESS),--headless)

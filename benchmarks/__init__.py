@@ -1,1 +1,3 @@
-"""Benchmarks: what the monitor costs, each figure beside something measured in the same run (docs/benchmarks.md)."""
+"""Benchmarks: what the monitor costs, each figure beside something measured in the same run
+(docs/benchmarks.md).
+"""

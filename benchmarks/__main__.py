@@ -1,4 +1,6 @@
-"""``python -m benchmarks [NAME…]``: run scenarios, each in a process of its own, and print one JSON line for each."""
+"""``python -m benchmarks [NAME…]``: run scenarios, each in a process of its own, and print one JSON line for
+each.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,12 @@ def main(arguments: list[str]) -> int:
     if len(names) > 1:
         rest = ["--repeats", str(told.repeats), "--folder", str(told.folder)]
         rest += ["--size", str(told.size)] if told.size is not None else []
-        return max([subprocess.run([sys.executable, "-m", "benchmarks", name, *rest], check=False).returncode for name in names])
+        return max(
+            [
+                subprocess.run([sys.executable, "-m", "benchmarks", name, *rest], check=False).returncode
+                for name in names
+            ]
+        )
     return _one(names[0], Options(told.size, told.repeats, told.folder))
 
 
@@ -42,7 +49,10 @@ def _one(name: str, options: Options) -> int:
     say(f"scenario {name}: {(module.__doc__ or '').splitlines()[0]}")
     with timed() as whole:
         found = module.run(options)
-    print(json.dumps({"scenario": name, **found, "took_s": round(whole.seconds, 1), "machine": described}), flush=True)
+    print(
+        json.dumps({"scenario": name, **found, "took_s": round(whole.seconds, 1), "machine": described}),
+        flush=True,
+    )
     return 0
 
 

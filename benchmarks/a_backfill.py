@@ -1,8 +1,10 @@
-"""Backfill of 1,000,000 traces of 5 spans with the default pack, beside a bare Spark streaming read and one DuckDB scan.
+"""Backfill of 1,000,000 traces of 5 spans with the default pack, beside a bare Spark streaming read and one
+DuckDB scan.
 
-Each repeat is three fresh processes: the monitor's real streaming query, a bare streaming read of the same columns in the
-same session settings, and DuckDB.  In each the first pass is cold, the second warm.  The answers must agree: traces, errors
-and tokens a window, and how many traces each rule matched, exactly; window quantiles within a histogram bucket.
+Each repeat is three fresh processes: the monitor's real streaming query, a bare streaming read of the same
+columns in the same session settings, and DuckDB.  In each the first pass is cold, the second warm.  The
+answers must agree: traces, errors and tokens a window, and how many traces each rule matched, exactly; window
+quantiles within a histogram bucket.
 """
 
 from __future__ import annotations
@@ -38,20 +40,27 @@ def run(options: Options) -> dict[str, Any]:
             say(f"repeat {repeat + 1} {kind}: cold {found[-1]['cold']:.1f} s, warm {found[-1]['warm']:.1f} s")
     for repeat in range(options.repeats):
         _agree(seen["monitor"][repeat]["answers"], seen["duckdb"][repeat]["answers"])
-    seconds = {kind: {when: median([one[when] for one in found]) for when in PASSES} for kind, found in seen.items()}
+    seconds = {
+        kind: {when: median([one[when] for one in found]) for when in PASSES} for kind, found in seen.items()
+    }
     warm, cold = ({kind: seconds[kind][when] for kind in seconds} for when in ("warm", "cold"))
     stages = [one["stages"] for one in seen["monitor"]]
     return {
-        "traces": size, "spans": size * SPANS, "source_mb": round(data_bytes(table) / 1e6, 1), "seconds": seconds,
+        "traces": size,
+        "spans": size * SPANS,
+        "source_mb": round(data_bytes(table) / 1e6, 1),
+        "seconds": seconds,
         "session_start_s": median([one["session_start_s"] for one in seen["monitor"]]),
         "ratio_cold": {kind: round(cold["monitor"] / cold[kind], 2) for kind in ("bare", "duckdb")},
-        "stages": {name: round(median([one[name] for one in stages]) / warm["monitor"], 3) for name in stages[0]},
+        "stages": {
+            name: round(median([one[name] for one in stages]) / warm["monitor"], 3) for name in stages[0]
+        },
         "python_peak_mb": max(one["python_peak_mb"] for one in seen["monitor"]),
         "goals": {
             "warm_times_bare": goal(warm["monitor"] / warm["bare"], at_most=8),
             "warm_times_duckdb": goal(warm["monitor"] / warm["duckdb"], at_most=10),
         },
-    }  # fmt: skip
+    }
 
 
 def child(kind: str, table: str) -> dict[str, Any]:
@@ -60,7 +69,7 @@ def child(kind: str, table: str) -> dict[str, Any]:
 
 
 def _session() -> tuple[Any, float]:
-    from streams.session import SparkConfig, session
+    from streams.session.spark import SparkConfig, session
 
     with timed() as timer:
         spark = session(SparkConfig())
@@ -70,9 +79,21 @@ def _session() -> tuple[Any, float]:
 def _bare(table: Path) -> dict[str, Any]:
     spark, start_s = _session()
     found: dict[str, Any] = {"session_start_s": start_s}
-    spans = [f"spans.{name}" for name in ("span_id", "name", "status_code", "start_time", "end_time", "attributes")]
-    wanted = ["trace_id", "experiment_id", "experiment_name", "request_time", "state", "execution_duration_ms",
-              "trace_metadata", "tags", "assessments", *[f"{name} as {name.replace('.', '_')}" for name in spans]]  # fmt: skip
+    spans = [
+        f"spans.{name}" for name in ("span_id", "name", "status_code", "start_time", "end_time", "attributes")
+    ]
+    wanted = [
+        "trace_id",
+        "experiment_id",
+        "experiment_name",
+        "request_time",
+        "state",
+        "execution_duration_ms",
+        "trace_metadata",
+        "tags",
+        "assessments",
+        *[f"{name} as {name.replace('.', '_')}" for name in spans],
+    ]
 
     for name in PASSES:
         with tempfile.TemporaryDirectory() as folder, timed() as timer:
@@ -99,14 +120,14 @@ class _Stages(logging.Handler):
 def _monitor(table: Path) -> dict[str, Any]:
     import resource
 
-    from rules.pack import load_pack
+    from rules.loading.packs import load_packs
     from store import open_store
-    from streams.batch import BatchConfig
+    from streams.batch.process import BatchConfig
     from streams.query import checkpoint_of, start, stream_id
 
-    pack = load_pack(["packs/default"], GROUP_BY, ".").pack
-    assert pack is not None
-    logger = logging.getLogger("streams.batch")
+    rule_set = load_packs(["packs/default"], GROUP_BY, ".").rule_set
+    assert rule_set is not None
+    logger = logging.getLogger("streams.batch.process")
     logger.setLevel(logging.DEBUG)
     spark, start_s = _session()
     found: dict[str, Any] = {"session_start_s": start_s}
@@ -116,8 +137,15 @@ def _monitor(table: Path) -> dict[str, Any]:
         folder = tempfile.mkdtemp(prefix="tracesieve-bench-")
         with timed() as timer:
             store = open_store(folder)
-            store.table("packs").append(
-                [{"pack_hash": pack.hash, "loaded_us": 1, "group_by": ",".join(GROUP_BY), "pack": pack.to_json()}]
+            store.table("rule_sets").append(
+                [
+                    {
+                        "rule_set_hash": rule_set.hash,
+                        "loaded_us": 1,
+                        "group_by": ",".join(GROUP_BY),
+                        "rule_set": rule_set.to_json(),
+                    }
+                ]
             )
             checkpoint = checkpoint_of(folder)
             config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, source_table=str(table))
@@ -133,7 +161,7 @@ def _monitor(table: Path) -> dict[str, Any]:
 
 
 def _monitor_answers(store: Any) -> dict[str, Any]:
-    from rules.histogram import quantile_us
+    from rules.alerting.histogram import quantile_us
     from store.windows import merge
 
     windows = merge(store.table("windows").read()).filter(pl.col("rule_hash") == "")
@@ -142,14 +170,22 @@ def _monitor_answers(store: Any) -> dict[str, Any]:
         counts = dict(zip(row["bucket_index"], row["bucket_count"], strict=True))
         key = [row["start_us"], *row["group"]]
         rows.append(
-            [*key, row["traces"], row["errors"], row["tokens_total"], quantile_us(counts, 0.5), quantile_us(counts, 0.95)]
+            [
+                *key,
+                row["traces"],
+                row["errors"],
+                row["tokens_total"],
+                quantile_us(counts, 0.5),
+                quantile_us(counts, 0.95),
+            ]
         )
     hits = store.table("facts").read(["hits"]).explode("hits").drop_nulls().unnest("hits")
     return {"windows": rows, "rules": dict(hits.group_by("rule").len().iter_rows())}
 
 
-# The fastest form found of several: each span becomes a small number once (3 a failed tool, 2 another tool, 1 an empty
-# retrieval), which the rules then look for.  Filters over the structs themselves and unnest with a group by take longer.
+# The fastest form found of several: each span becomes a small number once (3 a failed tool, 2 another tool, 1
+# an empty retrieval), which the rules then look for.  Filters over the structs themselves and unnest with a
+# group by take longer.
 _FACTS = """
 create or replace temp table f as
 with t as (
@@ -184,7 +220,9 @@ def _duckdb(table: Path) -> dict[str, Any]:
     import duckdb
     from deltalake import DeltaTable
 
-    files = json.dumps([uri.removeprefix("file://") for uri in DeltaTable(str(table)).file_uris()]).replace('"', "'")
+    files = json.dumps([uri.removeprefix("file://") for uri in DeltaTable(str(table)).file_uris()]).replace(
+        '"', "'"
+    )
     counts = ", ".join(f'count(*) filter ("{rule}")' for rule in _RULES)
     found: dict[str, Any] = {}
     connection = duckdb.connect()
@@ -200,7 +238,9 @@ def _duckdb(table: Path) -> dict[str, Any]:
 
 
 def _agree(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Raise where an answer differs: counts and sums exactly, quantiles by more than a histogram's bucket is wide."""
+    """Raise where an answer differs: counts and sums exactly, quantiles by more than a histogram's bucket is
+    wide.
+    """
     if ours["rules"] != theirs["rules"]:
         raise AssertionError(f"rules differ: {ours['rules']} here, {theirs['rules']} by DuckDB")
     mine, other = ({tuple(row[:4]): row[4:] for row in rows} for rows in (ours["windows"], theirs["windows"]))

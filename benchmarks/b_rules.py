@@ -1,9 +1,10 @@
-"""1,000 rules against 10 on the same backfill of 200,000 traces of 5 spans, end to end: read, matched, facts and windows.
+"""1,000 rules against 10 on the same backfill of 200,000 traces of 5 spans, end to end: read, matched, facts
+and windows.
 
-No two rules are equal.  They are drawn from fourteen forms over fields of the trace, numbers, free text and spans, with AND,
-OR and NOT; most match few traces, as rules of single customers or tools do.  The ten are one of each of the first ten
-forms, so both sets read nearly the same columns.  Each repeat is one fresh process: the ten once to warm it up, then each
-set.  Each of the ten must match as many traces among the thousand.
+No two rules are equal.  They are drawn from fourteen forms over fields of the trace, numbers, free text and
+spans, with AND, OR and NOT; most match few traces, as rules of single customers or tools do.  The ten are one
+of each of the first ten forms, so both sets read nearly the same columns.  Each repeat is one fresh process:
+the ten once to warm it up, then each set.  Each of the ten must match as many traces among the thousand.
 """
 
 from __future__ import annotations
@@ -23,9 +24,22 @@ FEW, MANY = 10, 1000
 NOW_US = BEGIN_US + 2 * DAY_US
 GROUP_BY = ("experiment", "trace_name", "environment")
 _WORDS = [
-    "order", "refund", "delivery", "parcel", "invoice", "account", "password", "shipping", "late", "broken", "cancel",
-    "address", "payment", "size", "return",
-]  # fmt: skip
+    "order",
+    "refund",
+    "delivery",
+    "parcel",
+    "invoice",
+    "account",
+    "password",
+    "shipping",
+    "late",
+    "broken",
+    "cancel",
+    "address",
+    "payment",
+    "size",
+    "return",
+]
 _NAMES = ["support-agent", "search_docs", "draft", "lookup_order", "answer"]
 _Form = Callable[[random.Random], str]
 
@@ -40,23 +54,37 @@ def _words(r: random.Random, joint: str) -> str:
 
 FORMS: tuple[_Form, ...] = (
     lambda r: f"status = 'ERROR' AND tags.`mlflow.user` = {_user(r)}",
-    lambda r: f"execution_time_ms > {r.randint(2000, 9000)} AND tags.`mlflow.user` IN ({', '.join(_user(r) for _ in range(5))})",
-    lambda r: f"any(span, name = 'lookup_order' AND status = 'ERROR') AND tokens.total > {r.randint(6000, 9999)}",
+    lambda r: (
+        f"execution_time_ms > {r.randint(2000, 9000)} AND tags.`mlflow.user` IN ({', '.join(_user(r) for _ in range(5))})"
+    ),
+    lambda r: (
+        f"any(span, name = 'lookup_order' AND status = 'ERROR') AND tokens.total > {r.randint(6000, 9999)}"
+    ),
     lambda r: f"any(span, name = '{r.choice(_NAMES)}' AND duration_ms > {r.randint(15_000, 60_000)})",
-    lambda r: f"count(span, duration_ms > {r.randint(3000, 9000)}) >= {r.randint(3, 4)} AND NOT tags.environment = 'production'",
-    lambda r: f"sum(span, duration_ms, type = 'CHAT_MODEL') > {r.randint(6000, 20_000)} AND metadata.`mlflow.trace.session` "
-    f"LIKE 'session-{r.randint(10, 99)}%'",
+    lambda r: (
+        f"count(span, duration_ms > {r.randint(3000, 9000)}) >= {r.randint(3, 4)} AND NOT tags.environment = 'production'"
+    ),
+    lambda r: (
+        f"sum(span, duration_ms, type = 'CHAT_MODEL') > {r.randint(6000, 20_000)} AND metadata.`mlflow.trace.session` "
+        f"LIKE 'session-{r.randint(10, 99)}%'"
+    ),
     lambda r: f"request LIKE '%{_words(r, ' ')}%' AND status = 'ERROR'",
     lambda r: f"request RLIKE '{_words(r, ' [a-z]+ ')}' AND tags.environment <> 'staging'",
-    lambda r: f"response ILIKE '%{_words(r, ' ').title()}%' AND "
-    f"tokens.output > {r.randint(1200, 1480)} OR name = '{_words(r, '-')}'",
-    lambda r: f"tokens.output / tokens.input > {r.uniform(2, 5):.3f} AND experiment = '{r.choice(['support', 'search'])}'",
-    lambda r: f"cost.total >= {r.uniform(0.0145, 0.016):.5f} AND (tags.environment = 'staging' OR NOT (name = 'search-agent' OR "
-    f"tokens.input < {r.randint(7000, 8900)}))",
+    lambda r: (
+        f"response ILIKE '%{_words(r, ' ').title()}%' AND "
+        f"tokens.output > {r.randint(1200, 1480)} OR name = '{_words(r, '-')}'"
+    ),
+    lambda r: (
+        f"tokens.output / tokens.input > {r.uniform(2, 5):.3f} AND experiment = '{r.choice(['support', 'search'])}'"
+    ),
+    lambda r: (
+        f"cost.total >= {r.uniform(0.0145, 0.016):.5f} AND (tags.environment = 'staging' OR NOT (name = 'search-agent' OR "
+        f"tokens.input < {r.randint(7000, 8900)}))"
+    ),
     lambda r: f"span.status_message LIKE '%timed%' AND span.duration_ms > {r.randint(3000, 20_000)}",
     lambda r: f"execution_time_ms BETWEEN {(at := r.randint(100, 9000))} AND {at + r.randint(2, 9)}",
     lambda r: f"all(span, duration_ms < {r.randint(60, 200)}) AND tokens.output > {r.randint(500, 1400)}",
-)  # fmt: skip
+)
 
 
 def rules(number: int) -> list[dict[str, Any]]:
@@ -77,19 +105,24 @@ def run(options: Options) -> dict[str, Any]:
     found = []
     for repeat in range(options.repeats):
         found.append(measure.in_child("b", str(table)))
-        say(f"repeat {repeat + 1}: {FEW} rules {found[-1]['few']:.1f} s, {MANY} rules {found[-1]['many']:.1f} s")
+        say(
+            f"repeat {repeat + 1}: {FEW} rules {found[-1]['few']:.1f} s, {MANY} rules {found[-1]['many']:.1f} s"
+        )
     few, many = (median([one[name] for one in found]) for name in ("few", "many"))
     return {
-        "traces": size, "spans": size * SPANS, "rules": {"few": FEW, "many": MANY}, "seconds": {"few": few, "many": many},
+        "traces": size,
+        "spans": size * SPANS,
+        "rules": {"few": FEW, "many": MANY},
+        "seconds": {"few": few, "many": many},
         "hits_a_trace": {name: round(found[0][f"{name}_hits"] / size, 2) for name in ("few", "many")},
         "matching_ms_a_batch_of_20000": {name: found[0][f"{name}_match_ms"] for name in ("few", "many")},
         "goals": {"many_times_few": goal(many / few, at_most=2)},
-    }  # fmt: skip
+    }
 
 
 def child(table: str) -> dict[str, Any]:
     """A warm pass of each set, in this fresh process."""
-    from streams.session import SparkConfig, session
+    from streams.session.spark import SparkConfig, session
 
     spark = session(SparkConfig())
     found: dict[str, Any] = {}
@@ -100,22 +133,33 @@ def child(table: str) -> dict[str, Any]:
     spark.stop()
     for rule, count in counts["few"].items():
         if counts["many"].get(rule) != count:
-            raise RuntimeError(f"{rule} matched {count} traces among {FEW} rules and {counts['many'].get(rule)} among {MANY}")
-    return found | {f"{name}_match_ms": _matching_ms(table, number) for name, number in (("few", FEW), ("many", MANY))}
+            raise RuntimeError(
+                f"{rule} matched {count} traces among {FEW} rules and {counts['many'].get(rule)} among {MANY}"
+            )
+    return found | {
+        f"{name}_match_ms": _matching_ms(table, number) for name, number in (("few", FEW), ("many", MANY))
+    }
 
 
 def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
-    from rules.model import build_pack, parse_rule
+    from rules.rule_set import build_rule_set, parse_rule
     from store import open_store
-    from streams.batch import BatchConfig
+    from streams.batch.process import BatchConfig
     from streams.query import checkpoint_of, start, stream_id
 
     folder = tempfile.mkdtemp(prefix="tracesieve-bench-")
     with timed() as timer:
-        pack = build_pack([parse_rule(item) for item in rules(number)])
+        rule_set = build_rule_set([parse_rule(item) for item in rules(number)])
         store = open_store(folder)
-        store.table("packs").append(
-            [{"pack_hash": pack.hash, "loaded_us": 1, "group_by": ",".join(GROUP_BY), "pack": pack.to_json()}]
+        store.table("rule_sets").append(
+            [
+                {
+                    "rule_set_hash": rule_set.hash,
+                    "loaded_us": 1,
+                    "group_by": ",".join(GROUP_BY),
+                    "rule_set": rule_set.to_json(),
+                }
+            ]
         )
         checkpoint = checkpoint_of(folder)
         config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, source_table=table)

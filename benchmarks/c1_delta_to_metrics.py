@@ -1,9 +1,10 @@
-"""From a Delta commit to /metrics at 100 traces a second over 3 minutes, with a real ``tracesieve run`` on a Delta table.
+"""From a Delta commit to /metrics at 100 traces a second over 3 minutes, with a real ``tracesieve run`` on a
+Delta table.
 
-Arrivals and tokens are those of the Azure LLM inference data set of 2023 where it is there (``BENCH_DATA``, else
-``../shared/data``), sped up to 100 a second; else Poisson arrivals.  A commit a second.  A trace counts as visible when the
-sum of ``tracesieve_traces_total`` covers it.  Beside it, in the same process, each commit is read back with delta-rs as soon
-as it is written: what the table itself costs.
+Arrivals and tokens are those of the Azure LLM inference data set of 2023 where it is there (``BENCH_DATA``,
+else ``../shared/data``), sped up to 100 a second; else Poisson arrivals.  A commit a second.  A trace counts
+as visible when the sum of ``tracesieve_traces_total`` covers it.  Beside it, in the same process, each commit
+is read back with delta-rs as soon as it is written: what the table itself costs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def run(options: Options) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tracesieve-bench-")))
         table = folder / "traces"
-        write_deltalake(str(table), chunk(0, WARM_UP, size, ends_us=_now_us() - np.arange(WARM_UP) * 1000), mode="append")
+        write_deltalake(
+            str(table), chunk(0, WARM_UP, size, ends_us=_now_us() - np.arange(WARM_UP) * 1000), mode="append"
+        )
         begin = time.monotonic()
         monitor = _Monitor(stack, folder)
         monitor.wait_for(WARM_UP, 300)
@@ -63,15 +66,27 @@ def run(options: Options) -> dict[str, Any]:
     minute = np.concatenate([np.full(number, int((at - commits[0][0]) // 60)) for at, _, number in commits])
     p50, p95 = (float(np.quantile(latency, q)) for q in (0.5, 0.95))
     return {
-        "traces": size, "rate": RATE, "arrivals": source, "commits": len(commits),
-        "seconds": {"cold_start_to_first_trace": round(cold_s, 1), "p50": round(p50, 2), "p95": round(p95, 2),
-                    "worst": round(float(latency.max()), 2)},
-        "minutes": [{"p50": round(float(np.quantile(latency[minute == m], 0.5)), 2),
-                     "p95": round(float(np.quantile(latency[minute == m], 0.95)), 2)} for m in np.unique(minute)],
+        "traces": size,
+        "rate": RATE,
+        "arrivals": source,
+        "commits": len(commits),
+        "seconds": {
+            "cold_start_to_first_trace": round(cold_s, 1),
+            "p50": round(p50, 2),
+            "p95": round(p95, 2),
+            "worst": round(float(latency.max()), 2),
+        },
+        "minutes": [
+            {
+                "p50": round(float(np.quantile(latency[minute == m], 0.5)), 2),
+                "p95": round(float(np.quantile(latency[minute == m], 0.95)), 2),
+            }
+            for m in np.unique(minute)
+        ],
         "beside": {"delta_commit_and_read_back_p50_s": round(float(np.median(read_back)), 3)},
         "ratio_p50": round(p50 / float(np.median(read_back)), 1),
         "goals": {"p95_s": goal(p95, at_most=4)},
-    }  # fmt: skip
+    }
 
 
 def arrivals(size: int) -> tuple[npt.NDArray[np.float64], tuple[Ints, Ints], str]:
@@ -95,8 +110,12 @@ def arrivals(size: int) -> tuple[npt.NDArray[np.float64], tuple[Ints, Ints], str
     return at, (np.array([a for _, a, _ in taken]), np.array([b for _, _, b in taken])), "azure_llm_2023"
 
 
-def _produce(table: Path, size: int, at_s: Any, tokens: tuple[Ints, Ints]) -> tuple[list[tuple[float, int, int]], list[float]]:
-    """Commit once a second what has arrived: (monotonic time of the commit, traces so far, traces in it) of each."""
+def _produce(
+    table: Path, size: int, at_s: Any, tokens: tuple[Ints, Ints]
+) -> tuple[list[tuple[float, int, int]], list[float]]:
+    """Commit once a second what has arrived: (monotonic time of the commit, traces so far, traces in it) of
+    each.
+    """
     commits: list[tuple[float, int, int]] = []
     read_back = []
     begin, wall_us, done = time.monotonic(), _now_us(), 0
@@ -122,7 +141,9 @@ def _produce(table: Path, size: int, at_s: Any, tokens: tuple[Ints, Ints]) -> tu
     return commits, read_back
 
 
-def _latencies(commits: list[tuple[float, int, int]], seen: list[tuple[float, int]]) -> npt.NDArray[np.float64]:
+def _latencies(
+    commits: list[tuple[float, int, int]], seen: list[tuple[float, int]]
+) -> npt.NDArray[np.float64]:
     """For every trace the seconds from its commit to the first scrape that covers it."""
     times, totals = np.array([at for at, _ in seen]), np.array([total for _, total in seen])
     first = times[np.searchsorted(totals, [WARM_UP + through for _, through, _ in commits], side="left")]
@@ -138,7 +159,14 @@ class _Monitor:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
         (folder / "tracesieve.yaml").write_text(CONFIG.format(port=self._port), encoding="utf-8")
-        command = [sys.executable, "-c", "from tracesieve.cli import main; main()", "run", "-c", str(folder / "tracesieve.yaml")]
+        command = [
+            sys.executable,
+            "-c",
+            "from tracesieve.cli import main; main()",
+            "run",
+            "-c",
+            str(folder / "tracesieve.yaml"),
+        ]
         self._log = stack.enter_context((folder / "log").open("w+b"))
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         stack.callback(self._end)
@@ -152,7 +180,9 @@ class _Monitor:
         while self.totals[-1][1] < traces:
             if self._process.poll() is not None or time.monotonic() > until:
                 self._log.seek(0)
-                raise RuntimeError(f"{self.totals[-1][1]} of {traces} traces on /metrics: {self._log.read()[-2000:].decode()}")
+                raise RuntimeError(
+                    f"{self.totals[-1][1]} of {traces} traces on /metrics: {self._log.read()[-2000:].decode()}"
+                )
             time.sleep(POLL_S)
 
     def _scrape(self) -> None:
@@ -162,7 +192,9 @@ class _Monitor:
                     lines = answer.read().decode().splitlines()
             except OSError:
                 continue  # it has not started yet
-            total = sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("tracesieve_traces_total{"))
+            total = sum(
+                float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("tracesieve_traces_total{")
+            )
             self.totals.append((time.monotonic(), int(total)))
 
     def _end(self) -> None:

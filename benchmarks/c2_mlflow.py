@@ -1,9 +1,11 @@
-"""From a trace's end on an MLflow server to its tag, at 10 traces/s over 3 minutes: p50 and p95, and where the time goes.
+"""From a trace's end on an MLflow server to its tag, at 10 traces/s over 3 minutes: p50 and p95, and where
+the time goes.
 
-Arrivals and tokens are those of a production LLM service (AzureLLMInferenceDataset2023, conversation), the arrivals
-stretched to 10 a second; without that file they are drawn from a seed.  Traces go to a real server over OTLP as they end, one
-in five fails and is tagged by the default pack; the monitor is ``tracesieve run`` in a process of its own.  ``--size`` is
-the seconds of traffic.  One run is the measurement: its figures are over all tagged traces.
+Arrivals and tokens are those of a production LLM service (AzureLLMInferenceDataset2023, conversation), the
+arrivals stretched to 10 a second; without that file they are drawn from a seed.  Traces go to a real server
+over OTLP as they end, one in five fails and is tagged by the default pack; the monitor is ``tracesieve run``
+in a process of its own.  ``--size`` is the seconds of traffic.  One run is the measurement: its figures are
+over all tagged traces.
 """
 
 from __future__ import annotations
@@ -76,11 +78,17 @@ def run(options: Options) -> dict[str, Any]:
         stages = _stages(store, ended)
     p50, p95 = _quantile(latencies, 0.5), _quantile(latencies, 0.95)
     return {
-        "traces": len(ended), "tagged": len(latencies), "never_tagged": len(failed) - len(latencies), "seconds": seconds,
-        "arrivals": source, "rate": round(len(ended) / seconds, 2), "sending_ms_p50": sending_ms,
-        "to_tag_s": {"p50": p50, "p95": p95, "most": round(latencies[-1], 2) if latencies else None}, "stages_p50_s": stages,
+        "traces": len(ended),
+        "tagged": len(latencies),
+        "never_tagged": len(failed) - len(latencies),
+        "seconds": seconds,
+        "arrivals": source,
+        "rate": round(len(ended) / seconds, 2),
+        "sending_ms_p50": sending_ms,
+        "to_tag_s": {"p50": p50, "p95": p95, "most": round(latencies[-1], 2) if latencies else None},
+        "stages_p50_s": stages,
         "goals": {"end_to_tag_p95_s": goal(p95 if len(latencies) == len(failed) else None, at_most=10)},
-    }  # fmt: skip
+    }
 
 
 def _arrivals(seconds: int) -> tuple[list[Arrival], str]:
@@ -94,7 +102,9 @@ def _arrivals(seconds: int) -> tuple[list[Arrival], str]:
         timed, at = [], 0.0
         while (at := at + rng.expovariate(RATE)) < seconds:
             timed.append((at, (int(rng.lognormvariate(6.5, 1.0)), int(rng.lognormvariate(5.0, 0.8)))))
-    return [Arrival(at, tokens, rng.random() < FAILS) for at, tokens in timed], "azure_llm_2023" if rows else "a seed"
+    return [
+        Arrival(at, tokens, rng.random() < FAILS) for at, tokens in timed
+    ], "azure_llm_2023" if rows else "a seed"
 
 
 def _azure(most: int) -> list[tuple[float, tuple[int, int]]]:
@@ -104,7 +114,10 @@ def _azure(most: int) -> list[tuple[float, tuple[int, int]]]:
     with file.open(encoding="utf-8") as lines:
         rows = [row for row, _ in zip(csv.DictReader(lines), range(most), strict=False)]
     return [
-        (datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp(), (int(row["ContextTokens"]), int(row["GeneratedTokens"])))
+        (
+            datetime.fromisoformat(row["TIMESTAMP"][:26]).timestamp(),
+            (int(row["ContextTokens"]), int(row["GeneratedTokens"])),
+        )
         for row in rows
     ]
 
@@ -123,7 +136,9 @@ def _monitor(folder: Path, uri: str, log: Path) -> Iterator[None]:
         f"mlflow: {{tracking_uri: '{uri}'}}\nmetrics: null\nspark: {{memory: 1g}}\n"
     )
     with log.open("wb") as out:
-        monitor = subprocess.Popen([sys.executable, "-c", _MAIN, "run", "-c", str(config)], stdout=out, stderr=out)
+        monitor = subprocess.Popen(
+            [sys.executable, "-c", _MAIN, "run", "-c", str(config)], stdout=out, stderr=out
+        )
         try:
             wait_until(lambda: "watching" in log.read_text(), monitor, log)
             yield
@@ -142,7 +157,8 @@ def _watch(database: Path, tagged: dict[str, float], done: threading.Event) -> N
         while not done.wait(0.1):
             try:
                 rows = base.execute(
-                    "SELECT rowid, request_id FROM trace_tags WHERE rowid > ? AND key = 'eval_candidate'", [seen]
+                    "SELECT rowid, request_id FROM trace_tags WHERE rowid > ? AND key = 'eval_candidate'",
+                    [seen],
                 ).fetchall()
             except sqlite3.OperationalError:
                 continue
@@ -183,10 +199,20 @@ def _export(uri: str, experiment: str, arrival: Arrival, end_s: float) -> str:
 
     trace, root = secrets.token_bytes(16), secrets.token_bytes(8)
     end_ns = int(end_s * 1e9)
-    start_ns = end_ns - min(200 + arrival.tokens[1] * 20, 9_000) * 1_000_000  # not so slow that a rule matches
-    usage = {"input_tokens": arrival.tokens[0], "output_tokens": arrival.tokens[1], "total_tokens": sum(arrival.tokens)}
+    start_ns = (
+        end_ns - min(200 + arrival.tokens[1] * 20, 9_000) * 1_000_000
+    )  # not so slow that a rule matches
+    usage = {
+        "input_tokens": arrival.tokens[0],
+        "output_tokens": arrival.tokens[1],
+        "total_tokens": sum(arrival.tokens),
+    }
     spans: list[tuple[str, str, dict[str, Any]]] = [
-        ("support-agent", "AGENT", {"mlflow.spanInputs": {"question": trace.hex()}, "mlflow.spanOutputs": "x" * 500}),
+        (
+            "support-agent",
+            "AGENT",
+            {"mlflow.spanInputs": {"question": trace.hex()}, "mlflow.spanOutputs": "x" * 500},
+        ),
         ("search_docs", "RETRIEVER", {"mlflow.spanOutputs": [{"page_content": "y" * 500}]}),
         ("lookup_order", "TOOL", {"mlflow.spanOutputs": {"order": 1}}),
         ("answer", "CHAT_MODEL", {"mlflow.chat.tokenUsage": usage}),
@@ -205,25 +231,39 @@ def _export(uri: str, experiment: str, arrival: Arrival, end_s: float) -> str:
             attribute.key = key
             attribute.value.string_value = json.dumps(value)
     headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
-    requests.post(f"{uri}/v1/traces", data=request.SerializeToString(), headers=headers, timeout=60).raise_for_status()
+    requests.post(
+        f"{uri}/v1/traces", data=request.SerializeToString(), headers=headers, timeout=60
+    ).raise_for_status()
     return trace.hex()
 
 
 def _stages(store: Store, ended: dict[str, float]) -> dict[str, float | None]:
-    """Medians, from a trace's end: landed, batch begun (its facts are in some 0.5 s later), wished (seen by a follower)."""
+    """Medians, from a trace's end: landed, batch begun (its facts are in some 0.5 s later), wished (seen by a
+    follower).
+    """
     import polars as pl
 
-    landed = dict(store.table("traces").read(["trace_id", "landed_us"]).sort("landed_us", descending=True).iter_rows())
+    landed = dict(
+        store.table("traces").read(["trace_id", "landed_us"]).sort("landed_us", descending=True).iter_rows()
+    )
     batches = store.table("batches").read(["batch_id", "phase", "now_us"]).filter(pl.col("phase") == "end")
     facts = store.table("facts").read(["trace_id", "batch_id", "weight"]).filter(pl.col("weight") > 0)
     begun = dict(facts.join(batches, on="batch_id").select("trace_id", "now_us").iter_rows())
-    outbox = store.table("outbox").read(["sink", "target", "created_us"]).filter(pl.col("sink") == "mlflow_tags")
+    outbox = (
+        store.table("outbox").read(["sink", "target", "created_us"]).filter(pl.col("sink") == "mlflow_tags")
+    )
     wished = dict(outbox.sort("created_us", descending=True).select("target", "created_us").iter_rows())
-    return {"landed": _median(landed, ended), "batch_begun": _median(begun, ended), "wished": _median(wished, ended)}
+    return {
+        "landed": _median(landed, ended),
+        "batch_begun": _median(begun, ended),
+        "wished": _median(wished, ended),
+    }
 
 
 def _median(times_us: dict[str, int], ended: dict[str, float]) -> float | None:
-    return _quantile(sorted(times_us[trace] / 1e6 - end for trace, end in ended.items() if trace in times_us), 0.5)
+    return _quantile(
+        sorted(times_us[trace] / 1e6 - end for trace, end in ended.items() if trace in times_us), 0.5
+    )
 
 
 def _quantile(ordered: list[float], q: float) -> float | None:

@@ -1,8 +1,10 @@
-"""``report --last 24h`` on 20,000 traces against ``mlflow.search_traces`` with pandas giving the same numbers.
+"""``report --last 24h`` on 20,000 traces against ``mlflow.search_traces`` with pandas giving the same
+numbers.
 
-A real MLflow server is filled by logging some traces with MLflow's own client and copying their rows in the server's
-database to ends spread over the last 23 hours; ``tracesieve run --once`` lands and counts them.  Measured are the whole
-command, Python's start included, and the whole of what people do today: the call, and pandas on what it returns.
+A real MLflow server is filled by logging some traces with MLflow's own client and copying their rows in the
+server's database to ends spread over the last 23 hours; ``tracesieve run --once`` lands and counts them.
+Measured are the whole command, Python's start included, and the whole of what people do today: the call, and
+pandas on what it returns.
 """
 
 from __future__ import annotations
@@ -64,7 +66,10 @@ def run(options: Options) -> dict[str, Any]:
         "search_traces_and_pandas_s": today["seconds"],
         "landing_and_counting_s": round(landing.seconds, 1),
         "numbers": {name: found[name] for name in ("traces", "errors", "p50_ms", "p95_ms", "tokens")},
-        "goals": {"times_faster": goal(today["seconds"] / seconds, at_least=50), "report_s": goal(seconds, at_most=2.0)},
+        "goals": {
+            "times_faster": goal(today["seconds"] / seconds, at_least=50),
+            "report_s": goal(seconds, at_most=2.0),
+        },
     }
 
 
@@ -83,8 +88,14 @@ def child(uri: str, traces: str) -> dict[str, Any]:
         tokens = sum(one.get("total_tokens", 0) for one in usage)
         duration = frame["execution_duration"].sort_values()
         quantiles = [float(duration.iloc[math.ceil(q * len(duration)) - 1]) for q in (0.5, 0.95)]
-    return {"seconds": round(timer.seconds, 2), "traces": len(frame), "errors": int(errors), "tokens": int(tokens),
-            "p50_ms": quantiles[0], "p95_ms": quantiles[1]}  # fmt: skip
+    return {
+        "seconds": round(timer.seconds, 2),
+        "traces": len(frame),
+        "errors": int(errors),
+        "tokens": int(tokens),
+        "p50_ms": quantiles[0],
+        "p95_ms": quantiles[1],
+    }
 
 
 def _agree(found: dict[str, Any], today: dict[str, Any], traces: int) -> None:
@@ -97,8 +108,10 @@ def _agree(found: dict[str, Any], today: dict[str, Any], traces: int) -> None:
     same &= found["tokens"]["total"] == today["tokens"]
     same &= all(abs(found[name] - today[name]) <= 0.01 * today[name] for name in ("p50_ms", "p95_ms"))
     if not same:
-        raise RuntimeError(f"report and pandas differ: {found['traces']}, {found['errors']}, {found['tokens']}, "
-                           f"{found['p50_ms']}, {found['p95_ms']} against {today}")  # fmt: skip
+        raise RuntimeError(
+            f"report and pandas differ: {found['traces']}, {found['errors']}, {found['tokens']}, "
+            f"{found['p50_ms']}, {found['p95_ms']} against {today}"
+        )
 
 
 def _tracesieve(folder: Path, *arguments: str) -> str:
@@ -139,11 +152,16 @@ def _logged(experiment: str, pick: random.Random) -> str:
     end_ns = time.time_ns()
     start_ns = end_ns - ms * 1_000_000
     root = mlflow.start_span_no_context(
-        "support-agent", inputs={"question": "where is my parcel?"}, start_time_ns=start_ns, experiment_id=experiment,
+        "support-agent",
+        inputs={"question": "where is my parcel?"},
+        start_time_ns=start_ns,
+        experiment_id=experiment,
         tags={"environment": pick.choice(["production", "staging"])},
-    )  # fmt: skip
+    )
     for kind in ("RETRIEVER", "CHAT_MODEL", "TOOL", "CHAT_MODEL"):
-        child_span = mlflow.start_span_no_context(kind.lower(), span_type=kind, parent_span=root, start_time_ns=start_ns)
+        child_span = mlflow.start_span_no_context(
+            kind.lower(), span_type=kind, parent_span=root, start_time_ns=start_ns
+        )
         if kind == "CHAT_MODEL":
             used = pick.randrange(200, 4000), pick.randrange(20, 900)
             usage = {"input_tokens": used[0], "output_tokens": used[1], "total_tokens": sum(used)}
@@ -151,7 +169,9 @@ def _logged(experiment: str, pick: random.Random) -> str:
         child_span.set_outputs({"found": "a parcel " * 20})
         child_span.end(end_time_ns=end_ns)
     failed = pick.random() < 0.1
-    root.end(outputs="on its way", status=SpanStatusCode.ERROR if failed else SpanStatusCode.OK, end_time_ns=end_ns)
+    root.end(
+        outputs="on its way", status=SpanStatusCode.ERROR if failed else SpanStatusCode.OK, end_time_ns=end_ns
+    )
     return str(root.trace_id)
 
 
@@ -159,14 +179,18 @@ def _copy(base: sqlite3.Connection, template: str, ends_us: list[int]) -> None:
     """The rows of a trace once more for each end, under ids of their own."""
     info = dict(base.execute("SELECT * FROM trace_info WHERE request_id = ?", [template]).fetchone())
     spans = [dict(row) for row in base.execute("SELECT * FROM spans WHERE trace_id = ?", [template])]
-    sides = {name: [dict(row) for row in base.execute(f"SELECT * FROM {name} WHERE request_id = ?", [template])]
-             for name in ("trace_tags", "trace_request_metadata")}  # fmt: skip
+    sides = {
+        name: [dict(row) for row in base.execute(f"SELECT * FROM {name} WHERE request_id = ?", [template])]
+        for name in ("trace_tags", "trace_request_metadata")
+    }
     rows: dict[str, list[dict[str, Any]]] = {"trace_info": [], "spans": [], **{name: [] for name in sides}}
     for end_us in ends_us:
         key = secrets.token_bytes(16)
         trace_id = f"tr-{key.hex()}"
         shift_ms = end_us // 1000 - info["timestamp_ms"] - info["execution_time_ms"]
-        rows["trace_info"].append({**info, "request_id": trace_id, "timestamp_ms": info["timestamp_ms"] + shift_ms})
+        rows["trace_info"].append(
+            {**info, "request_id": trace_id, "timestamp_ms": info["timestamp_ms"] + shift_ms}
+        )
         for name, entries in sides.items():
             rows[name] += [{**entry, "request_id": trace_id} for entry in entries]
         rows["spans"] += [_span(span, trace_id, key, shift_ms * 1_000_000) for span in spans]
@@ -184,5 +208,12 @@ def _span(span: dict[str, Any], trace_id: str, key: bytes, shift_ns: int) -> dic
     content["attributes"]["mlflow.traceRequestId"] = json.dumps(trace_id)
     times = ("start_time_unix_nano", "end_time_unix_nano")
     content |= {name: int(content[name]) + shift_ns for name in times}
-    kept = {name: value for name, value in span.items() if name != "duration_ns"}  # the database computes that one
-    return {**kept, **{name: span[name] + shift_ns for name in times}, "trace_id": trace_id, "content": json.dumps(content)}
+    kept = {
+        name: value for name, value in span.items() if name != "duration_ns"
+    }  # the database computes that one
+    return {
+        **kept,
+        **{name: span[name] + shift_ns for name in times},
+        "trace_id": trace_id,
+        "content": json.dumps(content),
+    }

@@ -1,11 +1,14 @@
-"""5,000 small batches on one store: a batch's time, a report's, memory and files, the last hundred against the first.
+"""5,000 small batches on one store: a batch's time, a report's, memory and files, the last hundred against
+the first.
 
-The first hundred are timed twice: at the start, and again on a new store, one by one between the last hundred, since a
-machine's own speed moves by more in half an hour than what is measured.  The goal is about the second.
+The first hundred are timed twice: at the start, and again on a new store, one by one between the last
+hundred, since a machine's own speed moves by more in half an hour than what is measured.  The goal is about
+the second.
 
-Everything of a batch but Spark's own reading and matching (about a second of a trigger, the same for the first and the
-last) is run as a live run does it: the batch function with its begin row, facts, windows and end row, all followers, a
-sink that takes whatever is wished, and upkeep, one table every fifth batch.  Time in the store is 2 seconds a batch.
+Everything of a batch but Spark's own reading and matching (about a second of a trigger, the same for the
+first and the last) is run as a live run does it: the batch function with its begin row, facts, windows and
+end row, all followers, a sink that takes whatever is wished, and maintenance, one table every fifth batch.  Time
+in the store is 2 seconds a batch.
 """
 
 from __future__ import annotations
@@ -18,22 +21,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-import streams.batch
+import streams.batch.process
 from benchmarks.measure import Options, goal, median, say
-from rules.model import Pack
-from rules.pack import load_pack
-from sinks.prometheus import MetricsState
+from rules.loading.packs import load_packs
+from rules.rule_set import RuleSet
+from sinks.prometheus.state import MetricsState
 from store import Store, open_store
+from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
 from store.outbox import Ack, Outbox
-from store.report import report
 from store.schemas import HIT, TABLES
-from store.upkeep import Needs, Upkeep
-from streams.batch import BatchConfig, process_batch
-from streams.match import NARROW
-from tracesieve.followers.metrics import MetricsFollower
-from tracesieve.followers.notifications import Notifications
-from tracesieve.followers.verdicts import Verdicts
-from tracesieve.followers.wishes import TraceWishes
+from streams.batch.match import NARROW
+from streams.batch.process import BatchConfig, process_batch
+from tracesieve.alerts.notifications import Notifications
+from tracesieve.alerts.verdicts import Verdicts
+from tracesieve.analysis.report import report
+from tracesieve.datasets.memberships import TagsAndMemberships
+from tracesieve.run.metrics import MetricsFollower
 
 BATCHES = 5_000
 PART = 100
@@ -48,34 +51,38 @@ def run(options: Options) -> dict[str, Any]:
     """The scenario's figures."""
     batches = options.sized(BATCHES)
     part = min(PART, batches // 2)
-    pack = load_pack(["packs/default"], GROUP_BY).pack
-    assert pack is not None
+    rule_set = load_packs(["packs/default"], GROUP_BY).rule_set
+    assert rule_set is not None
     options.folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.folder) as folder:
-        return _measured(Path(folder), pack, batches, part)
+        return _measured(Path(folder), rule_set, batches, part)
 
 
-def _measured(folder: Path, pack: Pack, batches: int, part: int) -> dict[str, Any]:
-    monitor, new = Monitor(folder / "store", pack), Monitor(folder / "new", pack)
+def _measured(folder: Path, rule_set: RuleSet, batches: int, part: int) -> dict[str, Any]:
+    monitor, new = Monitor(folder / "store", rule_set), Monitor(folder / "new", rule_set)
     marks: dict[str, dict[str, Any]] = {}
     most_files: dict[str, int] = {}
     for number in range(batches):
         monitor.timed(number)
         if number % 50 == 49 or number + 1 == batches:
-            most_files = {name: max(files, most_files.get(name, 0)) for name, files in monitor.files().items()}
+            most_files = {
+                name: max(files, most_files.get(name, 0)) for name, files in monitor.files().items()
+            }
         if number + 1 in (part, batches):
             marks["first" if number + 1 == part else "last"] = monitor.looked_at(number)
         if (number + 1) % 250 == 0:
             say(f"e: {number + 1} batches, the last hundred {median(monitor.seconds[-100:])} s each")
         if number >= batches - part:
             new.timed(number - (batches - part))
-    first, beside, last = (median(some) for some in (monitor.seconds[1:part], new.seconds[1:], monitor.seconds[1 - part :]))
+    first, beside, last = (
+        median(some) for some in (monitor.seconds[1:part], new.seconds[1:], monitor.seconds[1 - part :])
+    )
     return {
         "batches": batches,
         "traces": batches * TRACES,
         "batch_s": {"first": first, "first_beside_last": beside, "last": last},
         "last_over_first_of_the_run": round(last / first, 2),
-        "upkeep_s_per_batch": round(monitor.upkeep_s / batches, 3),
+        "maintenance_s_per_batch": round(monitor.maintenance_s / batches, 3),
         "report_s": {name: mark["report_s"] for name, mark in marks.items()},
         "memory_mb": {name: mark["memory_mb"] for name, mark in marks.items()},
         "most_files": most_files,
@@ -88,49 +95,58 @@ def _measured(folder: Path, pack: Pack, batches: int, part: int) -> dict[str, An
 
 
 class Monitor:
-    """A live run without Spark: batches, followers, a sink that takes everything, upkeep."""
+    """A live run without Spark: batches, followers, a sink that takes everything, maintenance."""
 
-    def __init__(self, path: Path, pack: Pack) -> None:
-        self.pack = pack
+    def __init__(self, path: Path, rule_set: RuleSet) -> None:
+        self.rule_set = rule_set
         self.store: Store = open_store(str(path))
-        row = {"pack_hash": pack.hash, "loaded_us": 1, "group_by": ",".join(GROUP_BY), "pack": pack.to_json()}
-        self.store.table("packs").append([row])
+        row = {
+            "rule_set_hash": rule_set.hash,
+            "loaded_us": 1,
+            "group_by": ",".join(GROUP_BY),
+            "rule_set": rule_set.to_json(),
+        }
+        self.store.table("rule_sets").append([row])
         self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=GROUP_BY)
         self.outbox = Outbox(self.store)
         self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)
-        self.notifications = Notifications(self.store, self.outbox, 3_600_000_000, True, self.verdicts.held_us)
-        self.wishes = TraceWishes(self.store, self.outbox, "bench", datasets=True)
+        self.notifications = Notifications(
+            self.store, self.outbox, 3_600_000_000, True, self.verdicts.held_us
+        )
+        self.messages = TagsAndMemberships(self.store, self.outbox, "bench", datasets=True)
         self.metrics = MetricsFollower(self.store, MetricsState(GROUP_BY), "bench", self.outbox, GROUP_BY)
-        self.upkeep = Upkeep(self.store, Needs(longest_window_us=lambda: 600_000_000, wishes=True))
-        self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in pack.trace_rules]
-        streams.batch.matched = lambda frame: frame  # Spark's part, done by _narrow
+        self.maintenance = Maintenance(
+            self.store, MaintenanceNeeds(longest_window_us=lambda: 600_000_000, messages=True)
+        )
+        self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in rule_set.trace_rules]
+        streams.batch.process.matched = lambda frame: frame  # Spark's part, done by _narrow
         self.seconds: list[float] = []  # of each batch
-        self.upkeep_s = 0.0
+        self.maintenance_s = 0.0
 
     def now(self, number: int) -> int:
         """The store's time at a batch, µs."""
         return BEGIN_US + number * STEP_US
 
     def timed(self, number: int) -> None:
-        """One trigger, and upkeep of a table after every fifth."""
+        """One trigger, and maintenance of a table after every fifth."""
         began = time.perf_counter()
         self.batch(number)
         self.seconds.append(time.perf_counter() - began)
         if number % 5 == 4:
             began = time.perf_counter()
-            self.upkeep.step(self.now(number))
-            self.upkeep_s += time.perf_counter() - began
+            self.maintenance.step(self.now(number))
+            self.maintenance_s += time.perf_counter() - began
 
     def batch(self, number: int) -> None:
         """One trigger: the batch, and what follows from it."""
         now = self.now(number)
         process_batch(_narrow(number, now, self.hits), number, self.config, lambda: now)
-        self.verdicts.step(self.pack, now - STEP_US, now)
-        self.notifications.step(self.pack, now, self.verdicts.evaluated())
-        self.wishes.step(self.pack, now)
+        self.verdicts.step(self.rule_set, now - STEP_US, now)
+        self.notifications.step(self.rule_set, now, self.verdicts.evaluated())
+        self.messages.step(self.rule_set, now)
         for sink in ("mlflow_tags", "mlflow_datasets", "alertmanager"):
-            self.outbox.ack([Ack(wish, "delivered") for wish in self.outbox.pending(sink)], now)
-        self.metrics.step(self.pack, now, now, self.notifications.alerts())
+            self.outbox.ack([Ack(message, "delivered") for message in self.outbox.pending(sink)], now)
+        self.metrics.step(self.rule_set, now, now, self.notifications.alerts())
 
     def files(self) -> dict[str, int]:
         """How many data files each table has."""
@@ -153,7 +169,9 @@ class Monitor:
 
 
 def _narrow(number: int, now_us: int, hits: list[dict[str, str]]) -> pa.Table:
-    """What Spark would hand over of a batch's traces: some fail, some are slow, all ended within the last minute or so."""
+    """What Spark would hand over of a batch's traces: some fail, some are slow, all ended within the last
+    minute or so.
+    """
     rng = np.random.default_rng([7, number])
     duration_ms = rng.lognormal(7.0, 0.8, TRACES)
     failed = rng.random(TRACES) < 0.05
@@ -163,7 +181,9 @@ def _narrow(number: int, now_us: int, hits: list[dict[str, str]]) -> pa.Table:
         "trace_id": pa.array([f"tr-{number:06d}-{i:02d}" for i in range(TRACES)]),
         "experiment_id": pa.array(["1"] * TRACES),
         "experiment": pa.array(["support"] * TRACES),
-        "group": pa.array([["support", f"agent-{i % 5}", "production" if i % 2 else "staging"] for i in range(TRACES)]),
+        "group": pa.array(
+            [["support", f"agent-{i % 5}", "production" if i % 2 else "staging"] for i in range(TRACES)]
+        ),
         "start_us": pa.array(start),
         "duration_ms": pa.array(duration_ms),
         "state": pa.array(np.where(failed, "ERROR", "OK")),
@@ -173,5 +193,8 @@ def _narrow(number: int, now_us: int, hits: list[dict[str, str]]) -> pa.Table:
         "tokens_total": pa.array(rng.integers(100, 9000, TRACES)),
         "hits": pa.array([hits[:1] if one else [] for one in failed], pa.list_(HIT)),
     }
-    arrays = [columns[field.name].cast(field.type) if field.name in columns else pa.nulls(TRACES, field.type) for field in NARROW]
+    arrays = [
+        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(TRACES, field.type)
+        for field in NARROW
+    ]
     return pa.table(arrays, schema=NARROW)

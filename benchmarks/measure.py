@@ -1,4 +1,6 @@
-"""Measuring: options of a run, medians, goals, fresh processes for cold figures, and the machine's description."""
+"""Measuring: options of a run, medians, goals, fresh processes for cold figures, and the machine's
+description.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Options:
-    """How a scenario is run; ``size`` is what the scenario counts (traces, rules, batches), None for the full size."""
+    """How a scenario is run; ``size`` is what the scenario counts (traces, rules, batches), None for the full
+    size.
+    """
 
     size: int | None
     repeats: int
@@ -57,7 +61,11 @@ def median(values: Sequence[float]) -> float:
 
 def goal(value: float | None, at_most: float | None = None, at_least: float | None = None) -> dict[str, Any]:
     """A figure beside what the issue asks for, and whether it is met."""
-    met = value is not None and (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+    met = (
+        value is not None
+        and (at_most is None or value <= at_most)
+        and (at_least is None or value >= at_least)
+    )
     asked = {"at_most": at_most} if at_most is not None else {"at_least": at_least}
     return {"value": None if value is None else round(value, 2), **asked, "met": met}
 

@@ -21,9 +21,29 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "files")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(folder / "files"),
+    ]
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     with (folder / "mlflow.log").open("wb") as out:
         server = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True, env=environment)
         try:
@@ -42,7 +62,9 @@ def _answers(url: str) -> bool:
     return True
 
 
-def wait_until(holds: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
+def wait_until(
+    holds: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 180
+) -> None:
     """Wait for something that a process brings about.
 
     Raises:

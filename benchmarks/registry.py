@@ -1,9 +1,9 @@
 """The scenarios by name.
 
 To add one: write ``benchmarks/NAME_topic.py`` with a docstring that says what is compared and a function
-``run(options: Options) -> dict[str, Any]``, and put its line below.  What ``run`` returns becomes the scenario's JSON line
-(``benchmarks.measure.goal`` makes the entries of ``goals``); ``python -m benchmarks --child NAME ARGS`` calls the module's
-``child`` in a fresh process, for figures that must be cold.
+``run(options: Options) -> dict[str, Any]``, and put its line below.  What ``run`` returns becomes the
+scenario's JSON line (``benchmarks.measure.goal`` makes the entries of ``goals``); ``python -m benchmarks
+--child NAME ARGS`` calls the module's ``child`` in a fresh process, for figures that must be cold.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def chosen(names: list[str]) -> list[str]:
         return list(SCENARIOS)
     found = []
     for name in names:
-        fits = [known for known in SCENARIOS if known == name] or [known for known in SCENARIOS if known.startswith(name)]
+        fits = [known for known in SCENARIOS if known == name] or [
+            known for known in SCENARIOS if known.startswith(name)
+        ]
         if not fits:
             raise KeyError(name)
         found += fits

@@ -1,4 +1,5 @@
-"""Generated traces: many, alike to what an agent with tools and a retriever logs, the same for the same size and seed.
+"""Generated traces: many, alike to what an agent with tools and a retriever logs, the same for the same size
+and seed.
 
 The table is made of whole Arrow arrays (no Python object a trace), and is kept for the next run.
 """
@@ -51,7 +52,8 @@ def data_bytes(table: Path) -> int:
 def chunk(first: int, number: int, of: int, ends_us: Any = None, tokens: Any = None) -> pa.Table:
     """Traces ``first`` … of a table of ``of`` traces that are spread evenly over a day.
 
-    ``ends_us`` (int64, µs since the epoch) sets when each ends instead; ``tokens`` its input and output tokens.
+    ``ends_us`` (int64, µs since the epoch) sets when each ends instead; ``tokens`` its input and output
+    tokens.
     """
     rng = np.random.default_rng([20261120, first])
     start = BEGIN_US + ((first + np.arange(number)) * (DAY_US / of)).astype(np.int64)
@@ -72,7 +74,9 @@ def chunk(first: int, number: int, of: int, ends_us: Any = None, tokens: Any = N
     pairs = list(zip(tokens_in.tolist(), tokens_out.tolist(), strict=True))
     usage = [f'{{"input_tokens": {a}, "output_tokens": {b}, "total_tokens": {a + b}}}' for a, b in pairs]
     prices = [(a / 1e6, b / 2e5) for a, b in pairs]
-    cost = [f'{{"input_cost": {a:.6f}, "output_cost": {b:.6f}, "total_cost": {a + b:.6f}}}' for a, b in prices]
+    cost = [
+        f'{{"input_cost": {a:.6f}, "output_cost": {b:.6f}, "total_cost": {a + b:.6f}}}' for a, b in prices
+    ]
     metadata = {
         "mlflow.trace.tokenUsage": pa.array(usage, _STRINGS),
         "mlflow.trace.cost": pa.array(cost, _STRINGS),
@@ -92,7 +96,9 @@ def chunk(first: int, number: int, of: int, ends_us: Any = None, tokens: Any = N
         "trace_metadata": _map(metadata, number),
         "tags": _map(tags, number),
         "spans": _spans(rng, ids, start, duration_us, failed),
-        "assessments": pa.ListArray.from_arrays(pa.array(np.zeros(number + 1, np.int32)), pa.array([], ASSESSMENT)),
+        "assessments": pa.ListArray.from_arrays(
+            pa.array(np.zeros(number + 1, np.int32)), pa.array([], ASSESSMENT)
+        ),
     }
     return pa.table([columns[field.name].cast(field.type) for field in SCHEMA], schema=SCHEMA)
 
@@ -103,7 +109,9 @@ def _spans(rng: np.random.Generator, ids: Any, start: Any, duration_us: Any, fai
     kind = np.tile(np.arange(SPANS), number)
     share = np.tile(np.array([0.0, 0.05, 0.2, 0.5, 0.7]), number)
     begin = np.repeat(start, SPANS) + (np.repeat(duration_us, SPANS) * share).astype(np.int64)
-    took = (np.repeat(duration_us, SPANS) * np.tile(np.array([1.0, 0.1, 0.25, 0.15, 0.3]), number)).astype(np.int64)
+    took = (np.repeat(duration_us, SPANS) * np.tile(np.array([1.0, 0.1, 0.25, 0.15, 0.3]), number)).astype(
+        np.int64
+    )
     broken = (rng.random(count) < 0.02) & (kind == 3) | (np.repeat(failed, SPANS) & (kind == 0))
     empty = (rng.random(count) < 0.01) & (kind == 1)
     span_ids = _hex(rng, count, 8, "")
@@ -128,7 +136,9 @@ def _spans(rng: np.random.Generator, ids: Any, start: Any, duration_us: Any, fai
         "attributes": _map(attributes, count),
         "events": pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, np.int32)), pa.array([], SPAN_EVENT)),
     }
-    structs = pa.StructArray.from_arrays([fields[field.name].cast(field.type) for field in SPAN], fields=list(SPAN))
+    structs = pa.StructArray.from_arrays(
+        [fields[field.name].cast(field.type) for field in SPAN], fields=list(SPAN)
+    )
     return pa.ListArray.from_arrays(pa.array(np.arange(0, count + 1, SPANS, dtype=np.int32)), structs)
 
 

@@ -1,1 +1,3 @@
-"""Pure core: rules, the condition dialect, the vectorised matcher, histograms, verdicts.  No Spark, no client."""
+"""Pure core: rules, the condition dialect, the vectorised matcher, histograms, verdicts.  No Spark, no
+client.
+"""

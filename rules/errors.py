@@ -21,7 +21,7 @@ class ConditionFinding:
     line: int
     column: int
     message: str
-    mend: str = ""
+    hint: str = ""
     severity: str = "error"
 
 
@@ -34,13 +34,13 @@ class Finding:
     column: int
     code: str
     message: str
-    mend: str = ""
+    hint: str = ""
     severity: str = "error"
     rule: str = ""
 
     def __str__(self) -> str:
-        mend = f" ({self.mend})" if self.mend else ""
-        return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}{mend}"
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}{hint}"
 
 
 class RuleError(Exception):

@@ -1,4 +1,6 @@
-"""Groups: the keys by which traces are counted, and their values, never null and never longer than a label should be."""
+"""Groups: the keys by which traces are counted, and their values, never null and never longer than a label
+should be.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ from rules.matcher.evaluate import Evaluation
 
 MAX_VALUE = 128
 _TYPE, _MODEL, _MODEL_OLD = (
-    "spans.attributes[mlflow.spanType]", "spans.attributes[mlflow.llm.model]", "spans.attributes[model]",
-)  # fmt: skip
+    "spans.attributes[mlflow.spanType]",
+    "spans.attributes[mlflow.llm.model]",
+    "spans.attributes[model]",
+)
 _NAMED = {
     "experiment": ("experiment_name", "experiment_id"),
     "trace_name": (NAME,),

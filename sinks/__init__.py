@@ -1,1 +1,3 @@
-"""Edges to outside systems, one system a file; each states its delivery guarantee in its first docstring line."""
+"""Edges to outside systems, one system a file; each states its delivery guarantee in its first docstring
+line.
+"""

@@ -1,7 +1,9 @@
-"""At least once, twice only after a kill between the two: a line in the program's own log for each firing and resolution.
+"""At least once, twice only after a kill between the two: a line in the program's own log for each firing and
+resolution.
 
-It goes through the outbox as every delivery does, so that a restart repeats no line and a crash loses none.  With
-``log: {format: json}`` the line has the fields ``status, rule, severity, group, value, evidence, episode, paged``.
+It goes through the outbox as every delivery does, so that a restart repeats no line and a crash loses none.
+With ``log: {format: json}`` the line has the fields ``status, rule, severity, group, value, evidence,
+episode, paged``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sinks.delivery import Outcome
-from store.outbox import Pending
+from store.outbox import PendingMessage
 
 log = logging.getLogger("tracesieve.alerts")
 _FIELDS = ("status", "rule", "severity", "group", "value", "evidence", "episode", "paged")
@@ -23,16 +25,18 @@ class AlertLog:
 
     name = "alert_log"
 
-    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
+    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
         """Log the alerts in the order in which they were said."""
-        for wish in sorted(wishes, key=lambda one: one.seq):
-            payload = wish.payload
+        for message in sorted(messages, key=lambda one: one.seq):
+            payload = message.payload
             log.warning("%s", line(payload), extra={"fields": {name: payload.get(name) for name in _FIELDS}})
-        return [Outcome(wish) for wish in wishes]
+        return [Outcome(message) for message in messages]
 
 
 def line(payload: dict[str, Any]) -> str:
-    """What a person reads; a group's values, which come from traces, are quoted and can start no line of their own."""
+    """What a person reads; a group's values, which come from traces, are quoted and can start no line of
+    their own.
+    """
     group = " ".join(f"{key}={json.dumps(value)}" for key, value in payload["group"].items())
     old = "" if payload.get("paged", True) else " (too old to page anyone)"
     said = f"{payload['status'].upper()} {payload['rule']} ({payload['severity']}) {group}: {payload['summary']}{old}"

@@ -1,9 +1,10 @@
-"""Exactly-once in effect: alerts to Alertmanager's API v2, which knows an alert by its labels; posting again changes nothing.
+"""Exactly-once in effect: alerts to Alertmanager's API v2, which knows an alert by its labels; posting again
+changes nothing.
 
-A firing alert is posted again every minute with an ``endsAt`` four minutes of wall-clock time ahead, so that it outlives
-missed posts but not us; a resolved one carries the time at which it was resolved, and is posted again for five minutes
-(Prometheus's own client does the same), so that an instance that had restarted hears of it too.  Every instance is
-served by itself: one that is down delays nothing at the others.
+A firing alert is posted again every minute with an ``endsAt`` four minutes of wall-clock time ahead, so that
+it outlives missed posts but not us; a resolved one carries the time at which it was resolved, and is posted
+again for five minutes (Prometheus's own client does the same), so that an instance that had restarted hears
+of it too.  Every instance is served by itself: one that is down delays nothing at the others.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from sinks.access import lacking, secret
+from sinks.credentials import lacking, secret
 from sinks.delivery import Outcome
 from sinks.errors import Refused, RetryLater
-from store.outbox import Pending
+from store.outbox import PendingMessage
 
 RESEND_US = 60_000_000
 RESOLVED_US = 300_000_000
@@ -29,15 +30,23 @@ _MOST_WAIT_US = 30_000_000
 
 
 class AlertmanagerConfig(BaseModel):
-    """One instance; secrets are named, never written: ``token_env`` and ``password_env`` are environment variables."""
+    """One instance; secrets are named, never written: ``token_env`` and ``password_env`` are environment
+    variables.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(pattern=r"^https?://[^\s/]+", description="where it is, such as http://127.0.0.1:9093")
     username: str | None = Field(default=None, description="for basic auth, with password_env")
-    password_env: str | None = Field(default=None, description="the environment variable that holds the password")
-    token_env: str | None = Field(default=None, description="the environment variable that holds a bearer token")
-    ca_file: str | None = Field(default=None, description="a CA certificate file, for a server with one of its own")
+    password_env: str | None = Field(
+        default=None, description="the environment variable that holds the password"
+    )
+    token_env: str | None = Field(
+        default=None, description="the environment variable that holds a bearer token"
+    )
+    ca_file: str | None = Field(
+        default=None, description="a CA certificate file, for a server with one of its own"
+    )
 
     @model_validator(mode="after")
     def _one_login(self) -> AlertmanagerConfig:
@@ -49,7 +58,9 @@ class AlertmanagerConfig(BaseModel):
 
     def lacking(self) -> dict[str, str]:
         """What the environment lacks, by key."""
-        return lacking({"password_env": self.password_env, "token_env": self.token_env}, {"ca_file": self.ca_file})
+        return lacking(
+            {"password_env": self.password_env, "token_env": self.token_env}, {"ca_file": self.ca_file}
+        )
 
 
 def _from_url(value: Any) -> Any:
@@ -64,7 +75,9 @@ def _wall_us() -> int:
 
 
 class _Instance:
-    """One Alertmanager: what it took last of each target, and when it is to be asked again after a failure."""
+    """One Alertmanager: what it took last of each target, and when it is to be asked again after a
+    failure.
+    """
 
     def __init__(self, config: AlertmanagerConfig) -> None:
         self.config = config
@@ -96,7 +109,9 @@ class _Instance:
         config = self.config
         url = f"{config.url.rstrip('/')}/api/v2/alerts"
         try:
-            answer = requests.post(url, json=list(alerts), timeout=TIMEOUT_S, allow_redirects=False, **access(config))
+            answer = requests.post(
+                url, json=list(alerts), timeout=TIMEOUT_S, allow_redirects=False, **access(config)
+            )
         except requests.RequestException as error:
             return type(error).__name__
         if answer.status_code in (401, 403):
@@ -112,44 +127,63 @@ class _Instance:
 
 
 class Alertmanager:
-    """Posts to every instance: all must have taken an alert for it to count as delivered. Use it from one thread."""
+    """Posts to every instance: all must have taken an alert for it to count as delivered. Use it from one
+    thread.
+    """
 
     name = "alertmanager"
 
     def __init__(
-        self, instances: Sequence[AlertmanagerConfig], clock: Callable[[], int] = _wall_us, *, own_url: str = ""
+        self,
+        instances: Sequence[AlertmanagerConfig],
+        clock: Callable[[], int] = _wall_us,
+        *,
+        own_url: str = "",
     ) -> None:
         self._instances = [_Instance(config) for config in instances]
         self._resolved: dict[str, tuple[int, dict[str, Any]]] = {}
         self._clock = clock
         self._own_url = own_url
 
-    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
+    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
         """Post alerts, firing or resolved, to each instance that has not taken them yet."""
-        errors: dict[str, list[RetryLater | Refused]] = {wish.target: [] for wish in wishes}
+        errors: dict[str, list[RetryLater | Refused]] = {message.target: [] for message in messages}
         took: set[str] = set()
         for instance in self._by_health():
-            todo = [wish for wish in wishes if instance.taken.get(wish.target, ("", 0))[0] != wish.seq_key]
-            took |= {wish.target for wish in wishes} - {wish.target for wish in todo}
+            todo = [
+                message
+                for message in messages
+                if instance.taken.get(message.target, ("", 0))[0] != message.seq_key
+            ]
+            took |= {message.target for message in messages} - {message.target for message in todo}
             for start in range(0, len(todo), _MOST):
                 for target, error in self._post(instance, todo[start : start + _MOST]).items():
                     errors[target].append(error)
-            took |= {wish.target for wish in todo if instance.taken.get(wish.target, ("", 0))[0] == wish.seq_key}
-        for wish in wishes:
-            if wish.payload["status"] == "resolved" and not errors[wish.target]:
-                self._resolved[wish.target] = (self._clock() + RESOLVED_US, wish.payload)
-            elif wish.payload["status"] != "resolved":
-                self._resolved.pop(wish.target, None)
-        return [Outcome(wish, _worst(errors[wish.target], wish.target in took)) for wish in wishes]
+            took |= {
+                message.target
+                for message in todo
+                if instance.taken.get(message.target, ("", 0))[0] == message.seq_key
+            }
+        for message in messages:
+            if message.payload["status"] == "resolved" and not errors[message.target]:
+                self._resolved[message.target] = (self._clock() + RESOLVED_US, message.payload)
+            elif message.payload["status"] != "resolved":
+                self._resolved.pop(message.target, None)
+        return [
+            Outcome(message, _worst(errors[message.target], message.target in took)) for message in messages
+        ]
 
     def resend(self, firing: dict[str, dict[str, Any]]) -> None:
-        """Post again what still fires (payloads by target) or was resolved of late, and was last posted a minute ago or more.
+        """Post again what still fires (payloads by target) or was resolved of late, and was last posted a
+        minute ago or more.
 
         Raises:
             RetryLater: an instance did not take it; said once for each attempt, the others were served.
         """
         now = self._clock()
-        self._resolved = {t: (until, p) for t, (until, p) in self._resolved.items() if now < until and t not in firing}
+        self._resolved = {
+            t: (until, p) for t, (until, p) in self._resolved.items() if now < until and t not in firing
+        }
         known = {**{target: payload for target, (_, payload) in self._resolved.items()}, **firing}
         failed: list[str] = []
         for instance in self._by_health():
@@ -165,28 +199,32 @@ class Alertmanager:
                     break
                 for target in part:
                     instance.taken[target] = (instance.taken.get(target, ("", 0))[0], self._clock())
-            instance.taken = {t: one for t, one in instance.taken.items() if t in known or now - one[1] < RESOLVED_US}
+            instance.taken = {
+                t: one for t, one in instance.taken.items() if t in known or now - one[1] < RESOLVED_US
+            }
         if failed:
             raise RetryLater("Alertmanager " + "; ".join(failed))
 
     def _by_health(self) -> list[_Instance]:
         return sorted(self._instances, key=lambda one: one.failures)
 
-    def _post(self, instance: _Instance, wishes: Sequence[Pending]) -> dict[str, RetryLater | Refused]:
+    def _post(
+        self, instance: _Instance, messages: Sequence[PendingMessage]
+    ) -> dict[str, RetryLater | Refused]:
         """Post some wishes at once, one by one where one of them is refused; the errors by target."""
         try:
-            instance.post([self._alert(wish.payload) for wish in wishes], self._clock())
+            instance.post([self._alert(message.payload) for message in messages], self._clock())
         except RetryLater as error:
-            return {wish.target: error for wish in wishes}
+            return {message.target: error for message in messages}
         except Refused as error:
-            if len(wishes) == 1:
-                return {wishes[0].target: error}
+            if len(messages) == 1:
+                return {messages[0].target: error}
             found: dict[str, RetryLater | Refused] = {}
-            for wish in wishes:
-                found |= self._post(instance, [wish])
+            for message in messages:
+                found |= self._post(instance, [message])
             return found
-        for wish in wishes:
-            instance.taken[wish.target] = (wish.seq_key, self._clock())
+        for message in messages:
+            instance.taken[message.target] = (message.seq_key, self._clock())
         return {}
 
     def _alert(self, payload: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Exactly-once in effect, for sinks whose deliveries may be repeated: deliver, acknowledge, back off when told to.
+"""Exactly-once in effect, for sinks whose deliveries may be repeated: deliver, acknowledge, back off when
+told to.
 
-A batch of wishes is delivered and then acknowledged in one commit: a kill between the two repeats the batch.  The
-wishes of one batch have different targets, so that they may go in any order and beside one another; the next batch
-begins when the last one has ended, so that what is said of one target keeps its order.
+A batch of wishes is delivered and then acknowledged in one commit: a kill between the two repeats the batch.
+The wishes of one batch have different targets, so that they may go in any order and beside one another; the
+next batch begins when the last one has ended, so that what is said of one target keeps its order.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sinks.errors import Refused, RetryLater
-from store.outbox import Ack, Outbox, Pending
+from store.outbox import Ack, Outbox, PendingMessage
 
 log = logging.getLogger(__name__)
 MAX_BACKOFF_S = 60.0
 BATCH = 500
-GIVE_UP_AFTER = 8  # failures, with no more successes beside them, after which the rest of a batch is not tried
+GIVE_UP_AFTER = (
+    8  # failures, with no more successes beside them, after which the rest of a batch is not tried
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one wish: delivered (``result``: what was done, as JSON, for a person to read), or the error."""
+    """What became of one wish: delivered (``result``: what was done, as JSON, for a person to read), or the
+    error.
+    """
 
-    wish: Pending
+    message: PendingMessage
     error: RetryLater | Refused | None = None
     result: str = ""
 
@@ -40,8 +45,9 @@ class Sink(Protocol):
         """The sink's name in the outbox, in metrics and in the registry."""
         ...
 
-    def deliver(self, wishes: Sequence[Pending]) -> list[Outcome]:
-        """Deliver wishes of different targets, in any order; one outcome each, none for those that were not tried.
+    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
+        """Deliver wishes of different targets, in any order; one outcome each, none for those that were not
+        tried.
 
         Raises:
             RetryLater: the other side cannot take any of them now.
@@ -49,31 +55,36 @@ class Sink(Protocol):
         ...
 
 
-def each(wishes: Sequence[Pending], deliver: Callable[[Pending], str], *, workers: int = 1) -> list[Outcome]:
+def each(
+    messages: Sequence[PendingMessage], deliver: Callable[[PendingMessage], str], *, workers: int = 1
+) -> list[Outcome]:
     """Deliver wishes one by one, up to ``workers`` beside one another; stops early when nearly all fail.
 
     Daemon threads: a server that hangs does not hold up the end of the process.
     """
     outcomes: list[Outcome] = []
-    todo, lock = iter(wishes), threading.Lock()
+    todo, lock = iter(messages), threading.Lock()
     broken: list[BaseException] = []
 
     def work() -> None:
         while True:
             with lock:
                 failed = sum(isinstance(one.error, RetryLater) for one in outcomes)
-                wish = None if broken or 2 * failed >= len(outcomes) + GIVE_UP_AFTER else next(todo, None)
-            if wish is None:
+                message = None if broken or 2 * failed >= len(outcomes) + GIVE_UP_AFTER else next(todo, None)
+            if message is None:
                 return
             try:
-                outcome = _one(wish, deliver)
+                outcome = _one(message, deliver)
             except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for us
                 broken.append(error)
                 return
             with lock:
                 outcomes.append(outcome)
 
-    threads = [threading.Thread(target=work, name="deliver", daemon=True) for _ in range(min(workers, len(wishes)) - 1)]
+    threads = [
+        threading.Thread(target=work, name="deliver", daemon=True)
+        for _ in range(min(workers, len(messages)) - 1)
+    ]
     for thread in threads:
         thread.start()
     work()
@@ -84,17 +95,19 @@ def each(wishes: Sequence[Pending], deliver: Callable[[Pending], str], *, worker
     return outcomes
 
 
-def _one(wish: Pending, deliver: Callable[[Pending], str]) -> Outcome:
+def _one(message: PendingMessage, deliver: Callable[[PendingMessage], str]) -> Outcome:
     try:
-        return Outcome(wish, result=deliver(wish))
+        return Outcome(message, result=deliver(message))
     except (RetryLater, Refused) as error:
-        return Outcome(wish, error)
+        return Outcome(message, error)
 
 
 class Delivery:
     """Delivers the wishes of one sink; ``step`` as often as you like, from one thread."""
 
-    def __init__(self, sink: Sink, outbox: Outbox, observe: Callable[[str, str, int], None] | None = None) -> None:
+    def __init__(
+        self, sink: Sink, outbox: Outbox, observe: Callable[[str, str, int], None] | None = None
+    ) -> None:
         self.sink = sink
         self._outbox = outbox
         self._observe = observe or (lambda _sink, _outcome, _n: None)
@@ -109,8 +122,12 @@ class Delivery:
         if now < self._not_before:
             return 0
         waiting = self._outbox.pending(self.sink.name, BATCH + len(self._later))
-        due = [wish for wish in waiting if self._later.get(wish.seq_key, (0, 0.0))[1] <= now][:BATCH]
-        self._later = {wish.seq_key: self._later[wish.seq_key] for wish in waiting if wish.seq_key in self._later}
+        due = [message for message in waiting if self._later.get(message.seq_key, (0, 0.0))[1] <= now][:BATCH]
+        self._later = {
+            message.seq_key: self._later[message.seq_key]
+            for message in waiting
+            if message.seq_key in self._later
+        }
         if not due:
             return 0
         try:
@@ -125,7 +142,9 @@ class Delivery:
         return len(acks)
 
     def _put_off(self, failed: Sequence[Outcome], *, all_failed: bool) -> list[Ack]:
-        """Back off: from the sink when nothing came through, else from those wishes; a new reason is kept for ``outbox list``."""
+        """Back off: from the sink when nothing came through, else from those wishes; a new reason is kept for
+        ``outbox list``.
+        """
         if not failed:
             self._failures, self._told = 0, ""
             return []
@@ -137,13 +156,13 @@ class Delivery:
         else:
             self._failures = 0
             for one in failed:
-                tries = self._later.get(one.wish.seq_key, (0, 0.0))[0] + 1
-                self._later[one.wish.seq_key] = (tries, now + _back_off_s(tries))
-            wait = min(self._later[one.wish.seq_key][1] for one in failed) - now
+                tries = self._later.get(one.message.seq_key, (0, 0.0))[0] + 1
+                self._later[one.message.seq_key] = (tries, now + _back_off_s(tries))
+            wait = min(self._later[one.message.seq_key][1] for one in failed) - now
         log.warning("%s: %s; trying again in %.0f s", self.sink.name, reason, wait)
         news = reason != self._told
         self._told = reason
-        return [Ack(failed[0].wish, "retry", detail=reason)] if news else []
+        return [Ack(failed[0].message, "retry", detail=reason)] if news else []
 
     def _count(self, acks: Sequence[Ack], failed: Sequence[Outcome]) -> None:
         for outcome in {ack.outcome for ack in acks}:
@@ -152,11 +171,20 @@ class Delivery:
             self._observe(self.sink.name, "retry", len(failed))
         refused = [ack for ack in acks if ack.outcome == "dead"]
         if refused:
-            log.warning("%s: %d refused for good (`tracesieve outbox list`): %s", self.sink.name, len(refused), refused[0].detail)
+            log.warning(
+                "%s: %d refused for good (`tracesieve outbox list`): %s",
+                self.sink.name,
+                len(refused),
+                refused[0].detail,
+            )
 
 
 def _ack(one: Outcome) -> Ack:
-    return Ack(one.wish, "delivered", result=one.result) if one.error is None else Ack(one.wish, "dead", detail=str(one.error))
+    return (
+        Ack(one.message, "delivered", result=one.result)
+        if one.error is None
+        else Ack(one.message, "dead", detail=str(one.error))
+    )
 
 
 def _back_off_s(failures: int) -> float:
@@ -164,12 +192,21 @@ def _back_off_s(failures: int) -> float:
 
 
 def drain(
-    deliveries: Sequence[Delivery], outbox: Outbox, clock: Callable[[], int], seconds: float,
+    deliveries: Sequence[Delivery],
+    outbox: Outbox,
+    clock: Callable[[], int],
+    seconds: float,
     stopping: Callable[[], bool] = lambda: False,
-) -> int:  # fmt: skip
-    """Deliver until nothing of these sinks waits, the time is up or it is told to stop; how many of their wishes still wait."""
+) -> int:
+    """Deliver until nothing of these sinks waits, the time is up or it is told to stop; how many of their
+    wishes still wait.
+    """
     deadline = time.monotonic() + seconds
-    while (waiting := sum(outbox.count(one.sink.name) for one in deliveries)) and time.monotonic() < deadline and not stopping():
+    while (
+        (waiting := sum(outbox.count(one.sink.name) for one in deliveries))
+        and time.monotonic() < deadline
+        and not stopping()
+    ):
         if not sum(delivery.step(clock()) for delivery in deliveries):
             time.sleep(0.2)
     return waiting

@@ -19,8 +19,8 @@ class SinkError(Exception):
 class RetryLater(SinkError):  # noqa: N818
     """Try again; nothing is wrong with the wish.
 
-    ``partly``: others of several instances took it, so the sink works.  ``answered``: the other side is there, and
-    failed; so it may be this wish alone that it fails on.
+    ``partly``: others of several instances took it, so the sink works.  ``answered``: the other side is
+    there, and failed; so it may be this wish alone that it fails on.
     """
 
     def __init__(self, message: str, *, partly: bool = False, answered: bool = False) -> None:

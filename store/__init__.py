@@ -1,4 +1,6 @@
-"""The store: Delta tables through delta-rs and Polars, never Spark: schemas, append, netting, windows, lease."""
+"""The store: Delta tables through delta-rs and Polars, never Spark: schemas, append, netting, windows,
+lease.
+"""
 
 from store.errors import StoreError, StoreTaken, StoreUnwritable, StoreVersionError
 from store.store import Store, net_facts, open_store

@@ -1,7 +1,8 @@
-"""What facts lack of a trace, from wherever the trace table is: the store's ``traces``, or the Delta source itself.
+"""What facts lack of a trace, from wherever the trace table is: the store's ``traces``, or the Delta source
+itself.
 
-Rows are found by trace id and start, files pruned by the start's day (SEMANTICS 20); an id with several rows gives the
-one that landed last, or ended last where the table does not say when a row landed.
+Rows are found by trace id and start, files pruned by the start's day (SEMANTICS 20); an id with several rows
+gives the one that landed last, or ended last where the table does not say when a row landed.
 """
 
 from __future__ import annotations
@@ -62,8 +63,11 @@ class TraceTable:
             if start_us is not None and abs(start_us - starts_us[trace_id]) <= slack_us
         }
 
-    def samples(self, starts_us: Mapping[str, int], most: int = 500) -> dict[str, tuple[str | None, str | None]]:
-        """The beginning of the request, and of the first message of a failed span, by trace id; what is gone is left out.
+    def samples(
+        self, starts_us: Mapping[str, int], most: int = 500
+    ) -> dict[str, tuple[str | None, str | None]]:
+        """The beginning of the request, and of the first message of a failed span, by trace id; what is gone
+        is left out.
 
         Raises:
             StoreError: the table cannot be read.
@@ -72,7 +76,9 @@ class TraceTable:
         found: dict[str, tuple[str | None, str | None]] = {}
         for row in rows.iter_rows(named=True) if rows is not None else ():
             spans = [span for span in row.get("spans") or [] if span and span.get("status_message")]
-            failed = [span for span in spans if "ERROR" in str(span.get("status_code") or "").upper()] or spans
+            failed = [
+                span for span in spans if "ERROR" in str(span.get("status_code") or "").upper()
+            ] or spans
             request = (row["request"] or "")[:most] or None
             found[row["trace_id"]] = request, failed[0]["status_message"][:most] if failed else None
         return found
@@ -80,7 +86,8 @@ class TraceTable:
     def _rows(
         self, starts_us: Mapping[str, int] | Mapping[str, int | None], columns: Sequence[str] | None
     ) -> pl.DataFrame | None:
-        """The rows of those traces under our names, what stands last; None where none is asked for or there is no table.
+        """The rows of those traces under our names, what stands last; None where none is asked for or there
+        is no table.
 
         They have those of ``columns`` that the table has, request and response always; None: all columns.
         """
@@ -92,7 +99,9 @@ class TraceTable:
         except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
 
-    def _read(self, table: DeltaTable, starts_us: Mapping[str, Any], columns: Sequence[str] | None) -> pl.DataFrame:
+    def _read(
+        self, table: DeltaTable, starts_us: Mapping[str, Any], columns: Sequence[str] | None
+    ) -> pl.DataFrame:
         frame = pl.scan_delta(table, use_pyarrow=False)
         # A column that has the name of one that the config maps to another is none of ours.
         frame = frame.drop(self._theirs.keys() - self._theirs.values(), strict=False)
@@ -105,7 +114,9 @@ class TraceTable:
             wanted &= pl.col("request_time").is_between(low, high)
         frame = frame.filter(wanted)
         if columns is not None:
-            lacking = [pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in schema]
+            lacking = [
+                pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in schema
+            ]
             frame = frame.select(*(name for name in columns if name in schema), *lacking)
         return _last_standing(frame.collect())
 
@@ -129,7 +140,9 @@ def _around(low_us: int, high_us: int, *, zoned: bool) -> tuple[datetime, dateti
 
 
 def _ours(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column in our own type (Polars has large strings and lists); in the one it has where it does not fit."""
+    """A column in our own type (Polars has large strings and lists); in the one it has where it does not
+    fit.
+    """
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, KeyError):
         return column.cast(TRACES.field(name).type)
     return column

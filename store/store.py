@@ -14,7 +14,9 @@ class Store:
 
     def __init__(self, path: str, storage_options: dict[str, str] | None = None) -> None:
         self.path = path
-        self._tables = {name: Table(f"{path.rstrip('/')}/{name}", spec, storage_options) for name, spec in TABLES.items()}
+        self._tables = {
+            name: Table(f"{path.rstrip('/')}/{name}", spec, storage_options) for name, spec in TABLES.items()
+        }
 
     def table(self, name: str) -> Table:
         """The table of that name (a key of ``store.schemas.TABLES``)."""
@@ -38,12 +40,25 @@ def open_store(path: str, *, create: bool = True, storage_options: dict[str, str
 
 
 def net_facts(facts: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a facts changelog that stand: for each trace the last +1 row of a content that no -1 row withdrew.
+    """The rows of a facts changelog that stand: for each trace the last +1 row of a content that no -1 row
+    withdrew.
 
-    Weights are summed by content, not by batch id, since a rebuilt stream counts its batches from zero again.  Rows of
-    weight 0 only say that a content was seen.
+    Weights are summed by content, not by batch id, since a rebuilt stream counts its batches from zero again.
+    Rows of weight 0 only say that a content was seen.
     """
     key = ["trace_id", "content_hash"]
-    alive = facts.group_by(key).agg(pl.col("weight").cast(pl.Int64).sum().alias("_net")).filter(pl.col("_net") > 0)
-    rows = facts.with_row_index("_row").filter(pl.col("weight") > 0).join(alive, on=key, how="semi", nulls_equal=True)
-    return rows.sort("arrived_us", "batch_id", "_row").unique("trace_id", keep="last", maintain_order=True).drop("_row")
+    alive = (
+        facts.group_by(key)
+        .agg(pl.col("weight").cast(pl.Int64).sum().alias("_net"))
+        .filter(pl.col("_net") > 0)
+    )
+    rows = (
+        facts.with_row_index("_row")
+        .filter(pl.col("weight") > 0)
+        .join(alive, on=key, how="semi", nulls_equal=True)
+    )
+    return (
+        rows.sort("arrived_us", "batch_id", "_row")
+        .unique("trace_id", keep="last", maintain_order=True)
+        .drop("_row")
+    )

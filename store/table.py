@@ -1,8 +1,9 @@
 """One Delta table of the store, through delta-rs: idempotent appends and fresh reads.
 
-An append that carries an application transaction (``app_id``, ``version``) happens once, however often it is repeated:
-delta-rs records the version in the same atomic commit, and does not itself refuse a used one, so it is compared first.
-That comparison is safe because every table has a single writer (``store/schemas.py``).
+An append that carries an application transaction (``app_id``, ``version``) happens once, however often it is
+repeated: delta-rs records the version in the same atomic commit, and does not itself refuse a used one, so it
+is compared first. That comparison is safe because every table has a single writer
+(``store/schemas/tables.py``).
 """
 
 from __future__ import annotations
@@ -23,15 +24,19 @@ from store.schemas import TableSpec
 
 Rows = Any  # a pyarrow Table, a Polars DataFrame or a sequence of dicts
 _PROPERTIES = {
-    "delta.logRetentionDuration": "interval 1 minutes",  # no one reads older versions; a long log slows every commit
+    # no one reads older versions; a long log slows every commit
+    "delta.logRetentionDuration": "interval 1 minutes",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
-# Spark streams from this one: a run that was down must find the versions that it has not read yet, so that only upkeep,
-# which knows how far the stream has read, cleans its log.
+# Spark streams from this one: a run that was down must find the versions that it has not read yet, so that
+# only maintenance, which knows how far the stream has read, cleans its log.
 STREAMED = {
-    **_PROPERTIES, "delta.logRetentionDuration": "interval 1 hours", "delta.enableExpiredLogCleanup": "false",
-}  # fmt: skip
-# Checkpoints and what they make needless are upkeep's: after an append they would list the whole log, every time.
+    **_PROPERTIES,
+    "delta.logRetentionDuration": "interval 1 hours",
+    "delta.enableExpiredLogCleanup": "false",
+}
+# Checkpoints and what they make needless are maintenance's: after an append they would list the whole log, every
+# time.
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _ATTEMPTS = 5
 _LIST_EVERY_S = 20.0
@@ -41,7 +46,8 @@ RENEW = 50  # versions after which a handle is opened anew
 class Table:
     """One table; safe to share between threads.
 
-    Delivery guarantee of :meth:`append`: exactly once for a given ``(app_id, version)``, at least once without.
+    Delivery guarantee of :meth:`append`: exactly once for a given ``(app_id, version)``, at least once
+    without.
     """
 
     def __init__(self, uri: str, spec: TableSpec, storage_options: dict[str, str] | None = None) -> None:
@@ -66,8 +72,8 @@ class Table:
     ) -> bool:
         """Append ``rows`` in one commit; False when ``(app_id, version)`` is in already.
 
-        No commit is made for no rows, unless ``metadata`` is to be kept.  ``marks`` are further application transactions,
-        recorded in the same commit without being compared: how far a follower is.
+        No commit is made for no rows, unless ``metadata`` is to be kept.  ``marks`` are further application
+        transactions, recorded in the same commit without being compared: how far a follower is.
 
         Raises:
             StoreUnwritable: the place cannot be written (permission, full disk).
@@ -83,7 +89,9 @@ class Table:
             named = {app_id: version} if app_id is not None and version is not None else {}
             transactions = [Transaction(name, number) for name, number in {**(marks or {}), **named}.items()]
             custom = {**(metadata or {}), **({"app": f"{app_id}@{version}"} if named else {})}
-            self._commit(table, CommitProperties(custom_metadata=custom, app_transactions=transactions or None))
+            self._commit(
+                table, CommitProperties(custom_metadata=custom, app_transactions=transactions or None)
+            )
             return True
 
     def _commit(self, table: pa.Table, properties: CommitProperties) -> None:
@@ -103,13 +111,19 @@ class Table:
                 else:
                     merge = None if self._has_all_columns(handle) else "merge"
                     write_deltalake(
-                        handle, table, mode="append", schema_mode=merge, commit_properties=properties,
+                        handle,
+                        table,
+                        mode="append",
+                        schema_mode=merge,
+                        commit_properties=properties,
                         post_commithook_properties=_HOOKS,
-                    )  # fmt: skip
+                    )
                 return
             except CommitFailedError as error:  # compaction ran between; the append itself is not in
                 if attempt == _ATTEMPTS - 1:
-                    raise StoreUnwritable(f"{self.uri}: other commits came between, {_ATTEMPTS} times: {error}") from error
+                    raise StoreUnwritable(
+                        f"{self.uri}: other commits came between, {_ATTEMPTS} times: {error}"
+                    ) from error
             except (OSError, DeltaError) as error:
                 self._handle = None
                 raise StoreUnwritable(f"{self.uri} cannot be written: {_first_line(error)}") from error
@@ -126,11 +140,15 @@ class Table:
         return None if handle is None else handle.transaction_version(app_id)
 
     def app_metadata(self, app_id: str, version: int, limit: int = 200) -> dict[str, str] | None:
-        """The metadata that the append ``(app_id, version)`` kept, looked up among the last ``limit`` commits."""
+        """The metadata that the append ``(app_id, version)`` kept, looked up among the last ``limit``
+        commits.
+        """
         handle = self._open()
         if handle is None:
             return None
-        return next((entry for entry in handle.history(limit) if entry.get("app") == f"{app_id}@{version}"), None)
+        return next(
+            (entry for entry in handle.history(limit) if entry.get("app") == f"{app_id}@{version}"), None
+        )
 
     def read(self, columns: Sequence[str] | None = None, where: pl.Expr | None = None) -> pl.DataFrame:
         """The rows as they are now, files pruned by their statistics.
@@ -145,7 +163,9 @@ class Table:
         if not self._has_all_columns(handle):
             there = set(frame.collect_schema().names())
             absent = self.empty().schema
-            frame = frame.with_columns(pl.lit(None, dtype=absent[name]).alias(name) for name in absent if name not in there)
+            frame = frame.with_columns(
+                pl.lit(None, dtype=absent[name]).alias(name) for name in absent if name not in there
+            )
         if where is not None:
             frame = frame.filter(where)
         return frame.select(self.spec.schema.names if columns is None else columns).collect()
@@ -187,14 +207,16 @@ class Table:
         return self._open()
 
     def fresh(self) -> DeltaTable | None:
-        """A handle of the caller's own at the latest version, which no other thread moves; None while there is no table."""
+        """A handle of the caller's own at the latest version, which no other thread moves; None while there
+        is no table.
+        """
         return None if self._open() is None else DeltaTable(self.uri, storage_options=self._options)
 
     def _open(self) -> DeltaTable | None:
         """The handle at the latest version.
 
-        It is opened anew now and then: it goes through every entry of the log since the checkpoint that it was opened from at
-        each commit (0.1 ms each), and only so takes up a newer one.
+        It is opened anew now and then: it goes through every entry of the log since the checkpoint that it
+        was opened from at each commit (0.1 ms each), and only so takes up a newer one.
         """
         with self._lock:
             if self._handle is None or self._handle.version() - self._opened_at >= RENEW:
@@ -210,10 +232,12 @@ class Table:
             return self._handle
 
     def _may_be_behind(self, handle: DeltaTable) -> bool:
-        """Whether there may be newer commits: on a local folder, whether the file of the very next one is there.
+        """Whether there may be newer commits: on a local folder, whether the file of the very next one is
+        there.
 
-        To update lists the whole log, 2 µs for each entry, many times a batch.  Versions have no gaps, and the next one's file
-        stays for a minute (``_PROPERTIES``), so that a look at the whole log every 20 seconds misses nothing.
+        To update lists the whole log, 2 µs for each entry, many times a batch.  Versions have no gaps, and
+        the next one's file stays for a minute (``_PROPERTIES``), so that a look at the whole log every 20
+        seconds misses nothing.
         """
         if "://" in self.uri or time.monotonic() - self._listed_s > _LIST_EVERY_S:
             self._listed_s = time.monotonic()

@@ -1,8 +1,9 @@
 """Following a table: the rows that were appended since last time, read from the commits themselves.
 
-A look at a table to which nothing was appended costs one question to the file system, however large the table is; a
-commit costs reading its own files.  What rewrites rows (compaction, expiry) is no append and is passed over.  A tail
-lives in memory; a follower's lasting cursor is the batch it has followed, and is kept with its output.
+A look at a table to which nothing was appended costs one question to the file system, however large the table
+is; a commit costs reading its own files.  What rewrites rows (compaction, expiry) is no append and is passed
+over.  A tail lives in memory; a follower's lasting cursor is the batch it has followed, and is kept with its
+output.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store.place import file_system
+from store.files import file_system
 from store.table import Table
 
 _LOST_EVERY = 20  # looks without a new commit, of which one asks the table itself whether commits are gone
@@ -57,7 +58,11 @@ class Tail:
             if commit.rows.height or commit.transactions:
                 found.append(commit)
         self._idle = self._idle + 1 if version == self.version else 0
-        if self._idle % _LOST_EVERY == 1 and self._table.version() > version and self._commit(version + 1) is None:
+        if (
+            self._idle % _LOST_EVERY == 1
+            and self._table.version() > version
+            and self._commit(version + 1) is None
+        ):
             raise TailLost(self._table.uri)
         self.version = version
         return found
@@ -68,7 +73,9 @@ class Tail:
         return pl.concat(frames) if frames else None
 
     def back(self) -> Iterator[Commit]:
-        """The commits before this one, the newest first, as far as the log still has them; the tail stays where it is."""
+        """The commits before this one, the newest first, as far as the log still has them; the tail stays
+        where it is.
+        """
         version = self.version
         while version >= 0 and (commit := self._commit(version)) is not None:
             yield commit
@@ -86,7 +93,9 @@ class Tail:
         marks = {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
         if any("remove" in action for action in actions):
             adds = []  # rows that were there before, in other files
-        return Commit(version, self._read([add["path"] for add in adds if add.get("dataChange", True)]), marks)
+        return Commit(
+            version, self._read([add["path"] for add in adds if add.get("dataChange", True)]), marks
+        )
 
     def _read(self, paths: list[str]) -> pl.DataFrame:
         schema: Any = self._table.spec.schema

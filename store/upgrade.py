@@ -1,7 +1,8 @@
 """The store's version: a newer store is refused, an older one is upgraded in place, step by step.
 
-``UPGRADES`` holds for each version the step that leads to the next.  A step may be cut short and repeated: the version
-is written after it.  A new column needs no step: reading an older table gives null for it, and the next append adds it.
+``UPGRADES`` holds for each version the step that leads to the next.  A step may be cut short and repeated:
+the version is written after it.  A new column needs no step: reading an older table gives null for it, and
+the next append adds it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from store.errors import StoreError, StoreUnwritable, StoreVersionError
-from store.place import Place
+from store.files import SmallFiles
 from store.table import STREAMED
 
 STORE_VERSION: Final = 2
@@ -22,7 +23,7 @@ VERSION_FILE: Final = "tracesieve-store.json"
 Options = dict[str, str] | None
 
 
-def _log_of_traces_is_cleaned_by_upkeep(path: str, options: Options) -> None:
+def _log_of_traces_is_cleaned_by_maintenance(path: str, options: Options) -> None:
     """1 → 2: the log of ``traces`` was kept for 30 days; now for as long as the stream has not read it."""
     try:
         table = DeltaTable(f"{path.rstrip('/')}/traces", storage_options=options)
@@ -32,7 +33,7 @@ def _log_of_traces_is_cleaned_by_upkeep(path: str, options: Options) -> None:
         table.alter.set_table_properties(STREAMED)
 
 
-UPGRADES: dict[int, Callable[[str, Options], None]] = {1: _log_of_traces_is_cleaned_by_upkeep}
+UPGRADES: dict[int, Callable[[str, Options], None]] = {1: _log_of_traces_is_cleaned_by_maintenance}
 
 
 def version_of(path: str, options: Options = None) -> int | None:
@@ -41,7 +42,7 @@ def version_of(path: str, options: Options = None) -> int | None:
     Raises:
         StoreError: the file that says so is broken.
     """
-    place = Place(path, options)
+    place = SmallFiles(path, options)
     try:
         text = place.read(VERSION_FILE)
         return None if text is None else int(json.loads(text)["store_version"])
@@ -54,7 +55,8 @@ def check_version(path: str, create: bool, options: Options = None) -> None:
 
     Raises:
         StoreError: there is none, and ``create`` is False.
-        StoreVersionError: a newer program wrote it, or an older one and it can't be upgraded (or not by this command).
+        StoreVersionError: a newer program wrote it, or an older one and it can't be upgraded (or not by this
+            command).
         StoreTaken: it must be upgraded, and another run is using it.
         StoreUnwritable: it cannot be written.
     """
@@ -101,6 +103,6 @@ def upgrade(path: str, options: Options = None) -> None:
 
 def _write(path: str, version: int, options: Options) -> None:
     try:
-        Place(path, options).write(VERSION_FILE, json.dumps({"store_version": version}))
+        SmallFiles(path, options).write(VERSION_FILE, json.dumps({"store_version": version}))
     except OSError as error:
         raise StoreUnwritable(f"{path} cannot be written: {error.strerror or error}") from error

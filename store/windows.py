@@ -1,7 +1,7 @@
 """Windows: mergeable, subtractable partial aggregates of facts by the minute in which a trace ended (UTC).
 
-All sums are integers and signed by a fact's weight, so that partials add up to the same totals in any order or split.
-The same functions serve the batch that writes partials, the followers that read them, and reports.
+All sums are integers and signed by a fact's weight, so that partials add up to the same totals in any order
+or split. The same functions serve the batch that writes partials, the followers that read them, and reports.
 """
 
 from __future__ import annotations
@@ -10,42 +10,61 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rules.histogram import bucket_index
+from rules.alerting.histogram import bucket_index
 
 MINUTE_US = 60_000_000
 SUMS = (
-    "traces", "errors", "timed", "duration_sum_us",
-    "tokens_input", "tokens_input_known", "tokens_output", "tokens_output_known",
-    "tokens_total", "tokens_total_known", "cost_nusd", "cost_known",
-)  # fmt: skip
+    "traces",
+    "errors",
+    "timed",
+    "duration_sum_us",
+    "tokens_input",
+    "tokens_input_known",
+    "tokens_output",
+    "tokens_output_known",
+    "tokens_total",
+    "tokens_total_known",
+    "cost_nusd",
+    "cost_known",
+)
 KEYS = ("start_us", "size_us", "group_by", "group", "rule_hash")
 
 
 def partials(facts: pl.DataFrame, window_rule_hashes: Sequence[str] = ()) -> pl.DataFrame:
-    """Partials of a batch of facts: for all traces (``rule_hash`` "") and for each window rule whose ``where`` held.
+    """Partials of a batch of facts: for all traces (``rule_hash`` "") and for each window rule whose
+    ``where`` held.
 
     The columns are those of the ``windows`` table without ``stream_id`` and ``batch_id``.
     """
     base = _prepared(facts).with_columns(pl.lit("").alias("rule_hash"))
     frames = [base]
     if window_rule_hashes:
-        own = base.drop("rule_hash").explode("hits").with_columns(pl.col("hits").struct.field("hash").alias("rule_hash"))
+        own = (
+            base.drop("rule_hash")
+            .explode("hits")
+            .with_columns(pl.col("hits").struct.field("hash").alias("rule_hash"))
+        )
         frames.append(own.filter(pl.col("rule_hash").is_in(list(window_rule_hashes))).select(base.columns))
     else:
         frames = [base]
     every = pl.concat([frame.drop("hits", strict=False) for frame in frames])
     sums = every.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
-    buckets = _buckets(every.filter(pl.col("bucket").is_not_null()).select(*KEYS, "bucket", pl.col("timed").alias("n")))
+    buckets = _buckets(
+        every.filter(pl.col("bucket").is_not_null()).select(*KEYS, "bucket", pl.col("timed").alias("n"))
+    )
     return _ordered(sums.join(buckets, on=list(KEYS), how="left", nulls_equal=True))
 
 
 def merge(windows: pl.DataFrame) -> pl.DataFrame:
-    """Add up partials with equal keys; the result has one row a key, and none for a key of which nothing is left.
+    """Add up partials with equal keys; the result has one row a key, and none for a key of which nothing is
+    left.
 
     Partials of other sizes have other keys: they are kept apart, and add up all the same.
     """
     sums = windows.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
-    exploded = windows.select(*KEYS, pl.col("bucket_index").alias("bucket"), pl.col("bucket_count").alias("n"))
+    exploded = windows.select(
+        *KEYS, pl.col("bucket_index").alias("bucket"), pl.col("bucket_count").alias("n")
+    )
     exploded = exploded.filter(pl.col("bucket").list.len() > 0).explode("bucket", "n")
     merged = sums.join(_buckets(exploded), on=list(KEYS), how="left", nulls_equal=True)
     # Some partials of a window alone may sum to nothing while their histograms do not.
@@ -54,14 +73,18 @@ def merge(windows: pl.DataFrame) -> pl.DataFrame:
 
 
 def coarsened(windows: pl.DataFrame, size_us: int) -> pl.DataFrame:
-    """Partials added up into windows of ``size_us`` (which the sizes there are divide); same columns, sums unchanged.
+    """Partials added up into windows of ``size_us`` (which the sizes there are divide); same columns, sums
+    unchanged.
 
     The rows belong to no batch: ``stream_id`` "" and ``batch_id`` -1.
     """
     moved = windows.with_columns(
-        (pl.col("start_us") // size_us * size_us).alias("start_us"), pl.lit(size_us, dtype=pl.Int64).alias("size_us")
+        (pl.col("start_us") // size_us * size_us).alias("start_us"),
+        pl.lit(size_us, dtype=pl.Int64).alias("size_us"),
     )
-    return merge(moved).with_columns(pl.lit("").alias("stream_id"), pl.lit(-1, dtype=pl.Int64).alias("batch_id"))
+    return merge(moved).with_columns(
+        pl.lit("").alias("stream_id"), pl.lit(-1, dtype=pl.Int64).alias("batch_id")
+    )
 
 
 def regrouped(windows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -83,15 +106,21 @@ def _prepared(facts: pl.DataFrame) -> pl.DataFrame:
     columns = [
         (pl.col("end_us") // MINUTE_US * MINUTE_US).alias("start_us"),
         pl.lit(MINUTE_US, dtype=pl.Int64).alias("size_us"),
-        "group_by", "group", "hits",
+        "group_by",
+        "group",
+        "hits",
         weight.alias("traces"),
         (weight * pl.col("error").cast(pl.Int64)).alias("errors"),
         (weight * pl.col("duration_us").is_not_null().cast(pl.Int64)).alias("timed"),
         (weight * pl.col("duration_us").fill_null(0)).alias("duration_sum_us"),
         pl.when(pl.col("duration_us").is_not_null()).then(index).alias("bucket"),
-    ]  # fmt: skip
-    for name, known in (("tokens_input", "tokens_input_known"), ("tokens_output", "tokens_output_known"),
-                        ("tokens_total", "tokens_total_known"), ("cost_nusd", "cost_known")):  # fmt: skip
+    ]
+    for name, known in (
+        ("tokens_input", "tokens_input_known"),
+        ("tokens_output", "tokens_output_known"),
+        ("tokens_total", "tokens_total_known"),
+        ("cost_nusd", "cost_known"),
+    ):
         columns += [
             (weight * pl.col(name).fill_null(0)).alias(name),
             (weight * pl.col(name).is_not_null().cast(pl.Int64)).alias(known),

@@ -36,4 +36,6 @@ class SourceRefuses(SourceDown):
 
 
 class Stopped(Exception):  # noqa: N818
-    """Landing was told to stop in the middle of a pass; what had landed stays, and the next pass begins where this one did."""
+    """Landing was told to stop in the middle of a pass; what had landed stays, and the next pass begins where
+    this one did.
+    """

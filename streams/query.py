@@ -1,7 +1,7 @@
 """The one file that starts streaming queries, and the checks that come first.
 
-One query a store, one checkpoint: its folder also names the stream, so that a store is never fed by a checkpoint that
-has not seen what the store holds.
+One query a store, one checkpoint: its folder also names the stream, so that a store is never fed by a
+checkpoint that has not seen what the store holds.
 """
 
 from __future__ import annotations
@@ -18,11 +18,18 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from store import Store, StoreUnwritable, open_store
-from store.place import Place
-from streams.batch import BatchConfig, Clock, PackChanged, narrow_plan, present_pack, process_batch
+from store.files import SmallFiles
+from streams.batch.process import (
+    BatchConfig,
+    Clock,
+    RuleSetChanged,
+    narrow_plan,
+    present_rule_set,
+    process_batch,
+)
 from streams.errors import SourceError
-from streams.sources.delta_log import last_batch, offset
-from streams.sources.delta_traces import check, check_versions
+from streams.sources.delta_traces.log import last_batch, offset
+from streams.sources.delta_traces.source import check, check_versions
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -33,7 +40,9 @@ _MOST_BYTES = "256m"  # of source files in one batch: what a driver of 2 GB can 
 
 
 class StreamMismatch(RuntimeError):  # noqa: N818
-    """The checkpoint and the store do not belong together; reading on would lose or repeat traces silently."""
+    """The checkpoint and the store do not belong together; reading on would lose or repeat traces
+    silently.
+    """
 
     exit_code = 3
 
@@ -61,7 +70,9 @@ _TOLD = {
 
 
 def reason(text: str) -> str:
-    """The line of a failed query's message that says what went wrong: our own error, if it was one of ours."""
+    """The line of a failed query's message that says what went wrong: our own error, if it was one of
+    ours.
+    """
     found = _OURS.findall(text)
     full = re.search(r"No space left on device|Disk quota exceeded", text)
     if found:
@@ -77,12 +88,14 @@ def checkpoint_of(store_path: str) -> str:
 
 
 def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
-    """The id of the stream that this checkpoint feeds, made where store and checkpoint are new, or on ``rebuild``.
+    """The id of the stream that this checkpoint feeds, made where store and checkpoint are new, or on
+    ``rebuild``.
 
     Raises:
-        StreamMismatch: the checkpoint was removed, is an older copy, or the store's facts come from another one.
+        StreamMismatch: the checkpoint was removed, is an older copy, or the store's facts come from another
+            one.
     """
-    place = Place(checkpoint)
+    place = SmallFiles(checkpoint)
     fed_by = _last_stream(store)
     if rebuild:
         return _new_stream(place, replaces=fed_by)
@@ -110,7 +123,7 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
     return str(told["stream_id"])
 
 
-def _new_stream(place: Place, replaces: str | None) -> str:
+def _new_stream(place: SmallFiles, replaces: str | None) -> str:
     fresh = uuid.uuid4().hex[:12]
     try:
         place.clear()
@@ -121,7 +134,8 @@ def _new_stream(place: Place, replaces: str | None) -> str:
 
 
 def read_through(checkpoint: str) -> int | None:
-    """The table version that the stream reads next: every earlier one is in its committed batches. None: it read nothing.
+    """The table version that the stream reads next: every earlier one is in its committed batches. None: it
+    read nothing.
 
     While the first snapshot is being read this is the version of that snapshot.
     """
@@ -133,8 +147,8 @@ def read_through(checkpoint: str) -> int | None:
 def needed_version(checkpoint: str) -> int | None:
     """The oldest table version that a start of the stream asks for; None: it is not known that any may go.
 
-    Spark makes the frame of the last committed batch anew before it goes on, from where that batch began.  That of a first
-    batch is a snapshot, for which all of the log may be needed.
+    Spark makes the frame of the last committed batch anew before it goes on, from where that batch began.
+    That of a first batch is a snapshot, for which all of the log may be needed.
     """
     done = last_batch(checkpoint, among="commits")
     begun = None if done is None else offset(checkpoint, done - 1)
@@ -147,7 +161,9 @@ def _last_stream(store: Store) -> str | None:
 
 
 class Handle:
-    """A running query; it is started anew when other rules have come into force, since they are part of its plan."""
+    """A running query; it is started anew when other rules have come into force, since they are part of its
+    plan.
+    """
 
     def __init__(self, begin: Callable[[], Any]) -> None:
         self._begin = begin
@@ -159,7 +175,7 @@ class Handle:
         return self._begun_anew() or bool(self.query.isActive)
 
     def _begun_anew(self) -> bool:
-        if self.query.isActive or PackChanged.__name__ not in str(self.query.exception() or ""):
+        if self.query.isActive or RuleSetChanged.__name__ not in str(self.query.exception() or ""):
             return False
         self.query = self._begin()
         return True
@@ -179,7 +195,11 @@ class Handle:
 
         while True:
             try:
-                ended = self.query.awaitTermination() if timeout_s is None else self.query.awaitTermination(timeout_s)
+                ended = (
+                    self.query.awaitTermination()
+                    if timeout_s is None
+                    else self.query.awaitTermination(timeout_s)
+                )
             except StreamingQueryException as error:
                 if self._begun_anew():
                     continue
@@ -187,9 +207,11 @@ class Handle:
             return ended is None or bool(ended)
 
     def finish(self, timeout_s: float) -> bool:
-        """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken off.
+        """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken
+        off.
 
-        When the query is behind, another batch has begun by then: that one is broken off, and the next run repeats it.
+        When the query is behind, another batch has begun by then: that one is broken off, and the next run
+        repeats it.
 
         Raises:
             QueryFailed: an error ended it meanwhile.
@@ -221,29 +243,38 @@ def check_source(config: BatchConfig) -> None:
         SourceError: the table, its columns or its versions are not as they must be.
     """
     check(config.source_table, dict(config.columns))
-    through = open_store(config.store_path).table("batches").read(["arrived_through_us"])["arrived_through_us"].max()
+    through = (
+        open_store(config.store_path)
+        .table("batches")
+        .read(["arrived_through_us"])["arrived_through_us"]
+        .max()
+    )
     check_versions(config.source_table, config.checkpoint, through if isinstance(through, int) else None)
 
 
 def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool = False) -> Handle:
     """Start the query over ``config.source_table``; ``once`` takes what is there and ends.
 
-    Guarantee: every committed row of the source reaches :func:`streams.batch.process_batch`, at least once, in order;
-    the batch makes that once.
+    Guarantee: every committed row of the source reaches :func:`streams.batch.process.process_batch`, at least
+    once, in order; the batch makes that once.
 
     Raises:
         SourceError: see :func:`check_source`.
     """
     store = open_store(config.store_path)
     check_source(config)
-    reader = spark.readStream.format("delta").option("ignoreChanges", "true").option("maxBytesPerTrigger", _MOST_BYTES)
+    reader = (
+        spark.readStream.format("delta")
+        .option("ignoreChanges", "true")
+        .option("maxBytesPerTrigger", _MOST_BYTES)
+    )
     trigger = {"availableNow": True} if once else {"processingTime": _TRIGGER}
 
     def begin() -> Any:
-        pack, pack_hash = present_pack(store)
-        work = replace(config, pack_hash=pack_hash)
+        rule_set, rule_set_hash = present_rule_set(store)
+        work = replace(config, rule_set_hash=rule_set_hash)
         writer = (
-            narrow_plan(reader.load(config.source_table), pack, work)
+            narrow_plan(reader.load(config.source_table), rule_set, work)
             .writeStream.queryName(f"tracesieve-{config.stream_id}")
             .option("checkpointLocation", config.checkpoint)
             .foreachBatch(partial(process_batch, config=work, clock=clock))

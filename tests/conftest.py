@@ -1,4 +1,6 @@
-"""What tests of every folder share, each once a session: a Spark session, and a real MLflow server with an experiment a test."""
+"""What tests of every folder share, each once a session: a Spark session, and a real MLflow server with an
+experiment a test.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import MlflowServer
-from servers import mlflow_server as started
+from support.servers import MlflowServer
+from support.servers import mlflow_server as started
 
-from streams.session import SparkConfig, session
+from streams.session.spark import SparkConfig, session
 
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -1,1 +1,3 @@
-"""Wiring: command line, settings, followers, demo.  The one package that sees all others; outsiders import this name."""
+"""Wiring: command line, settings, followers, demo.  The one package that sees all others; outsiders import
+this name.
+"""

@@ -1,4 +1,6 @@
-"""The command line.  A command's module is imported only when it is called, so that those that read start quickly."""
+"""The command line.  A command's module is imported only when it is called, so that those that read start
+quickly.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +58,16 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="tracesieve", prog_name="tracesieve")
 @click.option("--debug", is_flag=True, help="show the traceback of an unexpected error")
 def cli(debug: bool) -> None:
-    """Watch GenAI traces: windowed error rates and latency, alerts with evidence, datasets that grow by themselves."""
+    """Watch GenAI traces: windowed error rates and latency, alerts with evidence, datasets that grow by
+    themselves.
+    """
 
 
 def main() -> None:
     """Run the command line; whatever happens ends in a message and an exit code, never in a traceback.
 
-    0 done, 1 the answer is "no", 2 bad usage or config, 3 something outside failed, 70 a bug, 130 interrupted.
+    0 done, 1 the answer is "no", 2 bad usage or config, 3 something outside failed, 70 a bug, 130
+    interrupted.
     """
     try:
         cli(standalone_mode=False)
@@ -86,7 +91,9 @@ def main() -> None:
 
 
 def outside_exit_code(error: Exception) -> int | None:
-    """1, 2 or 3 for the error trees of all packages (each class says its own ``exit_code``), None for a bug."""
+    """1, 2 or 3 for the error trees of all packages (each class says its own ``exit_code``), None for a
+    bug.
+    """
     code = getattr(error, "exit_code", None)
     return code if isinstance(code, int) else None
 
@@ -118,7 +125,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line a record: time, level, logger, message; what servers and traces said cannot move the cursor."""
+    """One line a record: time, level, logger, message; what servers and traces said cannot move the
+    cursor.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """The line without a traceback, made harmless."""
@@ -132,6 +141,8 @@ def set_up_logging(level: str, form: str) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a retry is said by whoever retries
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)  # what a batch raises ends the query, and is said by the run
+    logging.getLogger("py4j").setLevel(
+        logging.CRITICAL
+    )  # what a batch raises ends the query, and is said by the run
     for name in ("tracesieve", "streams", "sinks", "store", "rules"):
         logging.getLogger(name).setLevel(level.upper())

@@ -23,19 +23,20 @@ class TracesieveError(Exception):
 class Mistake:
     """One mistake in a config: where it is, what is wrong and how to mend it.
 
-    ``file`` is a config file with its ``line`` and ``key``, or the name of an environment variable, with neither.
+    ``file`` is a config file with its ``line`` and ``key``, or the name of an environment variable, with
+    neither.
     """
 
     file: str
     line: int
     key: str
     message: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
-        mend = f" ({self.mend})" if self.mend else ""
+        hint = f" ({self.hint})" if self.hint else ""
         place = f"{self.file}:{self.line}: {self.key}" if self.line else self.file
-        return f"{place}: {self.message}{mend}"
+        return f"{place}: {self.message}{hint}"
 
 
 class ConfigError(TracesieveError):

@@ -1,7 +1,9 @@
-"""What a person sees on the terminal: other people's text made harmless, tables that fit, colour only on a terminal.
+"""What a person sees on the terminal: other people's text made harmless, tables that fit, colour only on a
+terminal.
 
-Trace content, names and messages of servers are hostile: an escape sequence in a request could repaint the screen, and
-``[red]`` in a name is not ours to obey.  All of it goes through :func:`plain`; no markup is ever interpreted.
+Trace content, names and messages of servers are hostile: an escape sequence in a request could repaint the
+screen, and ``[red]`` in a name is not ours to obey.  All of it goes through :func:`plain`; no markup is ever
+interpreted.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ OFF_TERMINAL_COLUMNS = 80
 _NARROWEST = 8
 _WIDEST_TEXT = 100
 _BACKSLASHED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-# Controls, formats (the bidirectional overrides are among them), lone surrogates, line and paragraph separators.
+# Controls, formats (the bidirectional overrides are among them), lone surrogates, line and paragraph
+# separators.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def plain(text: object, most: int | None = None) -> str:
-    """``text`` on one line, with nothing in it that a terminal would obey; cut to ``most`` characters with ``…``."""
+    """``text`` on one line, with nothing in it that a terminal would obey; cut to ``most`` characters with
+    ``…``.
+    """
     words = str(text)
     if most is not None and len(words) > most:
         words = words[: max(most - 1, 0)] + "…"
@@ -33,16 +38,26 @@ def _seen(one: str) -> str:
     if unicodedata.category(one) not in _UNSEEN:
         return one
     code = ord(one)
-    return _BACKSLASHED.get(one) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}")
+    return _BACKSLASHED.get(one) or (
+        f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+    )
 
 
 def columns() -> int:
     """How wide the terminal is; 80 where there is none."""
-    return shutil.get_terminal_size((OFF_TERMINAL_COLUMNS, 24)).columns if sys.stdout.isatty() else OFF_TERMINAL_COLUMNS
+    return (
+        shutil.get_terminal_size((OFF_TERMINAL_COLUMNS, 24)).columns
+        if sys.stdout.isatty()
+        else OFF_TERMINAL_COLUMNS
+    )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[int] = ()) -> list[str]:
-    """Lines of a table no wider than the terminal: the columns ``numbers`` whole and to the right, texts cut with ``…``."""
+def table(
+    headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[int] = ()
+) -> list[str]:
+    """Lines of a table no wider than the terminal: the columns ``numbers`` whole and to the right, texts cut
+    with ``…``.
+    """
     from rich.cells import cell_len
 
     cells = [[plain(cell) for cell in row] for row in rows]
@@ -66,7 +81,9 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
 
 
 def fitted(text: str, width: int | None = None) -> str:
-    """``text`` made harmless and cut with ``…`` to ``width`` columns of the terminal (all of them if not given)."""
+    """``text`` made harmless and cut with ``…`` to ``width`` columns of the terminal (all of them if not
+    given).
+    """
     from rich.cells import cell_len, set_cell_size
 
     shown, room = plain(text), columns() if width is None else width
@@ -74,7 +91,9 @@ def fitted(text: str, width: int | None = None) -> str:
 
 
 def wrapped(text: str, indent: str = "", hang: int | None = None) -> str:
-    """A paragraph no wider than the terminal, or than 100 columns on a wide one; later lines start at column ``hang``."""
+    """A paragraph no wider than the terminal, or than 100 columns on a wide one; later lines start at column
+    ``hang``.
+    """
     from rich.cells import cell_len, chop_cells
 
     width = min(columns(), _WIDEST_TEXT)
@@ -82,7 +101,9 @@ def wrapped(text: str, indent: str = "", hang: int | None = None) -> str:
     lines: list[str] = []
     line = ""
     for word in plain(text).split():
-        for piece in chop_cells(word, width - max(later, len(indent))):  # one piece, unless it is longer than a line
+        for piece in chop_cells(
+            word, width - max(later, len(indent))
+        ):  # one piece, unless it is longer than a line
             room = width - (later if lines else len(indent))
             if line and cell_len(line) + 1 + cell_len(piece) > room:
                 lines.append(line)

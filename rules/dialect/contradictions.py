@@ -1,8 +1,8 @@
 """Conditions that can never be true: found by looking at what each AND-group demands of one value.
 
-The check is sound but not complete: whatever it reports is impossible for every trace (or window), but not everything that
-is impossible is reported.  It knows the range of each field (a rate lies in 0…1, a duration is not negative) and the few
-values that a status has.
+The check is sound but not complete: whatever it reports is impossible for every trace (or window), but not
+everything that is impossible is reported.  It knows the range of each field (a rate lies in 0…1, a duration
+is not negative) and the few values that a status has.
 """
 
 from __future__ import annotations
@@ -175,7 +175,11 @@ def _of(node: Node, demands: dict[str, _Demand]) -> _Demand:
 def _number(node: Node) -> float | None:
     """The value of a constant number, signs and sums worked out; None for anything else."""
     if isinstance(node, Literal_):
-        return float(node.value) if isinstance(node.value, int | float) and not isinstance(node.value, bool) else None
+        return (
+            float(node.value)
+            if isinstance(node.value, int | float) and not isinstance(node.value, bool)
+            else None
+        )
     if isinstance(node, Arithmetic):
         left, right = _number(node.left), _number(node.right)
         if left is None or right is None or (node.op == "/" and right == 0):

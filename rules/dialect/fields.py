@@ -1,7 +1,7 @@
 """The names a condition may use: what each means, its type and the raw columns of a trace it is read from.
 
-A field's ``decode`` names how the matcher turns raw columns into values (``rules/matcher/values.py``), so that every
-way in (Spark, delta-rs, a rule's inline test) shares one decoding.
+A field's ``decode`` names how the matcher turns raw columns into values (``rules/matcher/values.py``), so
+that every way in (Spark, delta-rs, a rule's inline test) shares one decoding.
 """
 
 from __future__ import annotations
@@ -50,15 +50,26 @@ _SPAN: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "span_id": ("text", ("spans.span_id",), "text"),
     "parent_id": ("text", ("spans.parent_id",), "text"),
     "duration_ms": ("number", ("spans.start_time", "spans.end_time"), "span_ms"),
-    "content": ("text", ("spans.attributes[mlflow.spanInputs]", "spans.attributes[mlflow.spanOutputs]"), "joined"),
+    "content": (
+        "text",
+        ("spans.attributes[mlflow.spanInputs]", "spans.attributes[mlflow.spanOutputs]"),
+        "joined",
+    ),
     "tokens.input": ("number", (SPAN_USAGE,), "json:input_tokens"),
     "tokens.output": ("number", (SPAN_USAGE,), "json:output_tokens"),
     "tokens.total": ("number", (SPAN_USAGE,), "json:total_tokens"),
     "inputs": ("text", ("spans.attributes[mlflow.spanInputs]",), "text"),
     "outputs": ("text", ("spans.attributes[mlflow.spanOutputs]",), "text"),
 }
-_PREFIXES = {"tags": "tags", "tag": "tags", "metadata": "trace_metadata", "request_metadata": "trace_metadata",
-             "attribute": "", "attributes": "", "trace": ""}  # fmt: skip
+_PREFIXES = {
+    "tags": "tags",
+    "tag": "tags",
+    "metadata": "trace_metadata",
+    "request_metadata": "trace_metadata",
+    "attribute": "",
+    "attributes": "",
+    "trace": "",
+}
 MEASURES = ("traces", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "tokens", "cost_usd")
 ABSENT = ("issue", "prompt", "assessment")
 
@@ -67,8 +78,13 @@ def trace_field(parts: tuple[str, ...]) -> Field | None:
     """The field of a trace named by dotted ``parts``, or None."""
     head, rest = parts[0].lower(), ".".join(parts[1:])
     if head in ("tags", "tag", "metadata", "request_metadata") and rest:
-        return Field(f"{'tags' if head.startswith('tag') else 'metadata'}.{rest}", "text", "trace",
-                     (f"{_PREFIXES[head]}[{rest}]",), "text")  # fmt: skip
+        return Field(
+            f"{'tags' if head.startswith('tag') else 'metadata'}.{rest}",
+            "text",
+            "trace",
+            (f"{_PREFIXES[head]}[{rest}]",),
+            "text",
+        )
     if head in ("trace", "attribute", "attributes") and rest:
         return trace_field(parts[1:])
     name = ".".join(parts).lower()
@@ -93,7 +109,9 @@ def span_field(parts: tuple[str, ...]) -> Field | None:
 
 
 def assessment_field(kind: str, name: str) -> Field:
-    """The value of a feedback or expectation of that name: one candidate an assessment, null for the others."""
+    """The value of a feedback or expectation of that name: one candidate an assessment, null for the
+    others.
+    """
     raw = ("assessments.assessment_name", f"assessments.{kind}_value")
     return Field(f"{kind}.{name}", "text", "assessments", raw, f"assessment:{name}")
 
@@ -104,7 +122,9 @@ def as_number(node: Node) -> Node:
 
 
 def as_json(node: Node) -> Node:
-    """An assessment's value as MLflow keeps it, a text in its quotes: what patterns see; any other node as it is."""
+    """An assessment's value as MLflow keeps it, a text in its quotes: what patterns see; any other node as it
+    is.
+    """
     return _read(node, "text", "assessment_json")
 
 
@@ -134,7 +154,14 @@ def known_names(scope: str) -> list[str]:
         return list(MEASURES)
     if scope == "spans":
         return [*sorted(_SPAN), "attributes.KEY"]
-    return [*sorted([*_TRACE, "text"]), "tags.KEY", "metadata.KEY", "feedback.NAME", "expectation.NAME", "span.…"]
+    return [
+        *sorted([*_TRACE, "text"]),
+        "tags.KEY",
+        "metadata.KEY",
+        "feedback.NAME",
+        "expectation.NAME",
+        "span.…",
+    ]
 
 
 def listed(scope: str) -> list[tuple[str, str, tuple[str, ...]]]:

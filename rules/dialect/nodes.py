@@ -1,5 +1,6 @@
-"""The typed tree of a condition.  Nodes are frozen and compare by value, so that equal sub-expressions of different rules
-are evaluated once; ``str(node)`` is the canonical text from which rule hashes are made."""
+"""The typed tree of a condition.  Nodes are frozen and compare by value, so that equal sub-expressions of
+different rules are evaluated once; ``str(node)`` is the canonical text from which rule hashes are made.
+"""
 
 from __future__ import annotations
 
@@ -139,8 +140,8 @@ class Logic(Node):
 class Over(Node):
     """``any``, ``all``, ``count`` or ``sum`` over a trace's spans (or assessments).
 
-    ``any`` and ``all`` are true or false, never null: a span for which the condition is null does not count as matching.
-    ``all`` of no span is true, ``count`` of none 0, ``sum`` of none null.
+    ``any`` and ``all`` are true or false, never null: a span for which the condition is null does not count
+    as matching. ``all`` of no span is true, ``count`` of none 0, ``sum`` of none null.
     """
 
     op: str

@@ -1,7 +1,8 @@
-"""From tokens to a typed tree, by recursive descent; every unknown name and type error in a text is reported at once.
+"""From tokens to a typed tree, by recursive descent; every unknown name and type error in a text is reported
+at once.
 
-MLflow's filter strings are valid and mean the same: all ``span.*`` terms of one AND-group bind one span, a feedback
-matches if any of several does.  Operators bind as in SQL: ``NOT`` over ``AND`` over ``OR``.
+MLflow's filter strings are valid and mean the same: all ``span.*`` terms of one AND-group bind one span, a
+feedback matches if any of several does.  Operators bind as in SQL: ``NOT`` over ``AND`` over ``OR``.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ class Parser:
         if not self._take(value):
             self._fail(f"{value!r} is expected before {self._now.value or 'the end'!r}")
 
-    def _note(self, token: Token, code: str, message: str, mend: str = "") -> None:
-        self.findings.append(finding(self.text, token.at, code, message, mend))
+    def _note(self, token: Token, code: str, message: str, hint: str = "") -> None:
+        self.findings.append(finding(self.text, token.at, code, message, hint))
 
-    def _fail(self, message: str, mend: str = "") -> None:
-        self._note(self._now, "syntax", message, mend)
+    def _fail(self, message: str, hint: str = "") -> None:
+        self._note(self._now, "syntax", message, hint)
         raise ConditionError(self.findings)
 
     def _truth(self, at: Token, node: Node) -> Node:
@@ -95,7 +96,9 @@ class Parser:
         return self._bind_spans(parts)
 
     def _bind_spans(self, parts: list[Node]) -> Node:
-        """Put the bare ``span.*`` terms of an AND-group into one ``any(span, …)``; assessments each into their own."""
+        """Put the bare ``span.*`` terms of an AND-group into one ``any(span, …)``; assessments each into
+        their own.
+        """
         bare = [part for part in parts if not isinstance(part, Over) and scopes_of(part) == {"spans"}]
         if bare and self.scope == "trace":
             one = bare[0] if len(bare) == 1 else Logic("AND", tuple(bare))
@@ -157,7 +160,9 @@ class Parser:
 
     def _lift(self, start: Token, node: Node) -> Node:
         if len(scopes_of(node)) > 1 and self.scope == "trace" and scopes_of(node) & {"spans", "assessments"}:
-            self._note(start, "scope", "a span's value cannot be compared with a trace's here", "write any(span, …)")
+            self._note(
+                start, "scope", "a span's value cannot be compared with a trace's here", "write any(span, …)"
+            )
         return node
 
     def _text_constant(self, start: Token, left: Node, op: str) -> str:
@@ -169,7 +174,9 @@ class Parser:
         self.at += 1
         pattern = unquote(token.value)
         if op == "RLIKE" and (wrong := regex_error(pattern)):
-            self._note(token, "pattern", f"not a regular expression of RE2: {wrong}", "RE2 has no look-around")
+            self._note(
+                token, "pattern", f"not a regular expression of RE2: {wrong}", "RE2 has no look-around"
+            )
         return pattern
 
     def _in(self, start: Token, left: Node, depth: int) -> Node:
@@ -186,8 +193,8 @@ class Parser:
     def _same_type(self, start: Token, left: Node, right: Node) -> None:
         found = {type_of(left), type_of(right)} - {"null"}
         if len(found) > 1:
-            mend = "numbers are written without quotes" if "number" in found else ""
-            self._note(start, "type", f"a {type_of(left)} is compared with a {type_of(right)}", mend)
+            hint = "numbers are written without quotes" if "number" in found else ""
+            self._note(start, "type", f"a {type_of(left)} is compared with a {type_of(right)}", hint)
 
     def _sum(self, depth: int) -> Node:
         node, terms = self._product(depth), 0
@@ -295,5 +302,9 @@ class Parser:
             return
         names = fields.known_names(self.scope)
         close = get_close_matches(name.lower(), names, 1)
-        self._note(token, "unknown-field", f"unknown field `{name}`",
-                   f"did you mean `{close[0]}`?" if close else "there are: " + ", ".join(names))  # fmt: skip
+        self._note(
+            token,
+            "unknown-field",
+            f"unknown field `{name}`",
+            f"did you mean `{close[0]}`?" if close else "there are: " + ", ".join(names),
+        )

@@ -1,7 +1,7 @@
 """Patterns: RE2 as Arrow has it, linear in the text whatever the pattern, and LIKE written as RE2.
 
-Of every pattern it is known which plain texts whatever matches must hold: finding what holds them is far cheaper than the
-pattern, and often all there is to do.
+Of every pattern it is known which plain texts whatever matches must hold: finding what holds them is far
+cheaper than the pattern, and often all there is to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _PLAIN = re.compile(r"\\(?P<escaped>[^\w\s])|(?P<plain>[^\\^$.|?*+()\[\]{}])")
 
 @dataclass(frozen=True)
 class Pattern:
-    """``needles``: plain texts that every match holds; ``whole``: there is one, and holding it is all that is asked."""
+    """``needles``: plain texts that every match holds; ``whole``: there is one, and holding it is all that is
+    asked.
+    """
 
     needles: tuple[str, ...]
     whole: bool
@@ -35,7 +37,9 @@ def understood(op: str, pattern: str) -> Pattern:
         pattern = lower(pa.array([pattern], pa.string()))[0].as_py()
     runs = _like_runs(pattern)
     needles = tuple(run for run in runs if run)
-    return Pattern(needles, runs == ["", *needles, ""] and len(needles) == 1, like_regex(pattern), op == "ILIKE")
+    return Pattern(
+        needles, runs == ["", *needles, ""] and len(needles) == 1, like_regex(pattern), op == "ILIKE"
+    )
 
 
 def lower(texts: pa.Array) -> pa.Array:
@@ -58,7 +62,11 @@ def regex_error(pattern: str) -> str:
 
 def like_regex(pattern: str) -> str:
     """SQL's LIKE as an anchored RE2: ``%`` any text, ``_`` one character, a backslash escapes either."""
-    return "(?s)^" + "".join(re.escape(char) if plain else {"%": ".*", "_": "."}[char] for char, plain in _like(pattern)) + "$"
+    return (
+        "(?s)^"
+        + "".join(re.escape(char) if plain else {"%": ".*", "_": "."}[char] for char, plain in _like(pattern))
+        + "$"
+    )
 
 
 def _like(pattern: str) -> list[tuple[str, bool]]:
@@ -73,7 +81,9 @@ def _like(pattern: str) -> list[tuple[str, bool]]:
 
 
 def _like_runs(pattern: str) -> list[str]:
-    """What stands between the wildcards of a LIKE; an underscore counts as more than one, as it is no plain gap."""
+    """What stands between the wildcards of a LIKE; an underscore counts as more than one, as it is no plain
+    gap.
+    """
     runs = [""]
     for char, plain in _like(pattern):
         if plain:

@@ -1,4 +1,6 @@
-"""Splitting a condition into tokens, with the limits that keep a hostile one cheap: size, depth, no comments, no ``;``."""
+"""Splitting a condition into tokens, with the limits that keep a hostile one cheap: size, depth, no comments,
+no ``;``.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,10 @@ def position(text: str, at: int) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
 
 
-def finding(text: str, at: int, code: str, message: str, mend: str = "") -> ConditionFinding:
+def finding(text: str, at: int, code: str, message: str, hint: str = "") -> ConditionFinding:
     """A finding at an offset of the text."""
     line, column = position(text, at)
-    return ConditionFinding(code, line, column, message, mend)
+    return ConditionFinding(code, line, column, message, hint)
 
 
 def tokenize(text: str) -> list[Token]:
@@ -54,7 +56,9 @@ def tokenize(text: str) -> list[Token]:
         ConditionError: it is too long or too deep, or holds something that no condition has.
     """
     if len(text.encode()) > MAX_BYTES:
-        raise ConditionError([ConditionFinding("too-long", 1, 1, f"a condition has at most {MAX_BYTES} bytes")])
+        raise ConditionError(
+            [ConditionFinding("too-long", 1, 1, f"a condition has at most {MAX_BYTES} bytes")]
+        )
     tokens: list[Token] = []
     at = depth = 0
     while at < len(text):
@@ -67,7 +71,9 @@ def tokenize(text: str) -> list[Token]:
             tokens.append(Token(kind, match[0], at))
             depth += (match[0] == "(") - (match[0] == ")")
             if depth > MAX_DEPTH:
-                raise ConditionError([finding(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")])
+                raise ConditionError(
+                    [finding(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")]
+                )
         at = match.end()
     return [*tokens, Token("end", "", len(text))]
 

@@ -12,7 +12,9 @@ def type_of(node: Node) -> Type:
     if isinstance(node, Literal_):
         if node.value is None:
             return "null"
-        return "truth" if isinstance(node.value, bool) else "text" if isinstance(node.value, str) else "number"
+        return (
+            "truth" if isinstance(node.value, bool) else "text" if isinstance(node.value, str) else "number"
+        )
     if isinstance(node, Arithmetic) or (isinstance(node, Over) and node.op in ("count", "sum")):
         return "number"
     return "truth"
@@ -28,7 +30,9 @@ def scopes_of(node: Node) -> set[str]:
 
 
 def any_assessment(part: Node) -> Node:
-    """A term on an assessment holds if any of several has it; ``IS NULL`` holds if there is none of that name."""
+    """A term on an assessment holds if any of several has it; ``IS NULL`` holds if there is none of that
+    name.
+    """
     if scopes_of(part) != {"assessments"}:
         return part
     if isinstance(part, IsNull):

@@ -1,4 +1,6 @@
-"""The kinds of rules there are.  A new one is a file here, a line in ``KINDS`` and a test (docs/adding-a-rule-kind.md)."""
+"""The kinds of rules there are.  A new one is a file here, a line in ``KINDS`` and a test
+(docs/adding-a-rule-kind.md).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from pydantic import Discriminator, Field, Tag
 
 from rules.kinds import trace, window
 from rules.kinds.base import Kind, Remark, Rule, RuleModel
+from rules.kinds.strict import Strict
 from rules.kinds.trace import TraceRule
 from rules.kinds.window import WindowRule
-from rules.strict import Strict
 
 KINDS: tuple[Kind, ...] = (
     trace.KIND,
@@ -20,7 +22,9 @@ KINDS: tuple[Kind, ...] = (
 
 
 def kind_of(item: Any) -> Kind:
-    """The kind of a rule: told by the key that only that kind has, else the last, whose keys are then missed."""
+    """The kind of a rule: told by the key that only that kind has, else the last, whose keys are then
+    missed.
+    """
     if isinstance(item, RuleModel):
         return next(kind for kind in KINDS if type(item) is kind.model)
     keys = item if isinstance(item, Mapping) else {}

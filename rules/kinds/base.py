@@ -1,4 +1,6 @@
-"""What every kind of rule has: the keys of its file format, the value it is built into, and how a kind describes itself."""
+"""What every kind of rule has: the keys of its file format, the value it is built into, and how a kind
+describes itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from rules.dialect import Condition
-from rules.strict import Strict
+from rules.kinds.strict import Strict
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITY_ORDER = {"info": 0, "warning": 1, "critical": 2}
@@ -47,7 +49,9 @@ class RuleModel(Strict):
 
     id: Id = Field(description="the name of the rule, unique among all that are loaded")
     description: str = Field("", description="what it looks for, for people")
-    points_to: str = Field("", description="what a match usually points to; shown by `rules list` and in alerts")
+    points_to: str = Field(
+        "", description="what a match usually points to; shown by `rules list` and in alerts"
+    )
     severity: Severity = Field("warning", description="ranks its category among those of other rules")
     owner: str = Field("", description="who looks after it")
 
@@ -86,7 +90,7 @@ class Remark:
     path: tuple[str | int, ...]
     code: str
     message: str
-    mend: str = ""
+    hint: str = ""
     severity: Literal["error", "warning"] = "error"
 
 

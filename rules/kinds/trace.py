@@ -11,8 +11,8 @@ from pydantic import Field
 
 from rules.dialect import Condition, compile_condition
 from rules.kinds.base import Category, Kind, Remark, Rule, RuleModel, hash_of
-from rules.short_trace import ShortTrace
-from rules.strict import Strict
+from rules.kinds.short_trace import ShortTrace
+from rules.kinds.strict import Strict
 
 
 class TestsModel(Strict):
@@ -28,7 +28,9 @@ class TraceRuleModel(RuleModel):
     """A trace rule tags each trace for which `when` is true, and puts it into the dataset of its category."""
 
     when: str = Field(description="the condition on a trace")
-    tag: Category = Field(description="the category: error_case, slow_response, edge_case, or one of your own")
+    tag: Category = Field(
+        description="the category: error_case, slow_response, edge_case, or one of your own"
+    )
     tests: TestsModel | None = Field(None, description="traces that must, or must not, match")
 
 
@@ -58,16 +60,22 @@ class TraceRule(Rule):
 def _build(model: TraceRuleModel) -> TraceRule:
     when = compile_condition(model.when)
     groups = [(True, model.tests.match), (False, model.tests.no_match)] if model.tests else []
-    tests = [(flag, json.dumps(one.model_dump(exclude_unset=True), sort_keys=True)) for flag, traces in groups for one in traces]
+    tests = [
+        (flag, json.dumps(one.model_dump(exclude_unset=True), sort_keys=True))
+        for flag, traces in groups
+        for one in traces
+    ]
     meaning = [model.id, when.normal, model.tag, model.severity]
-    return TraceRule(model.id, model.severity, model.points_to, hash_of(meaning), when, model.tag, tuple(tests))
+    return TraceRule(
+        model.id, model.severity, model.points_to, hash_of(meaning), when, model.tag, tuple(tests)
+    )
 
 
 def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remark]:
     tests = item.get("tests")
     if not tests or (isinstance(tests, dict) and not any(tests.values())):
-        mend = "give traces that must and must not match: `tests: {match: […], no_match: […]}`"
-        yield Remark(("id",), "no-tests", "the rule has no tests", mend, "warning")
+        hint = "give traces that must and must not match: `tests: {match: […], no_match: […]}`"
+        yield Remark(("id",), "no-tests", "the rule has no tests", hint, "warning")
 
 
 KIND = Kind("trace", "when", TraceRuleModel, _build, {"when": "trace"}, _remarks)

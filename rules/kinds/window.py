@@ -1,4 +1,6 @@
-"""Window rules: a condition on the measures of a window of traces; they alert, and tag the traces behind an alert."""
+"""Window rules: a condition on the measures of a window of traces; they alert, and tag the traces behind an
+alert.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,18 @@ from rules.dialect import Condition, compile_condition
 from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Logic, fields_of
 from rules.errors import ConditionError
-from rules.kinds.base import MINUTE_US, Category, DurationUs, Kind, Remark, Rule, RuleModel, duration_us, hash_of
-from rules.strict import Strict
+from rules.kinds.base import (
+    MINUTE_US,
+    Category,
+    DurationUs,
+    Kind,
+    Remark,
+    Rule,
+    RuleModel,
+    duration_us,
+    hash_of,
+)
+from rules.kinds.strict import Strict
 
 
 class WindowModel(Strict):
@@ -21,27 +33,37 @@ class WindowModel(Strict):
 
     size: DurationUs = Field(description="how long it is, in whole minutes")
     by: list[str] = Field([], description="the keys of `group_by` for whose values it is evaluated apart")
-    every: DurationUs = Field(MINUTE_US, description="how far apart the instants are at which it is evaluated, in whole minutes")
+    every: DurationUs = Field(
+        MINUTE_US, description="how far apart the instants are at which it is evaluated, in whole minutes"
+    )
 
 
 class EvidenceModel(Strict):
     """Which category the traces behind a firing alert get, and how many of them."""
 
     tag: Category = Field(description="the category")
-    most: int = Field(20, ge=1, le=1000, description="how many traces, picked once when the alert begins to fire")
+    most: int = Field(
+        20, ge=1, le=1000, description="how many traces, picked once when the alert begins to fire"
+    )
 
 
 class WindowRuleModel(RuleModel):
     """A window rule alerts while a measure of a window is out of bounds, and tags its evidence."""
 
-    where: str | None = Field(None, description="a condition on a trace: which traces it counts; default: all")
+    where: str | None = Field(
+        None, description="a condition on a trace: which traces it counts; default: all"
+    )
     window: WindowModel = Field(description="what it looks at")
     fire: str = Field(description="the condition on the window's measures under which it fires")
     min_traces: int = Field(1, ge=1, description="with fewer traces in the window the alert stays as it is")
     for_: DurationUs = Field(0, alias="for", description="how long `fire` must hold before the alert fires")
-    clear: str | None = Field(None, description="the condition under which it ends; default: that `fire` is false")
+    clear: str | None = Field(
+        None, description="the condition under which it ends; default: that `fire` is false"
+    )
     keep_firing_for: DurationUs = Field(0, description="how long it goes on firing after `fire` last held")
-    evidence: EvidenceModel | None = Field(None, description="which traces behind the alert are tagged; default: none")
+    evidence: EvidenceModel | None = Field(
+        None, description="which traces behind the alert are tagged; default: none"
+    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +98,9 @@ class WindowRule(Rule):
 
     @property
     def partial_key(self) -> str:
-        """The ``rule_hash`` of the windows it is evaluated on: its own if it has a ``where``, else those of all traces."""
+        """The ``rule_hash`` of the windows it is evaluated on: its own if it has a ``where``, else those of
+        all traces.
+        """
         return self.hash if self.where is not None else ""
 
 
@@ -85,14 +109,37 @@ def _build(model: WindowRuleModel) -> WindowRule:
     fire = compile_condition(model.fire, kind="measure")
     clear = compile_condition(model.clear, kind="measure") if model.clear else None
     evidence = model.evidence
-    meaning = [model.id, where.normal if where else "", model.window.size, model.window.every, model.window.by, fire.normal,
-               clear.normal if clear else "", model.min_traces, model.for_, model.keep_firing_for,
-               evidence.model_dump() if evidence else None, model.severity]  # fmt: skip
+    meaning = [
+        model.id,
+        where.normal if where else "",
+        model.window.size,
+        model.window.every,
+        model.window.by,
+        fire.normal,
+        clear.normal if clear else "",
+        model.min_traces,
+        model.for_,
+        model.keep_firing_for,
+        evidence.model_dump() if evidence else None,
+        model.severity,
+    ]
     return WindowRule(
-        model.id, model.severity, model.points_to, hash_of(meaning), where, model.window.size, model.window.every,
-        tuple(model.window.by), fire, clear, model.min_traces, model.for_, model.keep_firing_for,
-        evidence.tag if evidence else None, evidence.most if evidence else 0,
-    )  # fmt: skip
+        model.id,
+        model.severity,
+        model.points_to,
+        hash_of(meaning),
+        where,
+        model.window.size,
+        model.window.every,
+        tuple(model.window.by),
+        fire,
+        clear,
+        model.min_traces,
+        model.for_,
+        model.keep_firing_for,
+        evidence.tag if evidence else None,
+        evidence.most if evidence else 0,
+    )
 
 
 def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remark]:
@@ -101,7 +148,12 @@ def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remar
     by = window.get("by")
     for index, key in enumerate(by if isinstance(by, list) else []):
         if isinstance(key, str) and key not in group_by:
-            yield Remark(("window", "by", index), "by", f"`{key}` is not in group_by", f"use some of {', '.join(group_by)}")
+            yield Remark(
+                ("window", "by", index),
+                "by",
+                f"`{key}` is not in group_by",
+                f"use some of {', '.join(group_by)}",
+            )
     for name in ("size", "every"):
         length = _us(window.get(name))
         if length is not None and (length < MINUTE_US or length % MINUTE_US):
@@ -109,11 +161,16 @@ def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remar
     every = _us(window.get("every", "1m")) or MINUTE_US
     for name in ("for", "keep_firing_for"):
         if (_us(item.get(name)) or 0) % every:
-            mend = f"use a multiple of {every // 1_000_000}s, at which the rule is evaluated"
-            yield Remark((name,), "grid", f"`{name}` is not on the grid of the rule's instants", mend)
+            hint = f"use a multiple of {every // 1_000_000}s, at which the rule is evaluated"
+            yield Remark((name,), "grid", f"`{name}` is not on the grid of the rule's instants", hint)
     if _overlap(item.get("fire"), item.get("clear")):
-        yield Remark(("clear",), "clear-overlaps", "`clear` can hold while `fire` does: the alert would end and begin again",
-                     "let it hold only where `fire` does not", "warning")  # fmt: skip
+        yield Remark(
+            ("clear",),
+            "clear-overlaps",
+            "`clear` can hold while `fire` does: the alert would end and begin again",
+            "let it hold only where `fire` does not",
+            "warning",
+        )
 
 
 def _us(value: Any) -> int | None:
@@ -131,9 +188,19 @@ def _overlap(fire: Any, clear: Any) -> bool:
         nodes = [compile_condition(text, kind="measure").node for text in (fire, clear)]
     except ConditionError:
         return False
-    if not all(isinstance(node, Compare) for node in nodes) or len({str(f) for node in nodes for f in fields_of(node)}) != 1:
+    if (
+        not all(isinstance(node, Compare) for node in nodes)
+        or len({str(f) for node in nodes for f in fields_of(node)}) != 1
+    ):
         return False
     return not never_true(Logic("AND", tuple(nodes)))
 
 
-KIND = Kind("window", "window", WindowRuleModel, _build, {"where": "trace", "fire": "measure", "clear": "measure"}, _remarks)
+KIND = Kind(
+    "window",
+    "window",
+    WindowRuleModel,
+    _build,
+    {"where": "trace", "fire": "measure", "clear": "measure"},
+    _remarks,
+)

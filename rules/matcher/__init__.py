@@ -1,4 +1,6 @@
-"""The one matcher: live, backfill, dry run, ``explain`` and rule tests evaluate conditions with the code in here."""
+"""The one matcher: live, backfill, dry run, ``explain`` and rule tests evaluate conditions with the code in
+here.
+"""
 
 from rules.matcher.columns import raw_table
 from rules.matcher.derived import derive, derived_columns
@@ -8,6 +10,13 @@ from rules.matcher.match import Matcher
 from rules.matcher.measures import evaluate_measure, evaluate_measures, threshold_of
 
 __all__ = [
-    "Evaluation", "Matcher", "derive", "derived_columns", "evaluate_measure", "evaluate_measures", "explain", "raw_table",
+    "Evaluation",
+    "Matcher",
+    "derive",
+    "derived_columns",
+    "evaluate_measure",
+    "evaluate_measures",
+    "explain",
+    "raw_table",
     "threshold_of",
-]  # fmt: skip
+]

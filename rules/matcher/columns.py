@@ -1,7 +1,8 @@
 """Raw columns: what a condition reads of a trace, by name, and taking them out of a table of traces in Arrow.
 
-Names: ``state``, ``request``, …; ``tags[KEY]`` and ``trace_metadata[KEY]``; ``spans.name`` (a list, one item a span) and
-``spans.attributes[KEY]``; ``assessments.feedback_value``.  Spark takes the same names out of a DataFrame (streams/columns.py).
+Names: ``state``, ``request``, …; ``tags[KEY]`` and ``trace_metadata[KEY]``; ``spans.name`` (a list, one item
+a span) and ``spans.attributes[KEY]``; ``assessments.feedback_value``.  Spark takes the same names out of a
+DataFrame (streams/batch/columns.py).
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def _raw(traces: pa.Table, name: str) -> pa.Array:
     names = [field.name for field in column.type.value_type]
     values = structs.field(names.index(child)) if child in names else pa.nulls(len(structs), pa.string())
     if key is not None:
-        values = _looked_up(values, key) if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
+        values = (
+            _looked_up(values, key) if pa.types.is_map(values.type) else pa.nulls(len(structs), pa.string())
+        )
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     offsets = pa.array([0, *pc.cumulative_sum(lengths).to_pylist()], pa.int32())
     return pa.ListArray.from_arrays(offsets, values)

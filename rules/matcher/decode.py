@@ -40,7 +40,9 @@ def decode(batch: Evaluation, field: Field) -> v.Texts | v.Numbers:
 
 
 def json_numbers(batch: Evaluation, raw: str, key: str) -> v.Numbers:
-    """The numbers under a key of a column of JSON objects, which are parsed once however many keys are read."""
+    """The numbers under a key of a column of JSON objects, which are parsed once however many keys are
+    read.
+    """
     return np.asarray(np.append(batch.objects(raw).numbers(key), np.nan)[batch.texts(raw).codes])
 
 

@@ -1,4 +1,6 @@
-"""Numbers that every fact carries, derived from a trace's metadata: tokens and cost, and whether their JSON is sound."""
+"""Numbers that every fact carries, derived from a trace's metadata: tokens and cost, and whether their JSON
+is sound.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,18 @@ NANO = 1_000_000_000
 
 
 def derive(table: pa.Table | Evaluation) -> pa.Table:
-    """Columns ``tokens_input|output|total`` and ``cost_nusd`` (int64, null where unknown) and ``json_error`` (a code or null)."""
+    """Columns ``tokens_input|output|total`` and ``cost_nusd`` (int64, null where unknown) and ``json_error``
+    (a code or null).
+    """
     batch = table if isinstance(table, Evaluation) else Evaluation(table)
     columns = {
-        f"tokens_{name}": _integers(json_numbers(batch, USAGE, f"{name}_tokens"), 1) for name in ("input", "output", "total")
+        f"tokens_{name}": _integers(json_numbers(batch, USAGE, f"{name}_tokens"), 1)
+        for name in ("input", "output", "total")
     }
     columns["cost_nusd"] = _integers(json_numbers(batch, COST, "total_cost"), NANO)
-    codes = np.where(_broken(batch, USAGE), "broken_token_json", np.where(_broken(batch, COST), "broken_cost_json", ""))
+    codes = np.where(
+        _broken(batch, USAGE), "broken_token_json", np.where(_broken(batch, COST), "broken_cost_json", "")
+    )
     columns["json_error"] = pa.array(codes, pa.string(), mask=codes == "")
     return pa.table(columns)
 

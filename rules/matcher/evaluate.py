@@ -1,8 +1,9 @@
 """Evaluating conditions on whole columns with SQL's three-valued logic.
 
-A batch's columns are decoded once, and a sub-expression that several rules share is worked out once.  What is asked of a
-part is the items where it is TRUE, or those where it is FALSE; where it is neither it is null.  So NOT costs nothing, and
-nobody works out what he does not need.  Values of spans are flat, one item a span; ``parent`` says to which row each belongs.
+A batch's columns are decoded once, and a sub-expression that several rules share is worked out once.  What is
+asked of a part is the items where it is TRUE, or those where it is FALSE; where it is neither it is null.  So
+NOT costs nothing, and nobody works out what he does not need.  Values of spans are flat, one item a span;
+``parent`` says to which row each belongs.
 """
 
 from __future__ import annotations
@@ -45,10 +46,13 @@ Measures = Mapping[str, float | None] | Mapping[str, npt.NDArray[np.float64]]
 class Evaluation:
     """One batch: its columns, and what has been worked out on them so far.
 
-    ``shared`` says what its conditions have in common; None: nothing is known of them, so everything is remembered.
+    ``shared`` says what its conditions have in common; None: nothing is known of them, so everything is
+    remembered.
     """
 
-    def __init__(self, table: pa.Table, measures: Measures | None = None, shared: Shared | None = None) -> None:
+    def __init__(
+        self, table: pa.Table, measures: Measures | None = None, shared: Shared | None = None
+    ) -> None:
         self._table = table
         self._measures = measures or {}
         self._shared = shared
@@ -84,7 +88,13 @@ class Evaluation:
 
     def result(self, node: Node, item: int = 0, scope: str = "trace") -> bool | None:
         """What a condition comes to for one item; None for null."""
-        return True if self.where(node, True, scope)[item] else False if self.where(node, False, scope)[item] else None
+        return (
+            True
+            if self.where(node, True, scope)[item]
+            else False
+            if self.where(node, False, scope)[item]
+            else None
+        )
 
     def size(self, scope: str) -> int:
         """How many items there are in a scope."""
@@ -94,7 +104,11 @@ class Evaluation:
         """For each span (or assessment), the row it belongs to."""
         if scope not in self._parents:
             name = next((n for n in self._table.column_names if n.startswith(f"{scope}.")), None)
-            lengths = pc.fill_null(pc.list_value_length(self._column(name)), 0) if name else pa.array([], pa.int32())
+            lengths = (
+                pc.fill_null(pc.list_value_length(self._column(name)), 0)
+                if name
+                else pa.array([], pa.int32())
+            )
             counts = lengths.to_numpy(zero_copy_only=False)
             self._parents[scope] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
         return self._parents[scope]
@@ -102,7 +116,11 @@ class Evaluation:
     def flat(self, name: str) -> pa.Array:
         """A raw column; the items of a list column one after the other."""
         column = self._column(name)
-        return column.flatten() if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) else column
+        return (
+            column.flatten()
+            if pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+            else column
+        )
 
     def texts(self, name: str) -> v.Texts:
         """A raw column as codes, encoded once however many fields are read from it."""
@@ -111,7 +129,9 @@ class Evaluation:
         return self._texts[name]
 
     def objects(self, name: str) -> JsonColumn:
-        """The distinct words of a raw column of JSON objects, parsed once however many fields are read from it."""
+        """The distinct words of a raw column of JSON objects, parsed once however many fields are read from
+        it.
+        """
         if name not in self._objects:
             self._objects[name] = JsonColumn(self.texts(name).arrow)
         return self._objects[name]
@@ -150,7 +170,8 @@ class Evaluation:
         parts = sorted(node.parts, key=_cost)
         found = self.where(parts[0], truth, scope)
         for part in parts[1:]:
-            # A dear part is left out if it changes nothing any more, and a pattern is put to what is still open alone.
+            # A dear part is left out if it changes nothing any more, and a pattern is put to what is still
+            # open alone.
             if _cost(part) and (not found.any() if every else found.all()):
                 break
             if isinstance(part, Matches) and (self._shared is None or part not in self._shared.parts):
@@ -184,7 +205,9 @@ class Evaluation:
         return np.asarray(_OPS[op](one, other))
 
     def _matches(self, node: Matches, truth: bool, scope: str, open_: Bools | None = None) -> Bools:
-        """Where a text matches, or does not; only what it says of items in ``open_`` (default: all) is meant."""
+        """Where a text matches, or does not; only what it says of items in ``open_`` (default: all) is
+        meant.
+        """
         left = self.value(node.left, scope)
         if not isinstance(left, v.Texts):
             return np.zeros(self.size(scope), dtype=bool)
@@ -216,7 +239,9 @@ class Evaluation:
             return self._arithmetic(node, scope)
         if isinstance(node, Over) and node.op in ("count", "sum"):
             return self._total(node)
-        return np.where(self.where(node, True, scope), 1.0, np.where(self.where(node, False, scope), 0.0, np.nan))
+        return np.where(
+            self.where(node, True, scope), 1.0, np.where(self.where(node, False, scope), 0.0, np.nan)
+        )
 
     def _field(self, field: Field, scope: str) -> Value:
         if field.scope == "measure":
@@ -282,5 +307,8 @@ def _compare_constant(op: str, texts: v.Texts, word: str) -> Bools:
 
 def _compare_texts(op: str, left: v.Texts, right: v.Texts) -> Bools:
     order = {word: rank for rank, word in enumerate(sorted({*left.words, *right.words}))}
-    ranks = [np.array([*(order[word] for word in side.words), np.nan], dtype=np.float64)[side.codes] for side in (left, right)]
+    ranks = [
+        np.array([*(order[word] for word in side.words), np.nan], dtype=np.float64)[side.codes]
+        for side in (left, right)
+    ]
     return np.asarray(_OPS[op](*ranks))

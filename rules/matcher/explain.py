@@ -1,4 +1,6 @@
-"""Why a condition did or did not match one trace: every part with its value, from the evaluation that production uses."""
+"""Why a condition did or did not match one trace: every part with its value, from the evaluation that
+production uses.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from rules.matcher.evaluate import Evaluation, Value
 
 
 def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
-    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts}``, nested like it.
+    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts}``, nested
+    like it.
 
     Raises nothing on content; costs one evaluation.
 

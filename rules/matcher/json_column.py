@@ -1,7 +1,8 @@
 """A column of JSON objects: the numbers in them, and which are none.
 
-Token counts and costs differ from trace to trace, so there is little to save by parsing a word once: what is plainly an
-object of numbers, as MLflow writes it, is parsed by Arrow in one go, and only the rest word by word.  Both give the same.
+Token counts and costs differ from trace to trace, so there is little to save by parsing a word once: what is
+plainly an object of numbers, as MLflow writes it, is parsed by Arrow in one go, and only the rest word by
+word.  Both give the same.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class JsonColumn:
         self._words = words
 
     def numbers(self, key: str) -> Numbers:
-        """The numbers under ``key`` (one of :data:`KEYS`), NaN if there is none; a total that is absent is made of its parts."""
+        """The numbers under ``key`` (one of :data:`KEYS`), NaN if there is none; a total that is absent is
+        made of its parts.
+        """
         found = np.full(len(self._words), np.nan)
         plain, table = self._plain
         if table is not None:
@@ -65,11 +68,17 @@ class JsonColumn:
 
 
 def _parsed(words: pa.Array) -> pa.Table | None:
-    """The columns :data:`KEYS` of plain objects; None where Arrow is stricter than JSON is (a key told twice)."""
-    lines = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(words)], pa.int32()), words), "\n")[0].as_buffer()
+    """The columns :data:`KEYS` of plain objects; None where Arrow is stricter than JSON is (a key told
+    twice).
+    """
+    lines = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(words)], pa.int32()), words), "\n")[
+        0
+    ].as_buffer()
     how = pj.ParseOptions(explicit_schema=_SCHEMA, unexpected_field_behavior="ignore")
     try:
-        return pj.read_json(pa.BufferReader(lines), pj.ReadOptions(use_threads=False, block_size=lines.size + 1), how)
+        return pj.read_json(
+            pa.BufferReader(lines), pj.ReadOptions(use_threads=False, block_size=lines.size + 1), how
+        )
     except pa.ArrowInvalid:
         return None
 
@@ -100,7 +109,9 @@ def json_object(word: str) -> dict[str, Any] | None:
 
 
 def number_under(key: str, value: dict[str, Any] | None) -> float:
-    """The number under a key of an object, NaN if there is none; a total that is absent is made of its parts."""
+    """The number under a key of an object, NaN if there is none; a total that is absent is made of its
+    parts.
+    """
     found = value.get(key) if value else None
     if found is None and value and key in _PARTS:
         parts = [value.get(name) for name in _PARTS[key]]
@@ -110,4 +121,9 @@ def number_under(key: str, value: dict[str, Any] | None) -> float:
 
 def is_number(value: Any) -> bool:
     """Whether a JSON value is a number that can be an amount (true and false are none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < MOST
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and value == value
+        and abs(value) < MOST
+    )

@@ -1,4 +1,6 @@
-"""Matching many conditions against batches of raw columns; the same for live, backfill, dry run and rule tests."""
+"""Matching many conditions against batches of raw columns; the same for live, backfill, dry run and rule
+tests.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ class Matcher:
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.conditions = tuple(conditions)
-        self.columns = tuple(dict.fromkeys(column for condition in conditions for column in condition.columns))
+        self.columns = tuple(
+            dict.fromkeys(column for condition in conditions for column in condition.columns)
+        )
         self._nodes = tuple(dict.fromkeys(condition.node for condition in conditions))
         self._shared = shared(self._nodes)
 

@@ -18,14 +18,20 @@ def evaluate_measure(condition: Condition, measures: Mapping[str, float | None])
     return Evaluation(one_row, measures).result(condition.node, scope="measure")
 
 
-def evaluate_measures(condition: Condition, measures: Mapping[str, Numbers], size: int) -> tuple[Bools, Bools]:
-    """The same over ``size`` windows at once, every measure a column with NaN for null: where it is TRUE, where FALSE."""
+def evaluate_measures(
+    condition: Condition, measures: Mapping[str, Numbers], size: int
+) -> tuple[Bools, Bools]:
+    """The same over ``size`` windows at once, every measure a column with NaN for null: where it is TRUE,
+    where FALSE.
+    """
     many = Evaluation(pa.table({"trace_id": pa.nulls(size, pa.string())}), measures)
     return many.where(condition.node, True, "measure"), many.where(condition.node, False, "measure")
 
 
 def threshold_of(condition: Condition, measure: str) -> float | None:
-    """The first constant that ``measure`` is compared with, in the order of the text; None if there is none."""
+    """The first constant that ``measure`` is compared with, in the order of the text; None if there is
+    none.
+    """
     return _threshold(condition.node, measure)
 
 
@@ -35,5 +41,7 @@ def _threshold(node: Node, measure: str) -> float | None:
             if isinstance(one, Field) and one.name == measure and isinstance(other, Literal_):
                 return float(other.value) if isinstance(other.value, float) else None
         return None
-    parts: tuple[Node, ...] = node.parts if isinstance(node, Logic) else (node.part,) if isinstance(node, Not) else ()
+    parts: tuple[Node, ...] = (
+        node.parts if isinstance(node, Logic) else (node.part,) if isinstance(node, Not) else ()
+    )
     return next((found for part in parts if (found := _threshold(part, measure)) is not None), None)

@@ -1,7 +1,7 @@
 """Looking for many patterns in the distinct words of a text: what they have in common is done once.
 
-The plain texts that patterns ask for are found all together, in one pass over the words; only words that hold a pattern's
-text are put to its expression.
+The plain texts that patterns ask for are found all together, in one pass over the words; only words that hold
+a pattern's text are put to its expression.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from rules.dialect.patterns import Pattern, lower
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
 TOGETHER = 8  # so many plain texts are worth the automaton
-SHORTEST = 3  # one or two characters are found nearly everywhere: listing the places costs more than looking anew
+SHORTEST = (
+    3  # one or two characters are found nearly everywhere: listing the places costs more than looking anew
+)
 
 
 class Search:
@@ -31,7 +33,9 @@ class Search:
         self._needles = [needle for needle in needles if len(needle) >= SHORTEST]
 
     def matching(self, pattern: Pattern, among: Codes | None = None) -> Bools:
-        """Which words a pattern holds for; of those not in ``among`` (default: all are) it says nothing true."""
+        """Which words a pattern holds for; of those not in ``among`` (default: all are) it says nothing
+        true.
+        """
         found = np.zeros(len(self.words), dtype=bool)
         if pattern.whole and among is None:
             found[self._holding(pattern.needles[0])] = True

@@ -1,4 +1,6 @@
-"""What the conditions of a set have in common: parts that occur more than once, and plain texts to look for together."""
+"""What the conditions of a set have in common: parts that occur more than once, and plain texts to look for
+together.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Values of fields in a batch: decoding raw columns into numbers and texts with their nulls.
 
-A text column is kept as codes into its distinct values, so that a predicate is worked out once a distinct value.
-A number column is float64 with NaN for null: what is not a number is unknown.
+A text column is kept as codes into its distinct values, so that a predicate is worked out once a distinct
+value. A number column is float64 with NaN for null: what is not a number is unknown.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Texts:
         self.arrow = arrow
         self._asked = 0
         # Comparing codes with one code is most of what a matcher does: narrow ones take half the time.
-        self.codes: npt.NDArray[np.signedinteger[Any]] = codes.astype(np.int16) if len(arrow) < 2**15 else codes
+        self.codes: npt.NDArray[np.signedinteger[Any]] = (
+            codes.astype(np.int16) if len(arrow) < 2**15 else codes
+        )
 
     @cached_property
     def words(self) -> list[str]:
@@ -131,7 +133,9 @@ def epoch_us(column: pa.Array) -> Numbers:
 
 
 def json_text(word: str) -> str:
-    """What a span attribute says: MLflow writes JSON (``"TOOL"``, quotes included); anything else stands as it is."""
+    """What a span attribute says: MLflow writes JSON (``"TOOL"``, quotes included); anything else stands as
+    it is.
+    """
     if word.startswith('"'):
         try:
             value = json.loads(word)

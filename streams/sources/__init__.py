@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from streams.errors import SourceError
-from streams.sources.delta_traces import DeltaTracesSource
-from streams.sources.mlflow import MlflowSource
+from streams.sources.delta_traces.source import DeltaTracesSource
+from streams.sources.mlflow.source import MlflowSource
 
 SourceConfig = Annotated[MlflowSource | DeltaTracesSource, Field(discriminator="kind")]
 

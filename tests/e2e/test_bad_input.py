@@ -14,21 +14,23 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from command_line import SPARK, answer, tracesieve
 from deltalake import write_deltalake
-from servers import MlflowServer, free_port
+from support.command_line import SPARK, answer, tracesieve
+from support.servers import MlflowServer, free_port
 
 from store.schemas import TRACES
 from tracesieve import cli
 
 SCHEMA = TRACES.remove(TRACES.get_field_index("landed_us"))
 TABLE = "source: {kind: delta_traces, table: traces}\nstore: st\nmetrics: null\n"
-Told = Callable[..., tuple[int, str]]
+SinkContext = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own; the log's handlers are given back, they write to a stream that ends with the test."""
+    """A folder of its own; the log's handlers are given back, they write to a stream that ends with the
+    test.
+    """
     monkeypatch.chdir(tmp_path)
     before = logging.root.handlers[:]
     yield
@@ -36,8 +38,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
-    """Run a command line in this process: its exit code and what it said on stderr; it said nothing on stdout."""
+def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> SinkContext:
+    """Run a command line in this process: its exit code and what it said on stderr; it said nothing on
+    stdout.
+    """
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["tracesieve", *arguments])
@@ -62,7 +66,7 @@ def traces(schema: pa.Schema = SCHEMA) -> None:
     write_deltalake("traces", schema.empty_table())
 
 
-def test_no_config_and_every_unknown_key_at_once(told: Told) -> None:
+def test_no_config_and_every_unknown_key_at_once(told: SinkContext) -> None:
     code, said = told("run", "--once")
     assert code == 2
     assert "tracesieve init" in said
@@ -76,7 +80,9 @@ def test_no_config_and_every_unknown_key_at_once(told: Told) -> None:
     ]
 
 
-def test_a_wrong_variable_is_named_instead_of_a_line(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_variable_is_named_instead_of_a_line(
+    told: SinkContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config(TABLE)
     monkeypatch.setenv("TRACESIEVE_EVALUATE_AFTER", "later")
     code, said = told("report")
@@ -84,14 +90,21 @@ def test_a_wrong_variable_is_named_instead_of_a_line(told: Told, monkeypatch: py
     assert said.startswith("TRACESIEVE_EVALUATE_AFTER: 'later' is no duration")
 
 
-def test_a_table_that_lacks_a_column_has_another_type_or_is_none(told: Told) -> None:
+def test_a_table_that_lacks_a_column_has_another_type_or_is_none(told: SinkContext) -> None:
     other = {"execution_duration_ms": pa.string(), "spans": pa.string()}
-    traces(pa.schema([field.with_type(other.get(field.name, field.type)) for field in SCHEMA if field.name != "state"]))
+    traces(
+        pa.schema(
+            [field.with_type(other.get(field.name, field.type)) for field in SCHEMA if field.name != "state"]
+        )
+    )
     config(TABLE)
     code, said = told("run", "--once")
     assert code == 3
-    for part in ("column state is missing (map it with source.columns.state)", "execution_duration_ms is string, not double",
-                 "spans is string, not an array of structs"):  # fmt: skip
+    for part in (
+        "column state is missing (map it with source.columns.state)",
+        "execution_duration_ms is string, not double",
+        "spans is string, not an array of structs",
+    ):
         assert part in said
     config(TABLE.replace("table: traces", "table: nowhere"))
     code, said = told("run", "--once")
@@ -104,7 +117,7 @@ def test_a_table_that_lacks_a_column_has_another_type_or_is_none(told: Told) -> 
     assert "folder is not a Delta table (a view cannot be streamed: name its base tables)" in said
 
 
-def test_a_view_of_a_catalog_says_what_to_name_instead(told: Told) -> None:
+def test_a_view_of_a_catalog_says_what_to_name_instead(told: SinkContext) -> None:
     config(TABLE.replace("table: traces", "table: main.genai.trace_unified"))
     code, said = told("run", "--once")
     assert code == 3
@@ -112,7 +125,7 @@ def test_a_view_of_a_catalog_says_what_to_name_instead(told: Told) -> None:
     assert "name its base tables" in said
 
 
-def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(told: Told) -> None:
+def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(told: SinkContext) -> None:
     traces()
     Path("r.yaml").write_text(
         "version: 1\nrules:\n"
@@ -125,15 +138,18 @@ def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(told: Told
     assert code == 2
     places = [line.removeprefix(str(Path.cwd()) + "/").split(" ")[:2] for line in said.splitlines()]
     assert places == [
-        ["r.yaml:4:19:", "syntax"], ["r.yaml:7:11:", "unknown-field"], ["r.yaml:7:33:", "type"], ["r.yaml:10:29:", "by"],
-    ]  # fmt: skip
+        ["r.yaml:4:19:", "syntax"],
+        ["r.yaml:7:11:", "unknown-field"],
+        ["r.yaml:7:33:", "type"],
+        ["r.yaml:10:29:", "by"],
+    ]
     config(TABLE + "rules: [none.yaml]\n")
     code, said = told("run", "--once")
     assert code == 2
     assert "none.yaml" in said
 
 
-def test_a_store_that_cannot_be_written(told: Told) -> None:
+def test_a_store_that_cannot_be_written(told: SinkContext) -> None:
     traces()
     Path("st").write_text("in the way")
     config(TABLE)
@@ -145,7 +161,7 @@ def test_a_store_that_cannot_be_written(told: Told) -> None:
     assert Path("st").read_text() == "in the way"
 
 
-def test_a_port_in_use_is_said_before_spark_starts(told: Told) -> None:
+def test_a_port_in_use_is_said_before_spark_starts(told: SinkContext) -> None:
     traces()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -157,8 +173,10 @@ def test_a_port_in_use_is_said_before_spark_starts(told: Told) -> None:
     assert f"metrics.listen: {address}" in said
 
 
-def test_a_server_that_is_down_is_said_within_seconds_and_once(told: Told) -> None:
-    config(f"source: {{kind: mlflow, tracking_uri: 'http://127.0.0.1:{free_port()}', experiments: [a]}}\nstore: st\n")
+def test_a_server_that_is_down_is_said_within_seconds_and_once(told: SinkContext) -> None:
+    config(
+        f"source: {{kind: mlflow, tracking_uri: 'http://127.0.0.1:{free_port()}', experiments: [a]}}\nstore: st\n"
+    )
     began = time.monotonic()
     code, said = told("run", "--once")
     assert code == 3
@@ -169,9 +187,11 @@ def test_a_server_that_is_down_is_said_within_seconds_and_once(told: Told) -> No
 
 @pytest.mark.e2e
 def test_an_unknown_experiment_lists_those_there_are(
-    told: Told, mlflow_server: MlflowServer, experiment: tuple[str, str]
+    told: SinkContext, mlflow_server: MlflowServer, experiment: tuple[str, str]
 ) -> None:
-    config(f"source: {{kind: mlflow, tracking_uri: '{mlflow_server.uri}', experiments: [nosuch]}}\nstore: st\n")
+    config(
+        f"source: {{kind: mlflow, tracking_uri: '{mlflow_server.uri}', experiments: [nosuch]}}\nstore: st\n"
+    )
     code, said = told("run", "--once")
     assert code == 3
     assert "nosuch" in said
@@ -181,17 +201,34 @@ def test_an_unknown_experiment_lists_those_there_are(
 def row(trace_id: str, **more: Any) -> dict[str, Any]:
     begin = datetime.now(UTC) - timedelta(seconds=90)
     plain = {
-        "trace_id": trace_id, "experiment_id": "1", "experiment_name": "support", "request_time": begin, "state": "OK",
-        "execution_duration_ms": 100.0, "request": "q", "response": "a", "tags": [], "trace_metadata": [], "spans": [],
+        "trace_id": trace_id,
+        "experiment_id": "1",
+        "experiment_name": "support",
+        "request_time": begin,
+        "state": "OK",
+        "execution_duration_ms": 100.0,
+        "request": "q",
+        "response": "a",
+        "tags": [],
+        "trace_metadata": [],
+        "spans": [],
         "assessments": [],
-    }  # fmt: skip
+    }
     return {**plain, **more}
 
 
 def span(number: int, **more: Any) -> dict[str, Any]:
     begin = datetime.now(UTC) - timedelta(seconds=90)
-    plain = {"span_id": f"s{number}", "parent_id": None, "name": "n", "start_time": begin, "end_time": begin,
-             "status_code": "OK", "attributes": [("mlflow.spanType", '"TOOL"')], "events": []}  # fmt: skip
+    plain = {
+        "span_id": f"s{number}",
+        "parent_id": None,
+        "name": "n",
+        "start_time": begin,
+        "end_time": begin,
+        "status_code": "OK",
+        "attributes": [("mlflow.spanType", '"TOOL"')],
+        "events": [],
+    }
     return {**plain, **more}
 
 

@@ -1,11 +1,13 @@
-"""A run whose Spark workers are processes of their own, as on a cluster: they find our code, and are told when it is over."""
+"""A run whose Spark workers are processes of their own, as on a cluster: they find our code, and are told
+when it is over.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from command_line import answer, tracesieve, write_table
+from support.command_line import answer, tracesieve, write_table
 
 
 @pytest.mark.slow

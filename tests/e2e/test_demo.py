@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from command_line import MAIN
+from support.command_line import MAIN
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-# Alone on two cores the first alert comes well within a minute; on a machine that does other work too it takes longer.
+# Alone on two cores the first alert comes well within a minute; on a machine that does other work too it
+# takes longer.
 FIRST_ALERT_S = 200
 
 
@@ -24,9 +25,13 @@ FIRST_ALERT_S = 200
 def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "TMPDIR": str(folder)}
     running = subprocess.Popen(
-        [sys.executable, "-u", "-c", MAIN, "demo", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env=environment, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-u", "-c", MAIN, "demo", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
     try:
         yield running
     finally:
@@ -54,8 +59,14 @@ def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tm
     assert alerted, said
     assert int(alerted[1]) <= FIRST_ALERT_S
     assert int(alerted[2]) > 0
-    for part in ("FIRING error-rate-high (critical)", "evidence: tr-", "candidates for evaluation: error_case",
-                 "records in the dataset tracesieve_", "/metrics", "tags.eval_candidate = 'error_case'"):  # fmt: skip
+    for part in (
+        "FIRING error-rate-high (critical)",
+        "evidence: tr-",
+        "candidates for evaluation: error_case",
+        "records in the dataset tracesieve_",
+        "/metrics",
+        "tags.eval_candidate = 'error_case'",
+    ):
         assert part in said, said
     assert re.search(r"(\d+) traces, \d+% errors, p50 [\d.]+ s, p95 [\d.]+ s, \d+ alerts", said)
     assert "Traceback" not in said
@@ -64,10 +75,14 @@ def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tm
 
 
 @pytest.mark.parametrize("after_s", [0.0, 6.0], ids=["at once", "while the servers start"])
-def test_ctrl_c_at_any_moment_ends_it_without_a_traceback_or_a_process_left(tmp_path: Path, after_s: float) -> None:
+def test_ctrl_c_at_any_moment_ends_it_without_a_traceback_or_a_process_left(
+    tmp_path: Path, after_s: float
+) -> None:
     with demo(tmp_path) as running:
         assert running.stdout is not None
-        assert running.stdout.readline().startswith("Starting")  # before that it is the interpreter that starts
+        assert running.stdout.readline().startswith(
+            "Starting"
+        )  # before that it is the interpreter that starts
         time.sleep(after_s)
         running.send_signal(signal.SIGINT)
         time.sleep(0.2)

@@ -1,4 +1,6 @@
-"""A live run over a Delta table with everything at its edges real: two Alertmanagers, Prometheus, MLflow and the log."""
+"""A live run over a Delta table with everything at its edges real: two Alertmanagers, Prometheus, MLflow and
+the log.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ import pytest
 import requests
 from deltalake import write_deltalake
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from servers import PASSWORD, MlflowServer, alertmanager, free_port, needs, prometheus, self_signed
+from support.servers import PASSWORD, MlflowServer, alertmanager, free_port, needs, prometheus, self_signed
 
 from store.schemas import TRACES
 
@@ -50,14 +52,26 @@ def until(look: Callable[[], Found], seconds: float, what: str) -> Found:
     return found
 
 
-def write(table: Path, prefix: str, number: int, end: datetime, state: str, tags: dict[str, str] | None = None) -> None:
+def write(
+    table: Path, prefix: str, number: int, end: datetime, state: str, tags: dict[str, str] | None = None
+) -> None:
     rows = [
-        {"trace_id": f"{prefix}-{i}", "experiment_id": "1", "experiment_name": "support", "state": state,
-         "request_time": end - timedelta(seconds=1.5), "execution_duration_ms": 1500.0 + i,
-         "request": json.dumps({"q": f"secret question {prefix} {i}"}), "response": json.dumps(f"answer {i}"),
-         "tags": list({"environment": 'pro"d\n', **(tags or {})}.items()), "trace_metadata": [], "spans": [], "assessments": []}
+        {
+            "trace_id": f"{prefix}-{i}",
+            "experiment_id": "1",
+            "experiment_name": "support",
+            "state": state,
+            "request_time": end - timedelta(seconds=1.5),
+            "execution_duration_ms": 1500.0 + i,
+            "request": json.dumps({"q": f"secret question {prefix} {i}"}),
+            "response": json.dumps(f"answer {i}"),
+            "tags": list({"environment": 'pro"d\n', **(tags or {})}.items()),
+            "trace_metadata": [],
+            "spans": [],
+            "assessments": [],
+        }
         for i in range(number)
-    ]  # fmt: skip
+    ]
     schema = TRACES.remove(TRACES.get_field_index("landed_us"))
     write_deltalake(str(table), pa.Table.from_pylist(rows, schema=schema), mode="append")
 
@@ -113,10 +127,17 @@ def query(uri: str, expression: str) -> list[tuple[dict[str, str], float]]:
 def check_metrics(url: str) -> None:
     """The text as promtool and the OpenMetrics parser see it."""
     plain = requests.get(f"{url}/metrics", timeout=10)
-    checked = subprocess.run([needs("promtool"), "check", "metrics"], input=plain.text, capture_output=True, text=True)
+    checked = subprocess.run(
+        [needs("promtool"), "check", "metrics"], input=plain.text, capture_output=True, text=True
+    )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
-    asked = requests.get(f"{url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}, timeout=10)
-    assert {one.name for one in text_string_to_metric_families(asked.text)} >= {"tracesieve_traces", "tracesieve_alerts"}
+    asked = requests.get(
+        f"{url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}, timeout=10
+    )
+    assert {one.name for one in text_string_to_metric_families(asked.text)} >= {
+        "tracesieve_traces",
+        "tracesieve_alerts",
+    }
 
 
 def records(server: MlflowServer, experiment: str, dataset: str) -> list[Any]:
@@ -130,7 +151,9 @@ def records(server: MlflowServer, experiment: str, dataset: str) -> list[Any]:
     return client._tracking_client.store._load_dataset_records(sets[0].dataset_id)[0] if sets else []
 
 
-def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServer, hook: Hook, tmp_path: Path) -> None:
+def test_sem_16_20_21_24_live_edges_from_a_delta_table(
+    mlflow_server: MlflowServer, hook: Hook, tmp_path: Path
+) -> None:
     name, port, late_port = f"edge-{uuid.uuid4().hex[:8]}", free_port(), free_port()
     cert = self_signed(tmp_path)
     url, table = f"http://127.0.0.1:{port}", tmp_path / "traces"
@@ -141,7 +164,9 @@ def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServ
     with ExitStack() as stack:
         safe = stack.enter_context(alertmanager(tmp_path / "am", certificate=cert, webhook=hook.url))
         scraped = stack.enter_context(
-            prometheus(tmp_path / "prom", f"{{job_name: t, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}")
+            prometheus(
+                tmp_path / "prom", f"{{job_name: t, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}"
+            )
         )
         config.write_text(
             "source: {kind: delta_traces, table: traces}\nstore: st\nrules: [rules.yaml]\ngroup_by: [experiment, environment]\n"
@@ -154,7 +179,9 @@ def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServ
         said = (tmp_path / "stderr").open("w")
         stack.callback(said.close)
         run = subprocess.Popen(
-            [sys.executable, "-c", MAIN, "run", "-c", str(config)], stderr=said, env={**os.environ, "AM_PASSWORD": PASSWORD}
+            [sys.executable, "-c", MAIN, "run", "-c", str(config)],
+            stderr=said,
+            env={**os.environ, "AM_PASSWORD": PASSWORD},
         )
         stack.callback(lambda: run.poll() is None and (run.kill(), run.wait(10)))
 
@@ -184,44 +211,79 @@ def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServ
         assert alert["generatorURL"] == f"{url}/metrics"
         until(lambda: outage.goes_on() or hook.statuses() == {"firing"}, 60, "people are told")
         late = stack.enter_context(alertmanager(tmp_path / "late", late_port))
-        (heard,) = until(lambda: outage.goes_on() or firing(late), 150, "the instance that was down hears of it")
+        (heard,) = until(
+            lambda: outage.goes_on() or firing(late), 150, "the instance that was down hears of it"
+        )
         assert heard["fingerprint"] == alert["fingerprint"]
 
-        write(table, "good", 40, datetime.now(UTC), "OK")  # traffic recovers in this minute; the next one sees it
-        until(lambda: query(scraped, 'sum(tracesieve_traces_total{state="OK"})') == [({}, 46.0)], 90, "all is counted")
-        ((labels, value),) = query(scraped, 'sum by (experiment, environment) (tracesieve_traces_total{state="ERROR"})')
+        write(
+            table, "good", 40, datetime.now(UTC), "OK"
+        )  # traffic recovers in this minute; the next one sees it
+        until(
+            lambda: query(scraped, 'sum(tracesieve_traces_total{state="OK"})') == [({}, 46.0)],
+            90,
+            "all is counted",
+        )
+        ((labels, value),) = query(
+            scraped, 'sum by (experiment, environment) (tracesieve_traces_total{state="ERROR"})'
+        )
         assert (labels, value) == ({"experiment": "support", "environment": 'pro"d\n'}, 10.0 + outage.traces)
-        ((_, half),) = query(scraped, "histogram_quantile(0.5, sum by (le) (tracesieve_trace_duration_seconds_bucket))")
+        ((_, half),) = query(
+            scraped, "histogram_quantile(0.5, sum by (le) (tracesieve_trace_duration_seconds_bucket))"
+        )
         assert 0.8 <= half <= 1.6
         now = time.time()
         asked = {"query": "tracesieve_trace_duration_seconds_bucket", "start": now - 3600, "end": now + 60}
         series = requests.get(f"{scraped}/api/v1/query_exemplars", params=asked, timeout=10).json()["data"]
-        assert {one["labels"]["trace_id"][:3] for each in series for one in each["exemplars"]} & {"bad", "goo"}
+        assert {one["labels"]["trace_id"][:3] for each in series for one in each["exemplars"]} & {
+            "bad",
+            "goo",
+        }
         assert query(scraped, 'tracesieve_deliveries_total{sink="alertmanager",outcome="retry"}')
         check_metrics(url)
 
         until(lambda: not firing(safe, **login) and not firing(late), 200, "the alert is resolved")
         until(lambda: hook.statuses() == {"firing", "resolved"}, 60, "people are told that it is over")
-        until(lambda: [one for _, one in query(scraped, "sum(tracesieve_alerts)")] == [0.0], 30, "the gauge falls")
-        until(lambda: len(records(mlflow_server, name, "edge_error_case")) == 10 + outage.traces, 60, "the dataset grows")
-        (golden,) = until(lambda: records(mlflow_server, name, "edge_golden"), 30, "a person's candidate is in its dataset")
+        until(
+            lambda: [one for _, one in query(scraped, "sum(tracesieve_alerts)")] == [0.0],
+            30,
+            "the gauge falls",
+        )
+        until(
+            lambda: len(records(mlflow_server, name, "edge_error_case")) == 10 + outage.traces,
+            60,
+            "the dataset grows",
+        )
+        (golden,) = until(
+            lambda: records(mlflow_server, name, "edge_golden"), 30, "a person's candidate is in its dataset"
+        )
         assert (golden.inputs, golden.outputs) == ({"q": "secret question gold 0"}, "answer 0")
         assert golden.tags["tracesieve.added_by"] == "person"
-        assert {one.tags["tracesieve.added_by"] for one in records(mlflow_server, name, "edge_error_case")} == {"rule"}
+        assert {
+            one.tags["tracesieve.added_by"] for one in records(mlflow_server, name, "edge_error_case")
+        } == {"rule"}
         run.send_signal(signal.SIGTERM)
         assert run.wait(30) == 0
     text = (tmp_path / "stderr").read_text()
     assert "secret question" not in text
-    own = [json.loads(line) for line in text.splitlines() if line.startswith("{")]  # the JVM says a word of its own
+    own = [
+        json.loads(line) for line in text.splitlines() if line.startswith("{")
+    ]  # the JVM says a word of its own
     lines = [line for line in own if line["logger"] == "tracesieve.alerts"]
     assert [(line["status"], line["rule"], line["severity"]) for line in lines] == [
-        ("firing", "failing", "critical"), ("resolved", "failing", "critical"),
-    ]  # fmt: skip
+        ("firing", "failing", "critical"),
+        ("resolved", "failing", "critical"),
+    ]
     assert lines[0]["group"] == {"experiment": "support"}
     assert (lines[0]["value"], len(lines[0]["evidence"])) == (1.0, 3)
     undone = subprocess.run(
-        [sys.executable, "-c", MAIN, "undo", "-c", str(config), "--json"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", MAIN, "undo", "-c", str(config), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert undone.returncode == 0, undone.stderr
     assert json.loads(undone.stdout) == {"withdrawn": 11 + outage.traces, "waiting": 0}
-    assert records(mlflow_server, name, "edge_error_case") == records(mlflow_server, name, "edge_golden") == []
+    assert (
+        records(mlflow_server, name, "edge_error_case") == records(mlflow_server, name, "edge_golden") == []
+    )

@@ -1,4 +1,6 @@
-"""How a run ends: told in the middle of a batch, by SIGTERM or by a terminal's Ctrl-C; and in the middle of landing."""
+"""How a run ends: told in the middle of a batch, by SIGTERM or by a terminal's Ctrl-C; and in the middle of
+landing.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +13,22 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import MAIN, SPARK, answer, tracesieve, write_table
-from mlflow_traces import insert_bare
-from servers import MlflowServer
+from support.command_line import MAIN, SPARK, answer, tracesieve, write_table
+from support.mlflow_traces import insert_bare
+from support.servers import MlflowServer
 
 from store import Store, open_store
 from streams.errors import Stopped
-from streams.sources.mlflow import MlflowSource
-from streams.sources.mlflow_landing import MlflowLanding
+from streams.sources.mlflow.landing import MlflowLanding
+from streams.sources.mlflow.source import MlflowSource
 
 
 def wait_for_a_batch_under_way(store_path: Path, run: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 150
     while time.monotonic() < deadline and run.poll() is None:
-        if (store_path / "batches" / "_delta_log").is_dir() and phases(open_store(str(store_path), create=False)):
+        if (store_path / "batches" / "_delta_log").is_dir() and phases(
+            open_store(str(store_path), create=False)
+        ):
             return
         time.sleep(0.02)
     raise AssertionError(f"no batch began (exit code {run.poll()})")
@@ -35,19 +39,25 @@ def phases(store: Store) -> list[str]:
 
 
 def stopped_in_a_batch(tmp_path: Path, number: signal.Signals, *options: str) -> tuple[Path, str]:
-    """A run on 120 traces that is told to stop in its first batch: its config, and what it said before it ended in order."""
+    """A run on 120 traces that is told to stop in its first batch: its config, and what it said before it
+    ended in order.
+    """
     write_table(tmp_path / "traces", 120)
     config = tmp_path / "c.yaml"
     config.write_text("source: {kind: delta_traces, table: traces}\nstore: st\nevaluate_after: 0s\n" + SPARK)
     with (tmp_path / "err").open("w") as errors:
         run = subprocess.Popen(
             [sys.executable, "-c", MAIN, "run", "-c", str(config), *options],
-            stdout=subprocess.DEVNULL, stderr=errors, text=True, start_new_session=True,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
     try:
         wait_for_a_batch_under_way(tmp_path / "st", run)
         began = time.monotonic()
-        # A terminal sends Ctrl-C to all of the group, the JVM and its workers too; a supervisor asks the process alone.
+        # A terminal sends Ctrl-C to all of the group, the JVM and its workers too; a supervisor asks the
+        # process alone.
         os.killpg(run.pid, number) if number == signal.SIGINT else os.kill(run.pid, number)
         code = run.wait(60)
         took = time.monotonic() - began
@@ -70,11 +80,15 @@ def test_sem_25_26_told_to_stop_in_a_batch_it_finishes_it_says_what_follows_and_
     store = open_store(str(tmp_path / "st"), create=False)
     assert sorted(phases(store)) == ["begin", "end"], said  # a table has no order of rows
     assert answer("report", "-c", str(config))["traces"] == 120
-    assert [one["rule"] for one in answer("alerts", "list", "-c", str(config))["alerts"]] == ["error-rate-high"]
+    assert [one["rule"] for one in answer("alerts", "list", "-c", str(config))["alerts"]] == [
+        "error-rate-high"
+    ]
 
 
 @pytest.mark.e2e
-def test_sem_26_a_run_once_that_is_told_to_stop_finishes_its_batch_and_the_next_one_does_the_rest(tmp_path: Path) -> None:
+def test_sem_26_a_run_once_that_is_told_to_stop_finishes_its_batch_and_the_next_one_does_the_rest(
+    tmp_path: Path,
+) -> None:
     config, said = stopped_in_a_batch(tmp_path, signal.SIGTERM, "--once")
     store = open_store(str(tmp_path / "st"), create=False)
     assert sorted(phases(store)) == ["begin", "end"], said
@@ -82,7 +96,9 @@ def test_sem_26_a_run_once_that_is_told_to_stop_finishes_its_batch_and_the_next_
     assert done.returncode == 0, done.stderr
     assert phases(store).count("begin") == 1, "the batch was counted before and is not repeated"
     assert answer("report", "-c", str(config))["traces"] == 120
-    assert [one["rule"] for one in answer("alerts", "list", "-c", str(config))["alerts"]] == ["error-rate-high"]
+    assert [one["rule"] for one in answer("alerts", "list", "-c", str(config))["alerts"]] == [
+        "error-rate-high"
+    ]
 
 
 @pytest.mark.e2e
@@ -92,7 +108,9 @@ def test_landing_that_is_told_to_stop_ends_between_two_pieces_and_the_next_one_l
     key, name = experiment
     now_us = time.time_ns() // 1000
     insert_bare(mlflow_server, key, f"{key}-", 1200, now_us // 1000 - 120_000)
-    source = MlflowSource.model_validate({"kind": "mlflow", "tracking_uri": mlflow_server.uri, "experiments": [name]})
+    source = MlflowSource.model_validate(
+        {"kind": "mlflow", "tracking_uri": mlflow_server.uri, "experiments": [name]}
+    )
     store = open_store(str(tmp_path))
     landed = store.table("traces")
     landing = MlflowLanding(source, store, stopping=lambda: landed.read(["trace_id"]).height > 0)

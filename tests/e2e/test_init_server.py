@@ -1,4 +1,6 @@
-"""``tracesieve init`` against a real MLflow server: what it lists, what it chooses, and that its config runs."""
+"""``tracesieve init`` against a real MLflow server: what it lists, what it chooses, and that its config
+runs.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import SPARK, tracesieve
-from servers import MlflowServer
+from support.command_line import SPARK, tracesieve
+from support.servers import MlflowServer
 
 pytestmark = pytest.mark.e2e
 

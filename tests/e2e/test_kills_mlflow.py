@@ -1,4 +1,6 @@
-"""A live run on a real MLflow server that is killed at random moments, and one whose server goes away for a while."""
+"""A live run on a real MLflow server that is killed at random moments, and one whose server goes away for a
+while.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import mlflow
-import pandas_oracle as oracle
 import polars as pl
 import pytest
-from command_line import MAIN, SPARK, tracesieve
-from mlflow_traces import SECOND, copy_traces, log_trace
-from servers import MlflowServer, free_port, mlflow_server
+import support.pandas_oracle as oracle
+from support.command_line import MAIN, SPARK, tracesieve
+from support.mlflow_traces import SECOND, copy_traces, log_trace
+from support.servers import MlflowServer, free_port, mlflow_server
 
 from store import net_facts, open_store
 from store.windows import merge
@@ -50,7 +52,9 @@ def live(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
             run.wait(20)
 
 
-def wait_for(what: str, holds: Callable[[], bool], run: subprocess.Popen[bytes], log: Path, seconds: float = 180) -> None:
+def wait_for(
+    what: str, holds: Callable[[], bool], run: subprocess.Popen[bytes], log: Path, seconds: float = 180
+) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert run.poll() is None, f"the run ended: {log.read_text()[-3000:]}"
@@ -69,25 +73,39 @@ def tagged(uri: str, key: str) -> int:
 def sources(uri: str, key: str) -> int:
     """How many traces are named by the records of all datasets."""
     return sum(
-        len(record[0]) for records in oracle.present_records(uri, {key: "support"}).values() for record in records.values()
+        len(record[0])
+        for records in oracle.present_records(uri, {key: "support"}).values()
+        for record in records.values()
     )
 
 
 def check_nothing_missing_nothing_twice(uri: str, key: str, name: str, store: Path) -> None:
-    """Facts, windows, tags and records are those of the server's finished traces, each once (SEMANTICS 28)."""
+    """Facts, windows, tags and records are those of the server's finished traces, each once (SEMANTICS
+    28).
+    """
     frame = oracle.traces(uri, {key: name})
     facts = facts_of(store)
     assert sorted(facts["trace_id"]) == sorted(frame["trace_id"])
     weights = Counter(
-        dict(open_store(str(store)).table("facts").read().group_by("trace_id").agg(pl.col("weight").sum()).iter_rows())
+        dict(
+            open_store(str(store))
+            .table("facts")
+            .read()
+            .group_by("trace_id")
+            .agg(pl.col("weight").sum())
+            .iter_rows()
+        )
     )
     assert set(weights.values()) == {1}
     windows = merge(open_store(str(store)).table("windows").read()).filter(pl.col("rule_hash") == "")
     assert (windows["traces"].sum(), windows["errors"].sum()) == (len(frame), int(frame["error"].sum()))
     tags = oracle.present_tags(frame)
-    evidence: dict[str, set[str]] = {trace: set(found["tracesieve.rules"].split(",")) & set(oracle.WINDOW_RULES)
-                                     for trace, found in tags.items()}  # fmt: skip
-    # Which traces a window rule picked depends on when they arrived (SEMANTICS 28): all else must be as the rules say.
+    evidence: dict[str, set[str]] = {
+        trace: set(found["tracesieve.rules"].split(",")) & set(oracle.WINDOW_RULES)
+        for trace, found in tags.items()
+    }
+    # Which traces a window rule picked depends on when they arrived (SEMANTICS 28): all else must be as the
+    # rules say.
     assert tags == oracle.wanted_tags(frame, evidence)
     assert oracle.present_records(uri, {key: name}) == oracle.wanted_records(frame, evidence)
 
@@ -106,7 +124,12 @@ def test_sem_28_killed_at_random_moments_nothing_is_missing_and_nothing_twice(
                 return
             failed = number % 4 == 0
             log_trace(
-                mlflow_server, key, time.time_ns() // 1000, ms=200, error=failed, inputs={"q": number if failed else "same"}
+                mlflow_server,
+                key,
+                time.time_ns() // 1000,
+                ms=200,
+                error=failed,
+                inputs={"q": number if failed else "same"},
             )
 
     sender = threading.Thread(target=traffic)
@@ -115,9 +138,16 @@ def test_sem_28_killed_at_random_moments_nothing_is_missing_and_nothing_twice(
         for _ in range(3):
             with live(config, log) as run:
                 before = open_store(str(tmp_path / "st")).table("facts").version()
-                starting = rng.random() < 0.34  # some kills fall into the start, the others among batches and deliveries
+                starting = (
+                    rng.random() < 0.34
+                )  # some kills fall into the start, the others among batches and deliveries
                 if not starting:
-                    wait_for("batch", lambda n=before: open_store(str(tmp_path / "st")).table("facts").version() > n, run, log)  # type: ignore[misc]
+                    wait_for(
+                        "batch",
+                        lambda n=before: open_store(str(tmp_path / "st")).table("facts").version() > n,
+                        run,
+                        log,
+                    )  # type: ignore[misc]
                 after_s = rng.uniform(1, 8)
                 print(f"seed {SEED}: killed {after_s:.2f} s after {'the command' if starting else 'a batch'}")
                 time.sleep(after_s)

@@ -12,16 +12,16 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow_traces import HOUR, MINUTE, SECOND, copy_traces, delete_trace, log_trace
-from mlflow_traces import insert_bare as insert
-from recording_proxy import answering
-from servers import MlflowServer, free_port
+from support.mlflow_traces import HOUR, MINUTE, SECOND, copy_traces, delete_trace, log_trace
+from support.mlflow_traces import insert_bare as insert
+from support.recording_proxy import answering
+from support.servers import MlflowServer, free_port
 
 from store import open_store
 from streams.errors import SourceDown, UnknownExperiment
-from streams.sources.mlflow import MlflowSource
-from streams.sources.mlflow_client import MlflowReader
-from streams.sources.mlflow_landing import MlflowLanding
+from streams.sources.mlflow.client import MlflowReader
+from streams.sources.mlflow.landing import MlflowLanding
+from streams.sources.mlflow.source import MlflowSource
 
 pytestmark = pytest.mark.e2e
 
@@ -31,7 +31,9 @@ def now_us() -> int:
 
 
 def source(server: MlflowServer, name: str, **more: object) -> MlflowSource:
-    return MlflowSource.model_validate({"kind": "mlflow", "tracking_uri": server.uri, "experiments": [name], **more})
+    return MlflowSource.model_validate(
+        {"kind": "mlflow", "tracking_uri": server.uri, "experiments": [name], **more}
+    )
 
 
 def ids(folder: Path) -> list[str]:
@@ -44,7 +46,13 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
     key, name = experiment
     now = now_us()
     first = [
-        log_trace(mlflow_server, key, now - 60_000_000 - i * 1_000_000, error=i == 0, spans=(("TOOL", i == 0, None),))
+        log_trace(
+            mlflow_server,
+            key,
+            now - 60_000_000 - i * 1_000_000,
+            error=i == 0,
+            spans=(("TOOL", i == 0, None),),
+        )
         for i in range(3)
     ]
     old = log_trace(mlflow_server, key, now - 20 * HOUR)
@@ -67,7 +75,9 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
     new = log_trace(mlflow_server, key, now + 1_000_000)
     assert again.step(now + 5_000_000).landed == 1
     again.step(now + 20_000_000)
-    assert again.final_through_us() == now - now % 1000 + 18_000_000  # what settle leaves alone is not promised
+    assert (
+        again.final_through_us() == now - now % 1000 + 18_000_000
+    )  # what settle leaves alone is not promised
     assert new in ids(tmp_path)
     stamps = open_store(str(tmp_path)).table("traces").read(["landed_us"])["landed_us"].to_list()
     assert len(set(stamps)) >= 2
@@ -80,7 +90,9 @@ def test_5000_traces_with_one_end_millisecond_all_land(
     now = now_us()
     insert(mlflow_server, key, f"{key}-", 5000, now // 1000 - 120_000)
     landing = MlflowLanding(
-        source(mlflow_server, name), open_store(str(tmp_path)), reader=MlflowReader(mlflow_server.uri, page=400)
+        source(mlflow_server, name),
+        open_store(str(tmp_path)),
+        reader=MlflowReader(mlflow_server.uri, page=400),
     )
     step = landing.land_through(now)
     assert step.landed == 5000
@@ -96,7 +108,11 @@ def test_sem_01_later_tags_and_feedback_land_again_but_ours_do_not(
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     assert landing.land_through(now).landed == 2
     client = MlflowClient(mlflow_server.uri)
-    for key in ("tracesieve.category", "eval_candidate", "tracesieve.rules"):  # in the order in which we write them
+    for key in (
+        "tracesieve.category",
+        "eval_candidate",
+        "tracesieve.rules",
+    ):  # in the order in which we write them
         client.set_trace_tag(one, key, "error_case")
     assert landing.land_through(now).landed == 0
     client.set_trace_tag(one, "eval_candidate", "mine")  # a person's own: SEMANTICS 22 wants it known
@@ -118,7 +134,9 @@ def test_sem_13_a_trace_exported_long_after_its_end_is_found_by_the_reconcile(
     landing.land_through(now)
     late = log_trace(mlflow_server, key, now - 5 * HOUR + 1_000_000)
     sooner = log_trace(mlflow_server, key, now - 40 * MINUTE)
-    step = landing.step(now + 31_000_000)  # outside the overlap: the counts by the minute show the one of the last hour
+    step = landing.step(
+        now + 31_000_000
+    )  # outside the overlap: the counts by the minute show the one of the last hour
     assert (step.landed, step.missed) == (1, 1)
     assert sooner in ids(tmp_path)
     step = landing.step(now + 16 * 60_000_000)
@@ -148,14 +166,19 @@ def test_a_trace_deleted_while_it_is_listed_is_skipped_and_counted(
 ) -> None:
     key, name = experiment
     now = now_us()
-    doomed, stays = log_trace(mlflow_server, key, now - 60_000_000), log_trace(mlflow_server, key, now - 61_000_000)
+    doomed, stays = (
+        log_trace(mlflow_server, key, now - 60_000_000),
+        log_trace(mlflow_server, key, now - 61_000_000),
+    )
 
     class Deleting(MlflowReader):
         def fetch(self, infos):  # type: ignore[no-untyped-def]
             delete_trace(mlflow_server, key, doomed)
             return super().fetch(infos)
 
-    landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)), reader=Deleting(mlflow_server.uri))
+    landing = MlflowLanding(
+        source(mlflow_server, name), open_store(str(tmp_path)), reader=Deleting(mlflow_server.uri)
+    )
     step = landing.land_through(now)
     assert (step.landed, step.gone, ids(tmp_path)) == (1, 1, [stays])
 
@@ -183,8 +206,18 @@ def test_sem_27_an_earlier_start_is_backfilled_with_an_estimate_first(
     now = now_us()
     old = log_trace(mlflow_server, key, now - 50 * HOUR)
     copies = copy_traces(mlflow_server, old, [now - 45 * HOUR + i * MINUTE for i in range(30)])
-    assert MlflowLanding(source(mlflow_server, name, start="now"), open_store(str(tmp_path))).land_through(now).landed == 0
-    assert MlflowLanding(source(mlflow_server, name, start="-24h"), open_store(str(tmp_path))).land_through(now).landed == 0
+    assert (
+        MlflowLanding(source(mlflow_server, name, start="now"), open_store(str(tmp_path)))
+        .land_through(now)
+        .landed
+        == 0
+    )
+    assert (
+        MlflowLanding(source(mlflow_server, name, start="-24h"), open_store(str(tmp_path)))
+        .land_through(now)
+        .landed
+        == 0
+    )
     caplog.set_level(logging.INFO)
     earliest = MlflowLanding(source(mlflow_server, name, start="earliest"), open_store(str(tmp_path)))
     step = earliest.step(now)  # live: the backlog is read in pieces, and nothing is promised before it is in
@@ -194,11 +227,17 @@ def test_sem_27_an_earlier_start_is_backfilled_with_an_estimate_first(
     assert sorted(ids(tmp_path)) == sorted([old, *copies])
     assert "backlog of 31 traces since" in caplog.text  # the estimate comes first
     assert "the backlog has been read, 31 traces" in caplog.text
-    backlog = [row for row in open_store(str(tmp_path)).table("landing").read().to_dicts() if row["kind"] == "backlog"]
+    backlog = [
+        row
+        for row in open_store(str(tmp_path)).table("landing").read().to_dicts()
+        if row["kind"] == "backlog"
+    ]
     assert sum(row["landed"] for row in backlog) == 31
 
 
-def test_an_unknown_experiment_is_told_with_those_there_are(mlflow_server: MlflowServer, experiment: tuple[str, str]) -> None:
+def test_an_unknown_experiment_is_told_with_those_there_are(
+    mlflow_server: MlflowServer, experiment: tuple[str, str]
+) -> None:
     with pytest.raises(UnknownExperiment, match=experiment[1]):
         source(mlflow_server, "no-such-experiment").check()
     assert source(mlflow_server, experiment[0]).check() == {experiment[0]: experiment[1]}
@@ -224,14 +263,19 @@ def test_a_trace_that_landed_without_its_spans_is_fetched_again_also_by_the_next
 ) -> None:
     key, name = experiment
     now = now_us()
-    fresh, old = log_trace(mlflow_server, key, now - 60 * SECOND), log_trace(mlflow_server, key, now - 3 * HOUR)
+    fresh, old = (
+        log_trace(mlflow_server, key, now - 60 * SECOND),
+        log_trace(mlflow_server, key, now - 3 * HOUR),
+    )
     config = source(mlflow_server, name)
     landing = MlflowLanding(config, open_store(str(tmp_path)), reader=Spanless(mlflow_server.uri))
     assert landing.land_through(now).landed == 2
     step = MlflowLanding(config, open_store(str(tmp_path))).land_through(now)
     assert (step.landed, step.amended) == (2, 2)
     rows = open_store(str(tmp_path)).table("traces").read().sort("landed_us").to_dicts()
-    assert sorted((row["trace_id"], len(row["spans"])) for row in rows) == sorted([(fresh, 0), (fresh, 2), (old, 0), (old, 2)])
+    assert sorted((row["trace_id"], len(row["spans"])) for row in rows) == sorted(
+        [(fresh, 0), (fresh, 2), (old, 0), (old, 2)]
+    )
     assert MlflowLanding(config, open_store(str(tmp_path))).land_through(now).landed == 0
 
 
@@ -259,11 +303,18 @@ def test_10000_spans_and_a_5_mb_request_land_whole(
     many = log_trace(mlflow_server, key, now - 2 * MINUTE)
     with sqlite3.connect(mlflow_server.database, timeout=60) as base:
         base.row_factory = sqlite3.Row
-        span = dict(base.execute("SELECT * FROM spans WHERE trace_id = ? AND parent_span_id IS NOT NULL", [many]).fetchone())
+        span = dict(
+            base.execute(
+                "SELECT * FROM spans WHERE trace_id = ? AND parent_span_id IS NOT NULL", [many]
+            ).fetchone()
+        )
         del span["duration_ns"]
         names = ",".join(span)
         for i in range(9_998):
-            content = {**json.loads(span["content"]), "span_id": base64.b64encode(i.to_bytes(8, "big")).decode()}
+            content = {
+                **json.loads(span["content"]),
+                "span_id": base64.b64encode(i.to_bytes(8, "big")).decode(),
+            }
             values = [*{**span, "span_id": f"{i:016x}", "content": json.dumps(content)}.values()]
             base.execute(f"INSERT INTO spans ({names}) VALUES ({','.join('?' * len(values))})", values)
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
@@ -283,7 +334,9 @@ def test_a_server_without_counts_is_listed_and_an_experiment_may_be_renamed_or_d
     key, name = experiment
     client, now = MlflowClient(mlflow_server.uri), now_us()
     log_trace(mlflow_server, key, now - 5 * HOUR)
-    landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)), reader=Older(mlflow_server.uri))
+    landing = MlflowLanding(
+        source(mlflow_server, name), open_store(str(tmp_path)), reader=Older(mlflow_server.uri)
+    )
     assert landing.step(now).landed == 1
     log_trace(mlflow_server, key, now - 4 * HOUR)
     client.rename_experiment(key, f"{name}-renamed")
@@ -298,11 +351,18 @@ def test_a_server_without_counts_is_listed_and_an_experiment_may_be_renamed_or_d
     assert caplog.text.count("was deleted on the server") == 1
 
 
-@pytest.mark.parametrize(("status", "body", "wanted"), [
-    (401, "You are not authenticated.", "MLFLOW_TRACKING_TOKEN"),
-    (403, '{"error_code": "PERMISSION_DENIED", "message": "Permission denied"}', "MLFLOW_TRACKING_USERNAME"),
-    (200, "<html>please log in</html>", "login page"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "body", "wanted"),
+    [
+        (401, "You are not authenticated.", "MLFLOW_TRACKING_TOKEN"),
+        (
+            403,
+            '{"error_code": "PERMISSION_DENIED", "message": "Permission denied"}',
+            "MLFLOW_TRACKING_USERNAME",
+        ),
+        (200, "<html>please log in</html>", "login page"),
+    ],
+)
 def test_an_answer_that_is_no_access_says_what_mlflow_reads(status: int, body: str, wanted: str) -> None:
     with answering(status, body) as uri, pytest.raises(SourceDown) as told:
         MlflowSource(tracking_uri=uri, experiments=("a",)).check()
@@ -310,7 +370,9 @@ def test_an_answer_that_is_no_access_says_what_mlflow_reads(status: int, body: s
     assert "\n" not in str(told.value)
 
 
-def test_databricks_without_credentials_is_one_line_of_mlflows_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_databricks_without_credentials_is_one_line_of_mlflows_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for variable in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"):
         monkeypatch.delenv(variable, raising=False)

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from mlflow_traces import send_span
-from servers import MlflowServer
+from support.mlflow_traces import send_span
+from support.servers import MlflowServer
 
 from store import open_store
-from streams.sources.mlflow import MlflowSource
-from streams.sources.mlflow_landing import MlflowLanding
+from streams.sources.mlflow.landing import MlflowLanding
+from streams.sources.mlflow.source import MlflowSource
 
 pytestmark = pytest.mark.e2e
 

@@ -1,4 +1,6 @@
-"""``tracesieve run`` as a person starts it: once over a Delta table, once and for good against a real MLflow server."""
+"""``tracesieve run`` as a person starts it: once over a Delta table, once and for good against a real MLflow
+server.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import MAIN, SPARK, answer, tracesieve, write_table
-from servers import MlflowServer
+from support.command_line import MAIN, SPARK, answer, tracesieve, write_table
+from support.servers import MlflowServer
 
 from store import open_store
 from store.schemas import TABLES

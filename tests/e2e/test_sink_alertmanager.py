@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import requests
-from servers import PASSWORD, alertmanager, free_port, self_signed
+from support.servers import PASSWORD, alertmanager, free_port, self_signed
 
 from sinks.alertmanager import Alertmanager, AlertmanagerConfig
 from sinks.delivery import Delivery
 from sinks.errors import Refused, RetryLater
 from store import open_store
-from store.outbox import Outbox, Pending, Wish
+from store.outbox import Outbox, OutboxMessage, PendingMessage
 
 pytestmark = pytest.mark.e2e
 
@@ -39,20 +39,30 @@ def _sink(*urls: str, clock: Any = None, **login: Any) -> Alertmanager:
     return Alertmanager(configs) if clock is None else Alertmanager(configs, clock)
 
 
-def _deliver(sink: Alertmanager, *wishes: Pending) -> None:
-    for outcome in sink.deliver(wishes):
+def _deliver(sink: Alertmanager, *messages: PendingMessage) -> None:
+    for outcome in sink.deliver(messages):
         if outcome.error is not None:
             raise outcome.error
 
 
 def _payload(rule: str, status: str, starts_us: int) -> dict[str, Any]:
-    return {"status": status, "rule": rule, "severity": "critical", "group": {"experiment": "shop", "x": ""},
-            "starts_us": starts_us, "resolved_us": time.time_ns() // 1000 if status == "resolved" else None, "value": 0.25,
-            "condition": "error_rate > 0.05", "summary": "errors", "evidence": ["tr-1"], "episode": "e1"}  # fmt: skip
+    return {
+        "status": status,
+        "rule": rule,
+        "severity": "critical",
+        "group": {"experiment": "shop", "x": ""},
+        "starts_us": starts_us,
+        "resolved_us": time.time_ns() // 1000 if status == "resolved" else None,
+        "value": 0.25,
+        "condition": "error_rate > 0.05",
+        "summary": "errors",
+        "evidence": ["tr-1"],
+        "episode": "e1",
+    }
 
 
-def _wish(rule: str, status: str, starts_us: int, seq: int = 0) -> Pending:
-    return Pending("alertmanager", rule, _payload(rule, status, starts_us), seq)
+def _message(rule: str, status: str, starts_us: int, seq: int = 0) -> PendingMessage:
+    return PendingMessage("alertmanager", rule, _payload(rule, status, starts_us), seq)
 
 
 def _alerts(uri: str, rule: str, **access: Any) -> list[dict[str, Any]]:
@@ -64,28 +74,30 @@ def test_sem_21_an_alert_fires_once_however_often_it_is_posted_and_resolves(serv
     sink = _sink(server)
     now = time.time_ns() // 1000
     for seq in range(2):
-        _deliver(sink, _wish("rate-high", "firing", now - 60_000_000, seq))
+        _deliver(sink, _message("rate-high", "firing", now - 60_000_000, seq))
     (alert,) = _alerts(server, "rate-high")
     assert alert["labels"] == {"alertname": "rate-high", "severity": "critical", "experiment": "shop"}
     assert alert["annotations"]["evidence"] == "tr-1"
-    _deliver(sink, _wish("rate-high", "resolved", now - 60_000_000))
+    _deliver(sink, _message("rate-high", "resolved", now - 60_000_000))
     assert _alerts(server, "rate-high") == []
 
 
 def test_a_firing_alert_is_posted_again_each_minute_with_a_later_end(server: str) -> None:
     start = now = time.time_ns() // 1000
     sink = _sink(server, clock=lambda: now)
-    wish = _wish("slow", "firing", start - 60_000_000)
-    _deliver(sink, wish)
+    message = _message("slow", "firing", start - 60_000_000)
+    _deliver(sink, message)
     first = _alerts(server, "slow")[0]["endsAt"]
-    sink.resend({wish.target: wish.payload})
+    sink.resend({message.target: message.payload})
     assert _alerts(server, "slow")[0]["endsAt"] == first
     now += 61_000_000
-    sink.resend({wish.target: wish.payload})
+    sink.resend({message.target: message.payload})
     assert _alerts(server, "slow")[0]["endsAt"] > first
 
 
-def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resolved_alert_is_posted_again_for_five_minutes(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = now = time.time_ns() // 1000
     sink = _sink(server, clock=lambda: now)
     posts: list[Any] = []
@@ -96,7 +108,7 @@ def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypa
         return post(url, **more)
 
     monkeypatch.setattr(requests, "post", noted)
-    _deliver(sink, _wish("over", "resolved", start - 60_000_000))
+    _deliver(sink, _message("over", "resolved", start - 60_000_000))
     for minute in range(1, 9):
         now = start + minute * 60_500_000
         sink.resend({})
@@ -104,19 +116,21 @@ def test_a_resolved_alert_is_posted_again_for_five_minutes(server: str, monkeypa
     assert len({post[0]["endsAt"] for post in posts}) == 1
 
 
-def test_an_instance_that_is_down_delays_nothing_at_the_others_and_is_served_when_it_is_back(server: str, tmp_path: Path) -> None:
+def test_an_instance_that_is_down_delays_nothing_at_the_others_and_is_served_when_it_is_back(
+    server: str, tmp_path: Path
+) -> None:
     port = free_port()
     outbox = Outbox(open_store(str(tmp_path / "store")))
     now = time.time_ns() // 1000
     sink = _sink(f"http://127.0.0.1:{port}", server)
     delivery = Delivery(sink, outbox)
-    outbox.wish([Wish("alertmanager", "first", _payload("first", "firing", now))], now)
+    outbox.enqueue([OutboxMessage("alertmanager", "first", _payload("first", "firing", now))], now)
     assert delivery.step(now) == 0
     assert len(_alerts(server, "first")) == 1
     (row,) = outbox.rows()
     assert row["outcome"] == "retry"
     assert str(port) in row["detail"]
-    outbox.wish([Wish("alertmanager", "second", _payload("second", "firing", now))], now)
+    outbox.enqueue([OutboxMessage("alertmanager", "second", _payload("second", "firing", now))], now)
     delivery.step(now)  # no back-off of the sink as a whole: a new alert is posted at once where it can be
     assert len(_alerts(server, "second")) == 1
     with alertmanager(tmp_path / "late", port) as late:
@@ -131,18 +145,18 @@ def test_an_instance_that_is_down_delays_nothing_at_the_others_and_is_served_whe
 def test_an_alertmanager_that_was_restarted_knows_the_alert_again_after_a_minute(tmp_path: Path) -> None:
     port, now = free_port(), time.time_ns() // 1000
     sink = _sink(f"http://127.0.0.1:{port}", clock=lambda: now)
-    wish = _wish("still-firing", "firing", now - 60_000_000)
+    message = _message("still-firing", "firing", now - 60_000_000)
     with alertmanager(tmp_path / "one", port) as uri:
-        _deliver(sink, wish)
+        _deliver(sink, message)
         assert len(_alerts(uri, "still-firing")) == 1
     now += 61_000_000
     with pytest.raises(RetryLater, match=str(port)):
-        sink.resend({wish.target: wish.payload})
-    sink.resend({wish.target: wish.payload})  # within the back-off: not tried, not said again
+        sink.resend({message.target: message.payload})
+    sink.resend({message.target: message.payload})  # within the back-off: not tried, not said again
     with alertmanager(tmp_path / "two", port) as uri:
         assert _alerts(uri, "still-firing") == []
         now += 31_000_000
-        sink.resend({wish.target: wish.payload})
+        sink.resend({message.target: message.payload})
         assert len(_alerts(uri, "still-firing")) == 1
 
 
@@ -153,11 +167,11 @@ def test_tls_and_basic_auth_of_a_real_alertmanager(
     monkeypatch.setenv("AM_WRONG", "other")
     login = {"username": "prom", "password_env": "AM_PASSWORD", "ca_file": certificate[0]}
     with alertmanager(tmp_path, certificate=certificate) as uri:
-        wish = _wish("safe", "firing", time.time_ns() // 1000)
+        message = _message("safe", "firing", time.time_ns() // 1000)
         with pytest.raises(RetryLater, match="SSLError"):
-            _deliver(_sink(uri, **{**login, "ca_file": None}), wish)
+            _deliver(_sink(uri, **{**login, "ca_file": None}), message)
         outbox, said = Outbox(open_store(str(tmp_path / "store"))), list[tuple[str, str, int]]()
-        outbox.wish([Wish(wish.sink, wish.target, wish.payload)], 1)
+        outbox.enqueue([OutboxMessage(message.sink, message.target, message.payload)], 1)
         wrong = _sink(uri, **{**login, "password_env": "AM_WRONG"})
         assert Delivery(wrong, outbox, lambda *told: said.append(told)).step(2) == 0
         assert said == [("alertmanager", "retry", 1)]
@@ -201,21 +215,25 @@ def test_a_bearer_token_over_https_and_what_each_refusal_means(
     monkeypatch.setenv("AM_TOKEN", "s3cret")
     monkeypatch.setenv("AM_OLD_TOKEN", "old")
     login = {"ca_file": certificate[0], "token_env": "AM_TOKEN"}
-    wish = _wish("gate", "firing", time.time_ns() // 1000)
-    _deliver(_sink(gate, **login), wish)
+    message = _message("gate", "firing", time.time_ns() // 1000)
+    _deliver(_sink(gate, **login), message)
     assert _Asks.seen == ["Bearer s3cret"]
     with pytest.raises(RetryLater, match="HTTP 403"):
-        _deliver(_sink(gate, **{**login, "token_env": "AM_OLD_TOKEN"}), wish)
-    for code, error, told in ((302, RetryLater, "points elsewhere"), (503, RetryLater, "HTTP 503"), (400, Refused, "HTTP 400")):
+        _deliver(_sink(gate, **{**login, "token_env": "AM_OLD_TOKEN"}), message)
+    for code, error, told in (
+        (302, RetryLater, "points elsewhere"),
+        (503, RetryLater, "HTTP 503"),
+        (400, Refused, "HTTP 400"),
+    ):
         monkeypatch.setattr(_Asks, "answer", code)
         with pytest.raises(error, match=told):
-            _deliver(_sink(gate, **login), wish)
+            _deliver(_sink(gate, **login), message)
 
 
 def test_a_refused_alert_spoils_no_other(server: str) -> None:
     now = time.time_ns() // 1000
-    bad = _wish("bad", "firing", now)
+    bad = _message("bad", "firing", now)
     bad.payload["group"] = {"no-label-name": "x"}
-    outcomes = _sink(server).deliver([_wish("good", "firing", now), bad])
+    outcomes = _sink(server).deliver([_message("good", "firing", now), bad])
     assert [type(one.error) for one in outcomes] == [type(None), Refused]
     assert len(_alerts(server, "good")) == 1

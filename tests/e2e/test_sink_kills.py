@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import MlflowServer
+from support.servers import MlflowServer
 
 from sinks.delivery import Delivery
-from sinks.mlflow_datasets import SOURCES, DatasetsConfig, MlflowDatasets
-from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, MlflowTags
+from sinks.mlflow.datasets import SOURCES, DatasetsConfig, MlflowDatasets
+from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
 from store import open_store
-from store.outbox import Outbox, Wish
+from store.outbox import Outbox, OutboxMessage
 from store.table import Table
 
 pytestmark = pytest.mark.e2e
 CONTENT = {
-    "t1": ('{"q": "same"}', '"first"'), "t2": ('{"q": "same"}', '"second"'), "t3": ('{"q": "other"}', '{"a": 3}'),
+    "t1": ('{"q": "same"}', '"first"'),
+    "t2": ('{"q": "same"}', '"second"'),
+    "t3": ('{"q": "other"}', '{"a": 3}'),
     "t4": ("plain text", None),
-}  # fmt: skip
+}
 
 
 class Killed(BaseException):
@@ -64,11 +66,16 @@ class Contents:
         return {trace: CONTENT[trace] for trace in starts_us if trace in CONTENT}
 
 
-def membership(trace_id: str, experiment_id: str, *categories: str) -> Wish:
+def membership(trace_id: str, experiment_id: str, *categories: str) -> OutboxMessage:
     why = {"rules": [{"rule": "r", "hash": "h"}], "reason": "because"}
-    payload = {"trace_id": trace_id, "start_us": 1, "end_us": int(trace_id[-1]), "experiment_id": experiment_id,
-               "categories": dict.fromkeys(categories, why)}  # fmt: skip
-    return Wish("mlflow_datasets", trace_id, payload)
+    payload = {
+        "trace_id": trace_id,
+        "start_us": 1,
+        "end_us": int(trace_id[-1]),
+        "experiment_id": experiment_id,
+        "categories": dict.fromkeys(categories, why),
+    }
+    return OutboxMessage("mlflow_datasets", trace_id, payload)
 
 
 def shown(uri: str, experiment_id: str, prefix: str) -> dict[str, Any]:
@@ -91,7 +98,12 @@ def test_sem_21_23_records_are_the_same_wherever_it_is_killed(
     number, _ = experiment
     rounds = [
         [membership(t, number, "a") for t in CONTENT],
-        [membership("t1", number), membership("t2", number, "b"), membership("t3", number), membership("t4", number, "a", "b")],
+        [
+            membership("t1", number),
+            membership("t2", number, "b"),
+            membership("t3", number),
+            membership("t4", number, "a", "b"),
+        ],
     ]
     wanted = {
         "_a": {'{"input": "plain text"}': (None, '["t4"]')},
@@ -103,12 +115,12 @@ def test_sem_21_23_records_are_the_same_wherever_it_is_killed(
         prefix, burnt = f"kill{at}", False
         outbox = Outbox(store := open_store(str(tmp_path / prefix)))
         fuse.left = at
-        for wishes in rounds:
+        for messages in rounds:
             while True:
                 try:
                     outbox = Outbox(store := open_store(str(tmp_path / prefix)))
                     sink = MlflowDatasets(mlflow_server.uri, DatasetsConfig(prefix=prefix), store, Contents())
-                    outbox.wish(wishes, 1)
+                    outbox.enqueue(messages, 1)
                     Delivery(sink, outbox).step(2)
                     assert outbox.count() == 0
                     break
@@ -123,12 +135,16 @@ def test_sem_21_23_records_are_the_same_wherever_it_is_killed(
 
 
 def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
-    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, fuse: Fuse, monkeypatch: pytest.MonkeyPatch
+    mlflow_server: MlflowServer,
+    experiment: tuple[str, str],
+    tmp_path: Path,
+    fuse: Fuse,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import mlflow
     from mlflow import MlflowClient
 
-    monkeypatch.setattr("sinks.mlflow_tags.WORKERS", 1)
+    monkeypatch.setattr("sinks.mlflow.tags.WORKERS", 1)
     mlflow.set_tracking_uri(mlflow_server.uri)
     client = MlflowClient(mlflow_server.uri)
     span = client.start_trace("agent", experiment_id=experiment[0], inputs={"q": 1})
@@ -140,11 +156,13 @@ def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
         burnt = False
         fuse.left = at
         for category, rules in (("error_case", ["b", "a"]), ("slow_response", ["s"]), (None, [])):
-            wish = Wish("mlflow_tags", trace, {"trace_id": trace, "category": category, "rules": rules})
+            message = OutboxMessage(
+                "mlflow_tags", trace, {"trace_id": trace, "category": category, "rules": rules}
+            )
             while True:
                 try:
                     outbox = Outbox(open_store(str(tmp_path / str(at))))
-                    outbox.wish([wish], 1)
+                    outbox.enqueue([message], 1)
                     Delivery(MlflowTags(mlflow_server.uri), outbox).step(2)
                     assert outbox.count() == 0
                     break
@@ -153,7 +171,9 @@ def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
             left, fuse.left = fuse.left, None
             tags = client.get_trace(trace, display=False).info.tags
             found = {key: tags[key] for key in (CANDIDATE, CATEGORY, RULES) if key in tags}
-            whole = {CANDIDATE: category, CATEGORY: category, RULES: ",".join(sorted(rules))} if category else {}
+            whole = (
+                {CANDIDATE: category, CATEGORY: category, RULES: ",".join(sorted(rules))} if category else {}
+            )
             assert found == whole, f"killed at step {at}"
             fuse.left = left
         kills += burnt

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import MlflowServer
+from support.servers import MlflowServer
 
-from sinks.dataset_server import DatasetServer
 from sinks.delivery import Delivery
 from sinks.errors import Refused, RetryLater
-from sinks.mlflow_datasets import SOURCES, WITHDRAWN, DatasetsConfig, MlflowDatasets
-from sinks.mlflow_tags import CANDIDATE, CATEGORY, RULES, MlflowTags
+from sinks.mlflow.dataset_server import DatasetServer
+from sinks.mlflow.datasets import SOURCES, WITHDRAWN, DatasetsConfig, MlflowDatasets
+from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
 from sinks.undo import undo
 from store import Store, open_store
 from store.content import TraceTable
-from store.outbox import Outbox, Pending, Wish
+from store.outbox import Outbox, OutboxMessage, PendingMessage
 
 pytestmark = pytest.mark.e2e
 CONTENT = {
@@ -34,10 +34,17 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-def _payload(trace_id: str, experiment_id: str, *categories: str, end_us: int | None = None) -> dict[str, Any]:
+def _payload(
+    trace_id: str, experiment_id: str, *categories: str, end_us: int | None = None
+) -> dict[str, Any]:
     why = {"rules": [{"rule": "tool-errors", "hash": "abc"}], "reason": "tool-errors matched"}
-    return {"trace_id": trace_id, "start_us": 1, "end_us": end_us or int(trace_id[-1]), "experiment_id": experiment_id,
-            "categories": dict.fromkeys(categories, why)}  # fmt: skip
+    return {
+        "trace_id": trace_id,
+        "start_us": 1,
+        "end_us": end_us or int(trace_id[-1]),
+        "experiment_id": experiment_id,
+        "categories": dict.fromkeys(categories, why),
+    }
 
 
 class Contents:
@@ -60,14 +67,19 @@ class Datasets:
     def deliver(self, trace_id: str, *categories: str) -> None:
         self.together((trace_id, *categories))
 
-    def together(self, *wishes: tuple[str, ...]) -> None:
-        pending = [Pending("mlflow_datasets", t, _payload(t, self.experiment_id, *categories)) for t, *categories in wishes]
+    def together(self, *messages: tuple[str, ...]) -> None:
+        pending = [
+            PendingMessage("mlflow_datasets", t, _payload(t, self.experiment_id, *categories))
+            for t, *categories in messages
+        ]
         for outcome in self.sink.deliver(pending):
             if outcome.error is not None:
                 raise outcome.error
 
     def dataset(self) -> Any:
-        found = self.sink.server._client.search_datasets([self.experiment_id], "name = 'tracesieve_error_case'")
+        found = self.sink.server._client.search_datasets(
+            [self.experiment_id], "name = 'tracesieve_error_case'"
+        )
         assert len(found) == 1
         return found[0]
 
@@ -92,7 +104,9 @@ def _trace(uri: str, experiment_id: str) -> str:
     return str(span.trace_id)
 
 
-def test_sem_22_tags_are_set_changed_and_withdrawn(mlflow_server: MlflowServer, experiment: tuple[str, str]) -> None:
+def test_sem_22_tags_are_set_changed_and_withdrawn(
+    mlflow_server: MlflowServer, experiment: tuple[str, str]
+) -> None:
     from mlflow import MlflowClient
 
     client, sink = MlflowClient(mlflow_server.uri), MlflowTags(mlflow_server.uri)
@@ -100,12 +114,16 @@ def test_sem_22_tags_are_set_changed_and_withdrawn(mlflow_server: MlflowServer, 
 
     def deliver(category: str | None, *rules: str) -> dict[str, str]:
         payload = {"trace_id": trace, "category": category, "rules": list(rules)}
-        assert [one.error for one in sink.deliver([Pending("mlflow_tags", trace, payload)])] == [None]
+        assert [one.error for one in sink.deliver([PendingMessage("mlflow_tags", trace, payload)])] == [None]
         tags = client.get_trace(trace, display=False).info.tags
         return {key: tags[key] for key in (CANDIDATE, RULES, CATEGORY) if key in tags}
 
     assert deliver("error_case", "b", "a") == {CANDIDATE: "error_case", RULES: "a,b", CATEGORY: "error_case"}
-    assert deliver("slow_response", "s") == {CANDIDATE: "slow_response", RULES: "s", CATEGORY: "slow_response"}
+    assert deliver("slow_response", "s") == {
+        CANDIDATE: "slow_response",
+        RULES: "s",
+        CATEGORY: "slow_response",
+    }
     client.set_trace_tag(trace, CANDIDATE, "mine")
     assert deliver("error_case", "a")[CANDIDATE] == "mine"
     assert deliver(None) == {CANDIDATE: "mine"}
@@ -114,14 +132,18 @@ def test_sem_22_tags_are_set_changed_and_withdrawn(mlflow_server: MlflowServer, 
 def test_sem_21_a_missing_trace_is_refused_and_a_dead_server_is_tried_again(
     mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wish = Pending("mlflow_tags", "tr-none", {"trace_id": "tr-none", "category": "a", "rules": ["r"]})
-    assert isinstance(MlflowTags(mlflow_server.uri).deliver([wish])[0].error, Refused)
+    message = PendingMessage(
+        "mlflow_tags", "tr-none", {"trace_id": "tr-none", "category": "a", "rules": ["r"]}
+    )
+    assert isinstance(MlflowTags(mlflow_server.uri).deliver([message])[0].error, Refused)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RetryLater):
-        MlflowTags("http://127.0.0.1:9").deliver([wish])
+        MlflowTags("http://127.0.0.1:9").deliver([message])
 
 
-def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sources(datasets: Datasets) -> None:
+def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sources(
+    datasets: Datasets,
+) -> None:
     datasets.deliver("t2", "error_case")
     datasets.deliver("t1", "error_case")  # ended earlier, came later
     datasets.deliver("t1", "error_case")
@@ -180,7 +202,9 @@ def test_sem_23_an_edited_record_is_kept_and_tagged_withdrawn(datasets: Datasets
 def test_sem_23_a_record_a_person_deleted_stays_deleted(datasets: Datasets) -> None:
     datasets.deliver("t1", "error_case")
     dataset_id = datasets.dataset().dataset_id
-    datasets.sink.server._store.delete_dataset_records(dataset_id, [datasets.records()["same"].dataset_record_id])
+    datasets.sink.server._store.delete_dataset_records(
+        dataset_id, [datasets.records()["same"].dataset_record_id]
+    )
     datasets.restart()
     datasets.deliver("t2", "error_case")
     datasets.deliver("t1")
@@ -203,7 +227,13 @@ def test_sem_23_a_kill_before_our_own_deletion_is_finished_by_the_next_delivery(
 
 def test_sem_20_content_comes_from_the_trace_table_by_id_and_day(store: Store) -> None:
     start = datetime(2026, 5, 1, tzinfo=UTC)
-    row = {"trace_id": "t1", "request_time": start, "request": '{"q": 1}', "response": "plain", "landed_us": 1}
+    row = {
+        "trace_id": "t1",
+        "request_time": start,
+        "request": '{"q": 1}',
+        "response": "plain",
+        "landed_us": 1,
+    }
     store.table("traces").append([row])
     start_us = int(start.timestamp() * 1e6)
     table = TraceTable(store.table("traces").uri)
@@ -219,8 +249,15 @@ def test_sem_20_content_that_is_gone_is_a_dead_letter(datasets: Datasets) -> Non
 def test_undo_takes_back_every_tag_and_record(datasets: Datasets, mlflow_server: MlflowServer) -> None:
     trace = _trace(mlflow_server.uri, datasets.experiment_id)
     outbox, tags = Outbox(datasets.store), MlflowTags(mlflow_server.uri)
-    outbox.wish([Wish("mlflow_tags", trace, {"trace_id": trace, "category": "error_case", "rules": ["r"]}),
-                 Wish("mlflow_datasets", "t1", _payload("t1", datasets.experiment_id, "error_case"))], 1)  # fmt: skip
+    outbox.enqueue(
+        [
+            OutboxMessage(
+                "mlflow_tags", trace, {"trace_id": trace, "category": "error_case", "rules": ["r"]}
+            ),
+            OutboxMessage("mlflow_datasets", "t1", _payload("t1", datasets.experiment_id, "error_case")),
+        ],
+        1,
+    )
     deliveries = [Delivery(tags, outbox), Delivery(datasets.sink, outbox)]
     assert sum(delivery.step(2) for delivery in deliveries) == 2
     assert list(datasets.records()) == ["same"]

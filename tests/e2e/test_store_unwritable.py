@@ -1,4 +1,6 @@
-"""A store that cannot be written while a batch is under way: exit 3 and one message, and the next run goes on from there."""
+"""A store that cannot be written while a batch is under way: exit 3 and one message, and the next run goes on
+from there.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import MAIN, SPARK, answer, tracesieve, write_table
+from support.command_line import MAIN, SPARK, answer, tracesieve, write_table
 
 
 @pytest.mark.slow
@@ -44,7 +46,9 @@ def test_sem_08_a_full_disk_ends_a_run_in_a_line_and_the_next_one_counts_everyth
     config.write_text("source: {kind: delta_traces, table: traces}\nstore: disk/st\n" + SPARK)
     run = shlex.join([sys.executable, "-c", MAIN, "run", "--once", "--json", "-c", str(config)])
     script = f"{mount} && {run}; echo $? >&2; mount -o remount,size=64m {shlex.quote(str(disk))} && {run}"
-    done = subprocess.run([*own, "sh", "-c", script], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [*own, "sh", "-c", script], capture_output=True, text=True, timeout=300, check=False
+    )
     said = done.stderr.split("\n3\n")  # the first run's exit code
     assert len(said) == 2, done.stderr
     place = f"{disk / 'st'}"

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import MAIN, SPARK, tracesieve, write_table
+from support.command_line import MAIN, SPARK, tracesieve, write_table
 
 from store import open_store
 from store.lease import holder
-from store.row_lease import RowLease
+from store.lease.row_lease import RowLease
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,9 @@ def test_sem_25_on_a_uri_a_second_run_is_refused_and_a_lost_lease_ends_a_run(tmp
         second = tracesieve("run", "--once", "-c", str(config))
         assert second.returncode == 3, second.stderr
         assert f"pid {run.pid} on {socket.gethostname()}" in second.stderr
-        thief = RowLease(uri, lambda: time.time_ns() // 1000 + 60_000_000)  # a clock a minute ahead: the row has expired
+        thief = RowLease(
+            uri, lambda: time.time_ns() // 1000 + 60_000_000
+        )  # a clock a minute ahead: the row has expired
         thief.acquire()
         try:
             assert run.wait(60) == 3

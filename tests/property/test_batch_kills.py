@@ -1,4 +1,6 @@
-"""``kill -9`` of the process that writes the store, twenty times at random moments: as if nothing had happened."""
+"""``kill -9`` of the process that writes the store, twenty times at random moments: as if nothing had
+happened.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
-from delta_cases import NOW_US, follow, pack, result, verdicts, wishes
+from support import killed_writer
+from support.delta_cases import NOW_US, follow, messages, result, rule_set, verdicts
 
 from store import Store, open_store
-from streams.match import NARROW
-from tests.property import killed_writer
+from streams.batch.match import NARROW
 
 KILLS = 20
 BATCHES = 50
@@ -27,15 +29,25 @@ MINUTE = 60_000_000
 
 
 def narrow(random_: random.Random, number: int, **changes: Any) -> dict[str, Any]:
-    rule = {rule.id: rule.hash for rule in [*pack().trace_rules, *pack().window_rules]}
+    rule = {rule.id: rule.hash for rule in [*rule_set().trace_rules, *rule_set().window_rules]}
     took = random_.choice([50.0, 400.0, 1500.0, None])
-    hits = [name for name, holds in (("tool-errors", number % 5 == 0), ("slow-rate", (took or 0) > 1000)) if holds]
+    hits = [
+        name for name, holds in (("tool-errors", number % 5 == 0), ("slow-rate", (took or 0) > 1000)) if holds
+    ]
     return {
-        "trace_id": f"tr-{number}", "experiment_id": "1", "experiment": "support", "group": ["support", "agent", "production"],
-        "start_us": NOW_US - 86_000_000_000 + number * MINUTE // 6, "duration_ms": took,
-        "state": "ERROR" if number % 4 == 0 else "OK", "content_hash": number, "change_us": number, "tokens_total": number,
-        "hits": [{"rule": name, "hash": rule[name]} for name in hits], **changes,
-    }  # fmt: skip
+        "trace_id": f"tr-{number}",
+        "experiment_id": "1",
+        "experiment": "support",
+        "group": ["support", "agent", "production"],
+        "start_us": NOW_US - 86_000_000_000 + number * MINUTE // 6,
+        "duration_ms": took,
+        "state": "ERROR" if number % 4 == 0 else "OK",
+        "content_hash": number,
+        "change_us": number,
+        "tokens_total": number,
+        "hits": [{"rule": name, "hash": rule[name]} for name in hits],
+        **changes,
+    }
 
 
 def write_rows(folder: Path, seed: int) -> None:
@@ -52,7 +64,10 @@ def write_rows(folder: Path, seed: int) -> None:
             old.update(narrow(random_, int(old["trace_id"][3:]), change_us=change, content_hash=change))
             old["source_run"] = random_.choice([None, None, "run"])
             rows.append(dict(old))
-        rows += [narrow(random_, 9_000 + batch, state="IN_PROGRESS"), narrow(random_, 9_500 + batch, trace_id=None)][: batch % 3]
+        rows += [
+            narrow(random_, 9_000 + batch, state="IN_PROGRESS"),
+            narrow(random_, 9_500 + batch, trace_id=None),
+        ][: batch % 3]
         random_.shuffle(rows)
         table = pa.Table.from_pylist(rows, schema=NARROW)
         with pa.ipc.new_file(folder / "rows" / f"{batch}.arrow", NARROW) as out:
@@ -63,7 +78,9 @@ def told(store: Store) -> tuple[Any, ...]:
     names = ("rows", "counted", "duplicates", "amended", "expired", "left_out", "in_progress", "quarantined")
     ended = store.table("batches").read(where=pl.col("phase") == "end")
     counters = {name: int(ended[name].sum()) for name in names}
-    asides = [sorted(store.table(name).read()["batch_id"].to_list()) for name in ("quarantine", "in_progress")]
+    asides = [
+        sorted(store.table(name).read()["batch_id"].to_list()) for name in ("quarantine", "in_progress")
+    ]
     return (*result(store), ended.height, counters, asides, verdicts(store))
 
 
@@ -75,13 +92,13 @@ def test_sem_08_19_28_twenty_kills_of_the_writing_process_change_nothing(tmp_pat
         folder.mkdir()
         write_rows(folder, seed=4)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("streams.batch.matched", None)  # work() sets it; undone here
+        patched.setattr("streams.batch.process.matched", None)  # work() sets it; undone here
         killed_writer.work(once, followed=False)
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
     }
-    command = [sys.executable, str(ROOT / "tests" / "property" / "killed_writer.py"), str(killed)]
+    command = [sys.executable, str(ROOT / "tests" / "support" / "killed_writer.py"), str(killed)]
     before, batch_s = [], 0.2
     for _ in range(KILLS):
         child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, env=environment)
@@ -103,6 +120,6 @@ def test_sem_08_19_28_twenty_kills_of_the_writing_process_change_nothing(tmp_pat
     for store in stores:
         follow(store, killed_writer.STREAM)
     assert told(stores[1]) == told(stores[0])
-    assert wishes(stores[1]) == wishes(stores[0])
-    assert wishes(stores[0])
+    assert messages(stores[1]) == messages(stores[0])
+    assert messages(stores[0])
     assert verdicts(stores[0])

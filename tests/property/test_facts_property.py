@@ -1,4 +1,6 @@
-"""What stands is the same in one batch, in many, in any order, repeated and amended: against a reference of ten lines."""
+"""What stands is the same in one batch, in many, in any order, repeated and amended: against a reference of
+ten lines.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from hypothesis import strategies as st
 from store import net_facts
 from store.schemas import FACTS
 from store.windows import merge, partials
-from streams.facts import resolve, sort_out
-from streams.match import NARROW
+from streams.batch.facts import classify, resolve
+from streams.batch.match import NARROW
 
 NOW = 10_000_000_000_000
 COLUMNS = NARROW.append(pa.field("arrived_us", pa.int64()))
@@ -45,22 +47,40 @@ def events(variants: int) -> st.SearchStrategy[list[Event]]:
 
 def row(event: Event, arrived: int, dated: bool) -> dict[str, Any]:
     return {
-        "trace_id": event.trace, "experiment": "x", "group": ["x"], "start_us": NOW - 10**9, "state": "OK",
-        "duration_ms": float(1000 * event.change + event.variant), "content_hash": event.hash, "change_us": event.change,
-        "source_run": "run" if event.left_out else None, "hits": [{"rule": "r", "hash": "r"}] * (event.variant % 2),
-        "arrived_us": arrived, "landed_us": arrived if dated else None,
-    }  # fmt: skip
+        "trace_id": event.trace,
+        "experiment": "x",
+        "group": ["x"],
+        "start_us": NOW - 10**9,
+        "state": "OK",
+        "duration_ms": float(1000 * event.change + event.variant),
+        "content_hash": event.hash,
+        "change_us": event.change,
+        "source_run": "run" if event.left_out else None,
+        "hits": [{"rule": "r", "hash": "r"}] * (event.variant % 2),
+        "arrived_us": arrived,
+        "landed_us": arrived if dated else None,
+    }
 
 
-def play(batches: list[list[dict[str, Any]]], known: pl.DataFrame | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def play(
+    batches: list[list[dict[str, Any]]], known: pl.DataFrame | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The facts that stand and the windows after these batches, and the windows that all their facts make."""
     known = pl.DataFrame(FACTS.empty_table()) if known is None else known
     for number, batch in enumerate(batch for batch in batches if batch):
         frame = pl.DataFrame(pa.Table.from_pylist(batch, schema=COLUMNS))
-        ready = sort_out(frame, group_by="experiment", now_us=NOW, horizon_us=NOW, verdicts_through_us=0,
-                         include_evaluation=False).ready  # fmt: skip
+        ready = classify(
+            frame,
+            group_by="experiment",
+            now_us=NOW,
+            horizon_us=NOW,
+            verdicts_through_us=0,
+            include_evaluation=False,
+        ).ready
         own = resolve(ready, known).facts
-        own = own.with_columns(pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id"))
+        own = own.with_columns(
+            pl.lit("s").alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id")
+        )
         known = pl.concat([known, own.select(known.columns)])
     weights = known.group_by("trace_id", "content_hash").agg(pl.col("weight").sum())["weight"]
     assert weights.is_in([0, 1]).all()
@@ -101,14 +121,18 @@ def check(parts: list[list[dict[str, Any]]], expected: dict[str, int]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(events(variants=3), st.lists(st.integers(0, 30), max_size=5))
-def test_sem_02_05_28_any_split_in_the_order_of_commits_ties_included(rows: list[Event], cuts: list[int]) -> None:
+def test_sem_02_05_28_any_split_in_the_order_of_commits_ties_included(
+    rows: list[Event], cuts: list[int]
+) -> None:
     made = [row(event, 10 + at, dated=False) for at, event in enumerate(rows)]
     check(split(made, cuts), in_order_of_commits(rows))
 
 
 @settings(max_examples=25, deadline=None)
 @given(events(variants=1), st.lists(st.integers(0, 30), max_size=5), st.randoms(use_true_random=False))
-def test_sem_02_28_any_order_when_no_two_contents_tie(rows: list[Event], cuts: list[int], random: Any) -> None:
+def test_sem_02_28_any_order_when_no_two_contents_tie(
+    rows: list[Event], cuts: list[int], random: Any
+) -> None:
     latest = {event.trace: max(e.hash for e in rows if e.trace == event.trace) for event in rows}
     random.shuffle(rows)
     check(split([row(event, 10 + at, dated=False) for at, event in enumerate(rows)], cuts), latest)
@@ -116,7 +140,9 @@ def test_sem_02_28_any_order_when_no_two_contents_tie(rows: list[Event], cuts: l
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.tuples(events(variants=3).map(lambda found: found[0]), st.integers(1, 5)), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(events(variants=3).map(lambda found: found[0]), st.integers(1, 5)), min_size=1, max_size=12
+    ),
     st.lists(st.integers(0, 30), max_size=5),
 )
 def test_sem_02_28_any_order_and_split_when_rows_say_when_they_were_written(
@@ -129,7 +155,9 @@ def test_sem_02_28_any_order_and_split_when_rows_say_when_they_were_written(
 
 @settings(max_examples=25, deadline=None)
 @given(events(variants=3), st.lists(st.integers(0, 30), max_size=5))
-def test_sem_08_28_a_source_read_again_against_its_own_facts_adds_nothing(rows: list[Event], cuts: list[int]) -> None:
+def test_sem_08_28_a_source_read_again_against_its_own_facts_adds_nothing(
+    rows: list[Event], cuts: list[int]
+) -> None:
     made = [row(event, 10 + at, dated=False) for at, event in enumerate(rows)]
     stands, _ = play([*split(made, cuts), *split(made, cuts[::-1])])
     assert answer(stands) == in_order_of_commits(rows)

@@ -1,8 +1,8 @@
 """Any filter string of MLflow's ``search_traces`` selects the same traces as a rule's condition (DESIGN 5).
 
-The filters are made from the whole grammar that the server takes, and put to a real one; the traces come to the matcher by
-the landing that production uses.  ``EXCEPTIONS`` lists where a rule means something else on purpose; docs/rules.md says
-the same to users, and each has its own case below.
+The filters are made from the whole grammar that the server takes, and put to a real one; the traces come to
+the matcher by the landing that production uses.  ``EXCEPTIONS`` lists where a rule means something else on
+purpose; docs/rules.md says the same to users, and each has its own case below.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 from property import varied_traces as data
-from servers import MlflowServer
+from support.servers import MlflowServer
 
 from rules.dialect import compile_condition
 from rules.errors import ConditionError
 from rules.matcher import Matcher, raw_table
 from store import open_store
-from streams.sources.mlflow import MlflowSource
-from streams.sources.mlflow_landing import MlflowLanding
+from streams.sources.mlflow.landing import MlflowLanding
+from streams.sources.mlflow.source import MlflowSource
 
 pytestmark = pytest.mark.e2e
 
@@ -41,7 +41,11 @@ class Both:
         found, token = set(), None
         while True:
             page = self.client.search_traces(
-                locations=[self.experiment], filter_string=text, include_spans=False, max_results=500, page_token=token
+                locations=[self.experiment],
+                filter_string=text,
+                include_spans=False,
+                max_results=500,
+                page_token=token,
             )
             found |= {trace.info.trace_id for trace in page}
             if not (token := page.token):
@@ -63,7 +67,9 @@ def both(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
     experiment = client.create_experiment("filters")
     data.log_traces(mlflow_server, experiment)
     store = open_store(str(tmp_path_factory.mktemp("filters")))
-    source = MlflowSource.model_validate({"kind": "mlflow", "tracking_uri": mlflow_server.uri, "experiments": ["filters"]})
+    source = MlflowSource.model_validate(
+        {"kind": "mlflow", "tracking_uri": mlflow_server.uri, "experiments": ["filters"]}
+    )
     assert MlflowLanding(source, store).land_through(time.time_ns() // 1000).landed == 60
     return Both(client, experiment, store.table("traces").delta().to_pyarrow_table())
 
@@ -87,16 +93,37 @@ def like(texts: list[str]) -> st.SearchStrategy[str]:
         text = draw(st.sampled_from(usable))
         start, end = sorted((draw(st.integers(0, len(text))), draw(st.integers(0, len(text)))))
         middle = draw(st.sampled_from([text[start:end], "_" * (end - start), "%"]))
-        made = draw(st.sampled_from(["", "%", text[:start]])) + middle + draw(st.sampled_from(["", "%", text[end:]]))
+        made = (
+            draw(st.sampled_from(["", "%", text[:start]]))
+            + middle
+            + draw(st.sampled_from(["", "%", text[end:]]))
+        )
         return "".join(c.swapcase() if c.isascii() and draw(st.booleans()) else c for c in made)
 
     return pattern().flatmap(quoted)
 
 
 REGEX = st.sampled_from(
-    ["prod", "^prod$", "^$", ".", "[0-9]+", "a.c", "[Pp]ro", "ag(ent|x)", "^.{3}$", "日本", "s+", "n.*e", "^it", "tool$",
-     "o{2}|LLM", "true|5", "^[^a-z]*$"]
-).flatmap(quoted)  # fmt: skip
+    [
+        "prod",
+        "^prod$",
+        "^$",
+        ".",
+        "[0-9]+",
+        "a.c",
+        "[Pp]ro",
+        "ag(ent|x)",
+        "^.{3}$",
+        "日本",
+        "s+",
+        "n.*e",
+        "^it",
+        "tool$",
+        "o{2}|LLM",
+        "true|5",
+        "^[^a-z]*$",
+    ]
+).flatmap(quoted)
 NUMBER = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
 
 
@@ -115,11 +142,15 @@ def spaced(draw: Any, left: str, operator: str, right: str) -> str:
 
 
 @st.composite
-def text_term(draw: Any, left: str, texts: list[str], operators: str, patterns: st.SearchStrategy[str] = REGEX) -> str:
+def text_term(
+    draw: Any, left: str, texts: list[str], operators: str, patterns: st.SearchStrategy[str] = REGEX
+) -> str:
     """``left`` compared in one of the ways named: ``= != in like rlike null``."""
     how = draw(st.sampled_from(operators.split()))
     if how == "in":
-        plain = st.sampled_from([t for t in texts if "'" not in t and '"' not in t] + ["other"]).flatmap(quoted)
+        plain = st.sampled_from([t for t in texts if "'" not in t and '"' not in t] + ["other"]).flatmap(
+            quoted
+        )
         options = draw(st.lists(plain, min_size=1, max_size=3))
         return f"{left} {draw(st.sampled_from(['IN', 'NOT IN']))} ({', '.join(options)})"
     if how == "null":
@@ -140,17 +171,28 @@ FEW = "= != in like rlike"
 def attribute_term(draw: Any, ids: list[str]) -> str:
     head = draw(HEADS)
     kind = draw(st.sampled_from(["status", "request_id", "client_request_id", "name", "run_id"]))
-    texts = {"status": ["OK", "ERROR"], "request_id": ids, "client_request_id": data.CLIENT_IDS, "name": data.NAMES,
-             "run_id": data.RUNS}[kind]  # fmt: skip
+    texts = {
+        "status": ["OK", "ERROR"],
+        "request_id": ids,
+        "client_request_id": data.CLIENT_IDS,
+        "name": data.NAMES,
+        "run_id": data.RUNS,
+    }[kind]
     return draw(text_term(head + kind, texts, ALL if kind in ("name", "run_id") else FEW))
 
 
 @st.composite
 def number_term(draw: Any) -> str:
-    kind = draw(st.sampled_from(["execution_time", "execution_time_ms", "end_time", "end_time_ms", "timestamp", "timestamp_ms"]))
-    near = [0, 1, 5, 250, 1000, 1001, 30_000, -1, 2.5, 1e3] if kind.startswith("exec") else [
-        data.START_MS + more for more in (-1, 0, 7, 1000, 20_001, 31_000, 45_007, 90_000)
-    ]  # fmt: skip
+    kind = draw(
+        st.sampled_from(
+            ["execution_time", "execution_time_ms", "end_time", "end_time_ms", "timestamp", "timestamp_ms"]
+        )
+    )
+    near = (
+        [0, 1, 5, 250, 1000, 1001, 30_000, -1, 2.5, 1e3]
+        if kind.startswith("exec")
+        else [data.START_MS + more for more in (-1, 0, 7, 1000, 20_001, 31_000, 45_007, 90_000)]
+    )
     head = draw(HEADS) if not kind.startswith("timestamp") else ""
     return draw(spaced(head + kind, draw(NUMBER), str(draw(st.sampled_from(near)))))
 
@@ -168,7 +210,9 @@ def keyed_term(draw: Any) -> str:
 def span_term(draw: Any) -> str:
     kind = draw(st.sampled_from(["name", "type", "status", "name", "type", "status", "content", "text"]))
     if kind in ("content", "text"):
-        left = "span.content" if kind == "content" else draw(st.sampled_from(["trace.text", "attribute.text"]))
+        left = (
+            "span.content" if kind == "content" else draw(st.sampled_from(["trace.text", "attribute.text"]))
+        )
         word = draw(st.sampled_from([*data.WORDS, "absent"]))
         if draw(st.booleans()):
             return f"{left} LIKE '%{word}%'"
@@ -191,7 +235,13 @@ def assessment_term(draw: Any) -> str:
 def test_every_mlflow_filter_selects_the_same_traces(both: Both) -> None:
     ids = sorted(both.landed["trace_id"].to_pylist())[:5]
     term = st.one_of(
-        attribute_term(ids), number_term(), keyed_term(), span_term(), span_term(), assessment_term(), assessment_term()
+        attribute_term(ids),
+        number_term(),
+        keyed_term(),
+        span_term(),
+        span_term(),
+        assessment_term(),
+        assessment_term(),
     )
     joined = st.lists(term, min_size=1, max_size=4).flatmap(
         lambda terms: st.sampled_from([" AND ", " and ", "\nAND "]).map(lambda glue: glue.join(terms))
@@ -199,7 +249,9 @@ def test_every_mlflow_filter_selects_the_same_traces(both: Both) -> None:
     sizes = []
 
     # Not shrunk: every attempt is a call to the server, and a filter is readable as it is.
-    @settings(max_examples=300, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=300, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(joined)
     def check(text: str) -> None:
         found = both.mlflow(text)
@@ -207,11 +259,16 @@ def test_every_mlflow_filter_selects_the_same_traces(both: Both) -> None:
         assert both.rules(text) == found, text
 
     check()
-    assert sum(0 < size < 60 for size in sizes) > 75, "most filters should select some traces and leave some out"
+    assert sum(0 < size < 60 for size in sizes) > 75, (
+        "most filters should select some traces and leave some out"
+    )
 
 
 EXCEPTIONS = [
-    ("one attribute of a span, not whatever follows its name in the span's JSON", "span.attributes.colour = 'teal'"),
+    (
+        "one attribute of a span, not whatever follows its name in the span's JSON",
+        "span.attributes.colour = 'teal'",
+    ),
     ("what spans took in and gave out, not their raw JSON", "span.content LIKE '%crimson%'"),
     ("a doubled quote is one quote, as in SQL", "span.name = 'it''s a tool'"),
     ("a backslash takes a wildcard's meaning, as on PostgreSQL and MySQL", r"tags.note LIKE '50\%'"),
@@ -227,7 +284,9 @@ EXCEPTIONS = [
 
 @pytest.mark.parametrize(("why", "text"), EXCEPTIONS)
 def test_the_exceptions_are_still_needed(both: Both, why: str, text: str) -> None:
-    """Each exception that docs/rules.md names: MLflow takes the filter, and a rule means something else, or refuses it."""
+    """Each exception that docs/rules.md names: MLflow takes the filter, and a rule means something else, or
+    refuses it.
+    """
     of_mlflow = both.mlflow(text)
     try:
         condition = compile_condition(text)

@@ -1,7 +1,9 @@
-"""The matcher and Spark SQL agree on random conditions of what both can say, over random traces, nulls included.
+"""The matcher and Spark SQL agree on random conditions of what both can say, over random traces, nulls
+included.
 
-Where their words differ, a condition is written twice from one draw: ``any(span, …)`` as ``exists``, ``all`` as ``forall``,
-``count`` as the size of a filter, ``sum`` as a fold, and a division as the one that makes null of a zero.
+Where their words differ, a condition is written twice from one draw: ``any(span, …)`` as ``exists``, ``all``
+as ``forall``, ``count`` as the size of a filter, ``sum`` as a fold, and a division as the one that makes null
+of a zero.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from rules.dialect import compile_condition
 from rules.matcher import Matcher, explain, raw_table
 from store.schemas import TRACES
-from streams.columns import literal
+from streams.batch.columns import literal
 
 pytestmark = pytest.mark.spark
 WORDS = ["prod", "Prod", "staging", "", "it's", "naïve", "日本", "a_c", "abc", "50%", "5"]
@@ -36,13 +38,18 @@ class Both(NamedTuple):
 
 
 def _span(r: random.Random, start: dt.datetime) -> dict[str, Any]:
-    attributes = {"mlflow.spanType": json.dumps(r.choice(["TOOL", "LLM", "CHAIN"]))} if r.random() < 0.9 else {}
+    attributes = (
+        {"mlflow.spanType": json.dumps(r.choice(["TOOL", "LLM", "CHAIN"]))} if r.random() < 0.9 else {}
+    )
     return {
-        "span_id": "s", "name": r.choice(["search", "plan", "it's", None]),
-        "status_code": r.choice(["OK", "ERROR", "UNSET", None]), "status_message": r.choice([None, *WORDS]), "start_time": start,
+        "span_id": "s",
+        "name": r.choice(["search", "plan", "it's", None]),
+        "status_code": r.choice(["OK", "ERROR", "UNSET", None]),
+        "status_message": r.choice([None, *WORDS]),
+        "start_time": start,
         "end_time": None if r.random() < 0.1 else start + dt.timedelta(milliseconds=r.choice([0, 1, 5, 250])),
         "attributes": list(attributes.items()),
-    }  # fmt: skip
+    }
 
 
 def traces() -> pa.Table:
@@ -58,12 +65,19 @@ def traces() -> pa.Table:
             metadata["mlflow.trace.cost"] = json.dumps({"total_cost": r.choice([0.25, 0.5, 1.75])})
         tags = {key: r.choice(WORDS) for key in ("env", "note", "mlflow.traceName") if r.random() < 0.7}
         spans = None if r.random() < 0.1 else [_span(r, start) for _ in range(r.choice([0, 1, 1, 2, 4]))]
-        rows.append({
-            "trace_id": f"t{index}", "client_request_id": r.choice([None, "c1", "c2"]), "state": r.choice(["OK", "ERROR", None]),
-            "request_time": start, "execution_duration_ms": r.choice([None, 0.0, 1.0, 2.5, 250.0]), "spans": spans,
-            "request": r.choice([None, *WORDS]), "tags": None if r.random() < 0.1 else list(tags.items()),
-            "trace_metadata": None if r.random() < 0.1 else list(metadata.items()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "trace_id": f"t{index}",
+                "client_request_id": r.choice([None, "c1", "c2"]),
+                "state": r.choice(["OK", "ERROR", None]),
+                "request_time": start,
+                "execution_duration_ms": r.choice([None, 0.0, 1.0, 2.5, 250.0]),
+                "spans": spans,
+                "request": r.choice([None, *WORDS]),
+                "tags": None if r.random() < 0.1 else list(tags.items()),
+                "trace_metadata": None if r.random() < 0.1 else list(metadata.items()),
+            }
+        )
     return pa.Table.from_pylist(rows, schema=TRACES)
 
 
@@ -72,18 +86,28 @@ def _json(column: str, key: str, path: str) -> str:
 
 
 TEXTS = {
-    "status": "state", "client_request_id": "client_request_id", "request": "request", "tags.env": "try_element_at(tags, 'env')",
-    "tags.note": "try_element_at(tags, 'note')", "name": "try_element_at(tags, 'mlflow.traceName')",
+    "status": "state",
+    "client_request_id": "client_request_id",
+    "request": "request",
+    "tags.env": "try_element_at(tags, 'env')",
+    "tags.note": "try_element_at(tags, 'note')",
+    "name": "try_element_at(tags, 'mlflow.traceName')",
     "metadata.team": "try_element_at(trace_metadata, 'team')",
-}  # fmt: skip
+}
 NUMBERS = {
-    "execution_time_ms": "execution_duration_ms", "cost.total": _json("trace_metadata", "mlflow.trace.cost", "total_cost"),
-    **{f"tokens.{k}": _json("trace_metadata", "mlflow.trace.tokenUsage", f"{k}_tokens") for k in ("input", "output", "total")},
-}  # fmt: skip
+    "execution_time_ms": "execution_duration_ms",
+    "cost.total": _json("trace_metadata", "mlflow.trace.cost", "total_cost"),
+    **{
+        f"tokens.{k}": _json("trace_metadata", "mlflow.trace.tokenUsage", f"{k}_tokens")
+        for k in ("input", "output", "total")
+    },
+}
 SPAN_TEXTS = {
-    "span.name": "s.name", "span.status": "s.status_code", "status_message": "s.status_message",
+    "span.name": "s.name",
+    "span.status": "s.status_code",
+    "status_message": "s.status_message",
     "type": "get_json_object(try_element_at(s.attributes, 'mlflow.spanType'), '$')",
-}  # fmt: skip
+}
 SPAN_NUMBERS = {"duration_ms": "cast((unix_micros(s.end_time) - unix_micros(s.start_time)) / 1000 as double)"}
 REGEX = ["prod", "^[Pp]rod$", "a.c", "o+d?", "(st|na)", "[^a-z]", "^$", "日", "[0-9]%", "s{1}t"]
 
@@ -102,7 +126,9 @@ def number(of: dict[str, str]) -> st.SearchStrategy[Both]:
     leaf = st.one_of(field(of), field(of), one)
 
     def joined(left: Both, op: str, right: Both) -> Both:
-        sql = f"try_divide({left.spark}, {right.spark})" if op == "/" else f"({left.spark} {op} {right.spark})"
+        sql = (
+            f"try_divide({left.spark}, {right.spark})" if op == "/" else f"({left.spark} {op} {right.spark})"
+        )
         return Both(f"({left.ours} {op} {right.ours})", sql)
 
     return st.recursive(leaf, lambda sub: st.builds(joined, sub, st.sampled_from("+-*/"), sub), max_leaves=3)
@@ -118,9 +144,16 @@ def term(draw: Any, texts: dict[str, str], numbers: dict[str, str]) -> Both:
     if draw(st.booleans()):
         left, value, forms = draw(number(numbers)), number(numbers), []
     else:
-        left, value = draw(field(texts)), st.one_of(field(texts), st.sampled_from([*WORDS, "OK", "ERROR", "TOOL"]).map(constant))
+        left, value = (
+            draw(field(texts)),
+            st.one_of(field(texts), st.sampled_from([*WORDS, "OK", "ERROR", "TOOL"]).map(constant)),
+        )
         forms = ["like", "ilike", "rlike", "like", "not like"]
-    form = draw(st.sampled_from(["=", "<>", "<", "<=", ">", ">=", "null", "not null", "in", "not in", "between", *forms]))
+    form = draw(
+        st.sampled_from(
+            ["=", "<>", "<", "<=", ">", ">=", "null", "not null", "in", "not in", "between", *forms]
+        )
+    )
     if form.endswith("null"):
         return join("{0} IS " + form.upper(), left)
     if form.endswith("in"):
@@ -132,13 +165,22 @@ def term(draw: Any, texts: dict[str, str], numbers: dict[str, str]) -> Both:
     if form.endswith("like"):
         word = draw(st.sampled_from(WORDS)).lower()
         at = draw(st.integers(0, len(word)))
-        around = [word, f"%{word}", f"{word}%", f"%{word}%", word[:at] + "_" + word[at + 1 :], word[:at] + "%"]
+        around = [
+            word,
+            f"%{word}",
+            f"{word}%",
+            f"%{word}%",
+            word[:at] + "_" + word[at + 1 :],
+            word[:at] + "%",
+        ]
         pattern = draw(st.sampled_from(around))
         return join(f"{{0}} {form.upper()} {{1}}", left, constant(pattern))
     return join(f"{{0}} {form} {{1}}", left, draw(value))
 
 
-TRUTHS = st.sampled_from([Both("TRUE", "true"), Both("FALSE", "false"), Both("NULL", "cast(null as boolean)")])
+TRUTHS = st.sampled_from(
+    [Both("TRUE", "true"), Both("FALSE", "false"), Both("NULL", "cast(null as boolean)")]
+)
 
 
 def logic(leaf: st.SearchStrategy[Both], most: int) -> st.SearchStrategy[Both]:
@@ -147,7 +189,9 @@ def logic(leaf: st.SearchStrategy[Both], most: int) -> st.SearchStrategy[Both]:
 
 
 # Inside `any(span, …)` a bare `name` or `status` is the span's; the trace's have its prefix.
-INSIDE = SPAN_TEXTS | {f"trace.{name}" if name in ("name", "status") else name: sql for name, sql in TEXTS.items()}
+INSIDE = SPAN_TEXTS | {
+    f"trace.{name}" if name in ("name", "status") else name: sql for name, sql in TEXTS.items()
+}
 SPAN = logic(st.one_of(term(SPAN_TEXTS, SPAN_NUMBERS), term(INSIDE, SPAN_NUMBERS), TRUTHS), 4)
 
 
@@ -159,10 +203,15 @@ def over(draw: Any) -> Both:
     if op == "any":
         return Both(f"any(span, {one.ours})", f"coalesce(exists(spans, s -> {one.spark}), false)")
     if op == "all":
-        return Both(f"all(span, {one.ours})", f"coalesce(forall(spans, s -> coalesce({one.spark}, false)), true)")
+        return Both(
+            f"all(span, {one.ours})", f"coalesce(forall(spans, s -> coalesce({one.spark}, false)), true)"
+        )
     compared = draw(st.sampled_from(["> 1", "= 0", "<> 2", "IS NULL", "< 251"]))
     if op == "count":
-        return Both(f"count(span, {one.ours}) {compared}", f"coalesce(size(filter(spans, s -> {one.spark})), 0) {compared}")
+        return Both(
+            f"count(span, {one.ours}) {compared}",
+            f"coalesce(size(filter(spans, s -> {one.spark})), 0) {compared}",
+        )
     value = draw(number(SPAN_NUMBERS))
     kept = f"filter(transform(filter(spans, s -> {one.spark}), s -> {value.spark}), x -> x is not null)"
     total = f"aggregate({kept}, cast(null as double), (a, x) -> coalesce(a, 0D) + x)"
@@ -179,13 +228,20 @@ def test_the_matcher_agrees_with_spark_sql(spark: Any, tmp_path: Path) -> None:
     decided: list[bool] = []
 
     # Not shrunk: each attempt is a Spark job, and what differs is named by the condition itself.
-    @settings(max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=15, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(st.lists(CONDITION, min_size=25, max_size=25))
     def check(drawn: list[Both]) -> None:
         # What can never be true is refused, so each may also be true for a tag that no trace has.
         conditions = [compile_condition(f"({one.ours}) OR tags.none = 'x'") for one in drawn]
         columns = [f"coalesce({one.spark}, false) as c{index}" for index, one in enumerate(drawn)]
-        expected = frame.selectExpr("trace_id", *columns).toPandas().set_index("trace_id").loc[table["trace_id"].to_pylist()]
+        expected = (
+            frame.selectExpr("trace_id", *columns)
+            .toPandas()
+            .set_index("trace_id")
+            .loc[table["trace_id"].to_pylist()]
+        )
         matcher = Matcher(conditions)
         raw = raw_table(table, matcher.columns)
         found = matcher.match(raw)
@@ -196,7 +252,9 @@ def test_the_matcher_agrees_with_spark_sql(spark: Any, tmp_path: Path) -> None:
             assert (explain(conditions[index], raw.slice(row, 1))["matched"] is True) == said[row], one.ours
             decided.append(0 < sum(said) < ROWS)
 
-    spark.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")  # compiling what runs once takes most of the time
+    spark.conf.set(
+        "spark.sql.codegen.factoryMode", "NO_CODEGEN"
+    )  # compiling what runs once takes most of the time
     try:
         check()
     finally:

@@ -1,4 +1,6 @@
-"""``kill -9`` of a live query, its JVM and its followers, while the table is appended to: as if nothing had happened."""
+"""``kill -9`` of a live query, its JVM and its followers, while the table is appended to: as if nothing had
+happened.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delta_cases import follow, opened, result, run, trace, verdicts, wishes, write
+from support.delta_cases import follow, messages, opened, result, run, trace, verdicts, write
 
 pytestmark = [pytest.mark.spark, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[2]
-# Spark's start takes most of the time; tests/property/test_batch_kills.py has twenty kills of the writing process without it.
+# Spark's start takes most of the time; tests/property/test_batch_kills.py has twenty kills of the writing
+# process without it.
 KILLS = int(os.environ.get("TRACESIEVE_KILLS", "3"))
 
 
@@ -38,7 +41,12 @@ def test_sem_28_killed_at_random_moments_while_the_table_grows(spark: Any, tmp_p
     random_ = random.Random(28)
     source, store_path = tmp_path / "source", tmp_path / "store"
     write(source, [trace(n) for n in range(3)])
-    command = [sys.executable, str(ROOT / "tests" / "spark" / "killed_query.py"), str(store_path), str(source)]
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "support" / "killed_query.py"),
+        str(store_path),
+        str(source),
+    ]
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
@@ -49,7 +57,9 @@ def test_sem_28_killed_at_random_moments_while_the_table_grows(spark: Any, tmp_p
     try:
         for _ in range(KILLS):
             before, more = commits(store_path), random_.randint(1, 6)
-            child = subprocess.Popen(command, start_new_session=True, env=environment, stderr=subprocess.DEVNULL)
+            child = subprocess.Popen(
+                command, start_new_session=True, env=environment, stderr=subprocess.DEVNULL
+            )
             until = time.monotonic() + 150
             while commits(store_path) < before + more:
                 assert child.poll() is None, "the query ended by itself"
@@ -68,4 +78,4 @@ def test_sem_28_killed_at_random_moments_while_the_table_grows(spark: Any, tmp_p
     for path, store in ((store_path, killed), (tmp_path / "whole", whole)):
         follow(store, opened(path, source)[1].stream_id)
     assert verdicts(killed) == verdicts(whole)
-    assert wishes(killed) == wishes(whole)
+    assert messages(killed) == messages(whole)

@@ -1,4 +1,6 @@
-"""A table that is appended to, repeated, merged, updated, deleted from and compacted, read in one batch and in many."""
+"""A table that is appended to, repeated, merged, updated, deleted from and compacted, read in one batch and
+in many.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delta_cases import SHORT, ends, follow, opened, result, run, verdicts, wishes
-from delta_script import Script, play
 from deltalake import DeltaTable
+from support.delta_cases import SHORT, ends, follow, messages, opened, result, run, verdicts
+from support.delta_script import Script, play
 
 import streams.query
 from store import Store
@@ -57,12 +59,14 @@ def test_sem_28_a_random_script_of_writes_in_one_batch_and_in_many(
     def kept(name: str) -> bool:
         return name in rows
 
-    snapshot = run(spark, tmp_path / "snapshot", source)  # the table as it is now: what was deleted is not in it
+    snapshot = run(
+        spark, tmp_path / "snapshot", source
+    )  # the table as it is now: what was deleted is not in it
     assert told(snapshot) == told(one, kept)
     for path, store in ((tmp_path / "one", one), (tmp_path / "many", many)):
         follow(store, opened(path, source)[1].stream_id)
     assert verdicts(one) == verdicts(many)
-    assert wishes(one) == wishes(many)
-    assert wishes(one)
+    assert messages(one) == messages(many)
+    assert messages(one)
     rebuilt = run(spark, tmp_path / "many", source, rebuild=True)
     assert told(rebuilt) == whole

@@ -1,4 +1,6 @@
-"""One Delta table through the whole Spark side: facts and windows, exactly once, whatever the order, split or crash."""
+"""One Delta table through the whole Spark side: facts and windows, exactly once, whatever the order, split or
+crash.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from delta_cases import SHORT, ends, opened, pack, result, run, trace, write
 from deltalake import write_deltalake
+from support.delta_cases import SHORT, ends, opened, result, rule_set, run, trace, write
 
-from streams.batch import BatchConfig
+from streams.batch.process import BatchConfig
 from streams.query import StreamMismatch, check_source
 from streams.sources import SourceError
 
@@ -28,14 +30,16 @@ def expected(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[list
     return result(store)
 
 
-def test_sem_06_07_09_facts_and_windows_say_what_the_traces_say(expected: tuple[list[Any], list[Any]]) -> None:
+def test_sem_06_07_09_facts_and_windows_say_what_the_traces_say(
+    expected: tuple[list[Any], list[Any]],
+) -> None:
     facts, windows = expected
     assert len(facts) == 200
     assert sum(bool(row[6]) for row in facts) == 29
     assert sum("tool-errors" in [hit["rule"] for hit in row[-1]] for row in facts) == 20
     assert facts[0][2] == ["support", "agent", "production"]
     assert {row[8] for row in facts} == {7}
-    assert {row[4] for row in windows} == {"", pack().window_rules[0].hash}
+    assert {row[4] for row in windows} == {"", rule_set().window_rules[0].hash}
     assert sum(row[5] for row in windows if row[4] == "") == 200
     assert sum(row[5] for row in windows if row[4]) == sum(row[7] > 1_000_000 for row in facts)
 
@@ -58,7 +62,9 @@ def test_sem_28_update_merge_and_optimize_between_batches(spark: Any, tmp_path: 
     run(spark, tmp_path / "store", source)
     late = spark.createDataFrame([("tr-7", "ERROR"), ("tr-0", "ERROR")], "id string, s string")
     late.createOrReplaceTempView("late")
-    spark.sql(f"merge into delta.`{source}` t using late on t.trace_id = late.id when matched then update set state = s")
+    spark.sql(
+        f"merge into delta.`{source}` t using late on t.trace_id = late.id when matched then update set state = s"
+    )
     spark.sql(f"optimize delta.`{source}`")
     write(source, [trace(n) for n in range(100, 200)])
     store = run(spark, tmp_path / "store", source)
@@ -74,12 +80,14 @@ def test_sem_02_an_amendment_takes_the_old_values_back(spark: Any, tmp_path: Pat
     assert store.table("facts").read()["weight"].to_list().count(-1) == 1
     facts, windows = result(store)
     assert [row[7] for row in facts] == [9_000_000]
-    assert [row[4] for row in windows] == ["", pack().window_rules[0].hash]  # 9 s is slow
+    assert [row[4] for row in windows] == ["", rule_set().window_rules[0].hash]  # 9 s is slow
     assert [row[5] for row in windows] == [1, 1]
     assert ends(store)["amended"] == 1
 
 
-def test_sem_08_rows_that_cannot_be_read_are_quarantined_and_the_rest_goes_on(spark: Any, tmp_path: Path) -> None:
+def test_sem_08_rows_that_cannot_be_read_are_quarantined_and_the_rest_goes_on(
+    spark: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     broken = [trace(1, trace_id=None), trace(2, request_time=None), trace(3, state="WHAT"), trace(4)]
     write(source, broken)
@@ -89,7 +97,9 @@ def test_sem_08_rows_that_cannot_be_read_are_quarantined_and_the_rest_goes_on(sp
     assert ends(store)["counted"] == 1
 
 
-def test_sem_08_removed_checkpoint_refuses_and_rebuild_counts_nothing_twice(spark: Any, tmp_path: Path) -> None:
+def test_sem_08_removed_checkpoint_refuses_and_rebuild_counts_nothing_twice(
+    spark: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     write(source, [trace(n) for n in range(20)])
     store = run(spark, tmp_path / "store", source)

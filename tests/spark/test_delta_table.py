@@ -1,4 +1,6 @@
-"""What a source table may be (partitioned, mapped, with deletion vectors), and what of it is refused and how."""
+"""What a source table may be (partitioned, mapped, with deletion vectors), and what of it is refused and
+how.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from delta_cases import SHORT, clock, ends, opened, result, run, trace, write
 from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
+from support.delta_cases import SHORT, clock, ends, opened, result, run, trace, write
 
 from streams.query import QueryFailed, StreamMismatch, check_source, start, stream_id
 from streams.sources import SourceError
@@ -37,11 +39,19 @@ def test_a_partitioned_table_with_column_mapping_and_deletion_vectors(spark: Any
     }
     assert sum(row[5] for row in windows if row[4] == "") == 6
     assert ends(store) | {"rows": 0, "duplicates": 0} == {
-        "rows": 0, "counted": 6, "duplicates": 0, "amended": 1, "late": 0, "quarantined": 0, "deleted": 1
-    }  # fmt: skip
+        "rows": 0,
+        "counted": 6,
+        "duplicates": 0,
+        "amended": 1,
+        "late": 0,
+        "quarantined": 0,
+        "deleted": 1,
+    }
 
 
-def test_a_column_added_while_it_runs_ends_the_query_with_a_line_and_the_next_run_goes_on(spark: Any, tmp_path: Path) -> None:
+def test_a_column_added_while_it_runs_ends_the_query_with_a_line_and_the_next_run_goes_on(
+    spark: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     write(source, [trace(1)])
     store, config = opened(tmp_path / "store", source)
@@ -57,7 +67,9 @@ def test_a_column_added_while_it_runs_ends_the_query_with_a_line_and_the_next_ru
     assert ends(run(spark, tmp_path / "store", source))["counted"] == 2
 
 
-def test_a_table_made_anew_cleaned_versions_and_an_old_checkpoint_are_refused(spark: Any, tmp_path: Path) -> None:
+def test_a_table_made_anew_cleaned_versions_and_an_old_checkpoint_are_refused(
+    spark: Any, tmp_path: Path
+) -> None:
     source = tmp_path / "source"
     write(source, [trace(1)])
     run(spark, tmp_path / "store", source)

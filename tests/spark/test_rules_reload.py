@@ -1,4 +1,6 @@
-"""Rules are part of the query's plan: others that come into force while it runs match from the next batch on."""
+"""Rules are part of the query's plan: others that come into force while it runs match from the next batch
+on.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +9,39 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delta_cases import clock, ends, opened, trace, write
+from support.delta_cases import clock, ends, opened, trace, write
 
-from rules.model import build_pack, parse_rule
+from rules.rule_set import build_rule_set, parse_rule
 from store import Store
 from streams.query import start
 
 pytestmark = pytest.mark.spark
 
 
-def test_sem_08_rules_that_come_into_force_while_it_runs_match_the_next_batch(spark: Any, tmp_path: Path) -> None:
-    source, changed = tmp_path / "source", build_pack([parse_rule({"id": "all", "when": "request LIKE '%'", "tag": "any"})])
+def test_sem_08_rules_that_come_into_force_while_it_runs_match_the_next_batch(
+    spark: Any, tmp_path: Path
+) -> None:
+    source, changed = (
+        tmp_path / "source",
+        build_rule_set([parse_rule({"id": "all", "when": "request LIKE '%'", "tag": "any"})]),
+    )
     write(source, [trace(1)])
     store, config = opened(tmp_path / "store", source)
     handle = start(spark, config, clock)
     try:
         wait_for(handle, store, 1)
         text = changed.to_json()
-        store.table("packs").append([{"pack_hash": "p2", "loaded_us": 2, "group_by": "", "pack": text}])
+        store.table("rule_sets").append(
+            [{"rule_set_hash": "p2", "loaded_us": 2, "group_by": "", "rule_set": text}]
+        )
         write(source, [trace(2)])
         wait_for(handle, store, 2)
     finally:
         handle.stop()
-    hits = {row["trace_id"]: [hit["rule"] for hit in row["hits"]] for row in store.table("facts").read().iter_rows(named=True)}
+    hits = {
+        row["trace_id"]: [hit["rule"] for hit in row["hits"]]
+        for row in store.table("facts").read().iter_rows(named=True)
+    }
     assert hits == {"tr-1": [], "tr-2": ["all"]}
     assert ends(store)["duplicates"] == 0
 

@@ -29,7 +29,9 @@ def test_the_wheel_has_our_five_packages_and_nothing_else_at_its_top(shipped):
 
 def test_the_wheel_has_every_file_that_a_package_needs(shipped):
     for package in PACKAGES:
-        needed = [path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        needed = [
+            path for path in (ROOT / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ]
         assert {str(path.relative_to(ROOT)) for path in needed} <= shipped
 
 
@@ -58,9 +60,18 @@ def test_the_lock_has_a_hash_for_everything_and_names_no_index():
 
 def test_the_compose_file_and_the_image_name_files_that_are_there():
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    mounts = [m.split(":")[0] for s in compose["services"].values() for m in s.get("volumes", []) if m.startswith("./")]
+    mounts = [
+        m.split(":")[0]
+        for s in compose["services"].values()
+        for m in s.get("volumes", [])
+        if m.startswith("./")
+    ]
     assert mounts
     for path in [*mounts, compose["services"]["tracesieve"]["build"]["dockerfile"]]:
         assert (ROOT / path).is_file(), path
-    copied = {line.split()[1] for line in (ROOT / "deploy/Dockerfile").read_text().splitlines() if line.startswith("COPY ")}
+    copied = {
+        line.split()[1]
+        for line in (ROOT / "deploy/Dockerfile").read_text().splitlines()
+        if line.startswith("COPY ")
+    }
     assert copied >= PACKAGES

@@ -1,4 +1,6 @@
-"""``tracesieve alerts``: what fires and what fired, with its evidence; a test alert; silences in Alertmanager."""
+"""``tracesieve alerts``: what fires and what fired, with its evidence; a test alert; silences in
+Alertmanager.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def command() -> None:
 def list_(config: str, as_json: bool) -> None:
     """Every alert, the newest first, with what was measured and the traces behind it."""
     from store import open_store
-    from tracesieve.settings import load_settings
+    from tracesieve.config.settings import load_settings
 
     alerts = listed(open_store(load_settings(config).store_path, create=False))
     if as_json:
@@ -53,10 +55,23 @@ def _show(alert: dict[str, Any]) -> None:
 
 def listed(store: Any) -> list[dict[str, Any]]:
     """The last notification of each episode, the newest episode first; times in µs."""
-    rows = store.table("notifications").read().sort("said_us", maintain_order=True)
+    rows = store.table("notifications").read().sort("notified_us", maintain_order=True)
     last = {row["episode"]: row for row in rows.iter_rows(named=True)}
-    names = ("episode", "rule", "severity", "status", "reason", "starts_us", "value", "condition", "summary", "traces",
-             "errors", "evidence", "paged")  # fmt: skip
+    names = (
+        "episode",
+        "rule",
+        "severity",
+        "status",
+        "reason",
+        "starts_us",
+        "value",
+        "condition",
+        "summary",
+        "traces",
+        "errors",
+        "evidence",
+        "paged",
+    )
     found = []
     for row in last.values():
         group = dict(zip(row["by"].split(",") if row["by"] else [], row["group"], strict=True))
@@ -70,17 +85,25 @@ def listed(store: Any) -> list[dict[str, Any]]:
 def test(config: str) -> None:
     """Send an alert named tracesieve-test to every Alertmanager of the config, and resolve it at once."""
     from sinks.alertmanager import Alertmanager
-    from store.outbox import Pending
+    from store.outbox import PendingMessage
 
     now = time.time_ns() // 1000
     payload = {
-        "rule": _TEST_RULE, "severity": "info", "group": {}, "starts_us": now - 1_000_000, "resolved_us": now, "value": None,
-        "condition": "", "summary": "A test alert of tracesieve", "evidence": [], "episode": "test",
-    }  # fmt: skip
+        "rule": _TEST_RULE,
+        "severity": "info",
+        "group": {},
+        "starts_us": now - 1_000_000,
+        "resolved_us": now,
+        "value": None,
+        "condition": "",
+        "summary": "A test alert of tracesieve",
+        "evidence": [],
+        "episode": "test",
+    }
     instances = _instances(config)
     sink = Alertmanager(instances)
     for status in ("firing", "resolved"):
-        (outcome,) = sink.deliver([Pending("alertmanager", "test", {**payload, "status": status})])
+        (outcome,) = sink.deliver([PendingMessage("alertmanager", "test", {**payload, "status": status})])
         if outcome.error is not None:
             raise OutsideError(str(outcome.error))
     click.echo(f"sent to {', '.join(one.url for one in instances)}")
@@ -95,7 +118,7 @@ def mute(config: str, rule: str, how_long: str) -> None:
     import requests
 
     from sinks.alertmanager import TIMEOUT_S, access
-    from tracesieve.settings import parse_duration_s
+    from tracesieve.config.settings import parse_duration_s
 
     seconds = parse_duration_s(how_long)
     if not isinstance(seconds, float):
@@ -103,12 +126,16 @@ def mute(config: str, rule: str, how_long: str) -> None:
     now = time.time_ns() // 1000
     silence = {
         "matchers": [{"name": "alertname", "value": rule, "isRegex": False, "isEqual": True}],
-        "startsAt": _iso(now), "endsAt": _iso(now + int(seconds * 1e6)),
-        "createdBy": "tracesieve", "comment": f"tracesieve alerts mute {rule}",
-    }  # fmt: skip
+        "startsAt": _iso(now),
+        "endsAt": _iso(now + int(seconds * 1e6)),
+        "createdBy": "tracesieve",
+        "comment": f"tracesieve alerts mute {rule}",
+    }
     for one in _instances(config):
         try:
-            answer = requests.post(f"{one.url.rstrip('/')}/api/v2/silences", json=silence, timeout=TIMEOUT_S, **access(one))
+            answer = requests.post(
+                f"{one.url.rstrip('/')}/api/v2/silences", json=silence, timeout=TIMEOUT_S, **access(one)
+            )
             answer.raise_for_status()
         except requests.RequestException as error:
             raise OutsideError(f"Alertmanager {one.url}: {type(error).__name__}") from error
@@ -116,8 +143,8 @@ def mute(config: str, rule: str, how_long: str) -> None:
 
 
 def _instances(config: str) -> list[Any]:
+    from tracesieve.config.settings import lacking, load_settings
     from tracesieve.errors import ConfigError
-    from tracesieve.settings import lacking, load_settings
 
     settings = load_settings(config)
     found = settings.alerts.alertmanager

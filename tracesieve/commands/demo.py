@@ -1,4 +1,6 @@
-"""``tracesieve demo``: the whole thing at work on a simulated support agent whose model endpoint starts to fail."""
+"""``tracesieve demo``: the whole thing at work on a simulated support agent whose model endpoint starts to
+fail.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @click.command("demo")
 @click.option("--headless", is_flag=True, help="exit by itself once the alert fires and traces are tagged")
 def command(headless: bool) -> None:
-    """See the whole thing work on a simulated support agent; nothing outside a temporary folder is touched."""
+    """See the whole thing work on a simulated support agent; nothing outside a temporary folder is
+    touched.
+    """
     began = time.monotonic()
     with _told_to_stop() as stop:
         from tracesieve.demo.stage import stage
@@ -38,7 +42,10 @@ def command(headless: bool) -> None:
             picture, alerted = _watch(parts, began, stop, headless)
             click.echo("\n" + "\n".join(ending(picture, alerted)))
             if headless:
-                click.echo("Where to look while it is up (`make demo`)\n" + "\n".join(f"  {one}" for one in where_to_look(parts)))
+                click.echo(
+                    "Where to look while it is up (`make demo`)\n"
+                    + "\n".join(f"  {one}" for one in where_to_look(parts))
+                )
             click.echo("Stopping …")
             sys.stdout.flush()
     if headless and not picture.found:
@@ -46,7 +53,9 @@ def command(headless: bool) -> None:
 
 
 def _watch(parts: Stage, began: float, stop: threading.Event, headless: bool) -> tuple[Picture, float | None]:
-    """Look once a second until told to stop, or until all is found when headless; the last picture, the first alert's second."""
+    """Look once a second until told to stop, or until all is found when headless; the last picture, the first
+    alert's second.
+    """
     from tracesieve.demo.view import line, seen, where_to_look
 
     show = sys.stdout.isatty() and not headless
@@ -66,7 +75,12 @@ def _watch(parts: Stage, began: float, stop: threading.Event, headless: bool) ->
                 break
             if picture.found and not show and not told:
                 click.echo(
-                    "\n".join(["Found. It goes on until Ctrl-C; where to look:", *(f"  {w}" for w in where_to_look(parts))])
+                    "\n".join(
+                        [
+                            "Found. It goes on until Ctrl-C; where to look:",
+                            *(f"  {w}" for w in where_to_look(parts)),
+                        ]
+                    )
                 )
                 told = True
             if headless and elapsed > PATIENCE_S:
@@ -92,12 +106,16 @@ def _live() -> Any:
     from rich.console import Console
     from rich.live import Live
 
-    return Live(console=Console(markup=False, emoji=False, highlight=False), auto_refresh=False, transient=True)
+    return Live(
+        console=Console(markup=False, emoji=False, highlight=False), auto_refresh=False, transient=True
+    )
 
 
 @contextmanager
 def _told_to_stop() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set, however often, so that the end is orderly at any moment."""
+    """An event that Ctrl-C, SIGTERM and a closed terminal set, however often, so that the end is orderly at
+    any moment.
+    """
     stop = threading.Event()
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -108,5 +126,6 @@ def _told_to_stop() -> Iterator[threading.Event]:
         yield stop
     finally:
         for number, handler in before.items():
-            # Told once, the process is on its way out: a second Ctrl-C must not catch the interpreter half closed.
+            # Told once, the process is on its way out: a second Ctrl-C must not catch the interpreter half
+            # closed.
             signal.signal(number, signal.SIG_IGN if stop.is_set() else handler)

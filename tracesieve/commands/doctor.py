@@ -1,4 +1,6 @@
-"""``tracesieve doctor``: looks at everything that a run needs and says what is wrong and how to mend it; changes nothing."""
+"""``tracesieve doctor``: looks at everything that a run needs and says what is wrong and how to mend it;
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ _NAME = 14
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 def command(config: str, as_json: bool) -> None:
     """Check config, machine, servers, rules and store; exit 1 if anything fails."""
+    from tracesieve.config.settings import load_settings
     from tracesieve.doctor import examine, worst
-    from tracesieve.settings import load_settings
 
     checks = examine(load_settings(config), time.time_ns() // 1000)
     if as_json:
@@ -40,9 +42,13 @@ def _show(check: Any) -> None:
 
     indent = " " * (6 + _NAME)
     body = textwrap.wrap(plain(check.found), columns() - len(indent), break_on_hyphens=False) or [""]
-    if check.mend:
-        body += textwrap.wrap(f"→ {plain(check.mend)}", columns() - len(indent), break_on_hyphens=False)
-    label = click.style(f"{check.status:4}", fg=_COLOURS[check.status]) if sys.stdout.isatty() else f"{check.status:4}"
+    if check.hint:
+        body += textwrap.wrap(f"→ {plain(check.hint)}", columns() - len(indent), break_on_hyphens=False)
+    label = (
+        click.style(f"{check.status:4}", fg=_COLOURS[check.status])
+        if sys.stdout.isatty()
+        else f"{check.status:4}"
+    )
     click.echo(f"{label}  {check.name:{_NAME}}{body[0]}")
     for line in body[1:]:
         click.echo(indent + line)
@@ -57,11 +63,21 @@ def _tables(tables: list[dict[str, Any]]) -> list[str]:
     from tracesieve.terminal import table
 
     rows = [
-        (one["table"], f"{one['rows']:,}", f"{one['bytes'] / 1e6:,.1f}", one["files"], one["version"], _day(one["oldest_us"]),
-         _day(one["newest_us"]), "for ever" if one["kept_days"] is None else f"{one['kept_days']:g}d")
+        (
+            one["table"],
+            f"{one['rows']:,}",
+            f"{one['bytes'] / 1e6:,.1f}",
+            one["files"],
+            one["version"],
+            _day(one["oldest_us"]),
+            _day(one["newest_us"]),
+            "for ever" if one["kept_days"] is None else f"{one['kept_days']:g}d",
+        )
         for one in tables
-    ]  # fmt: skip
-    return table(("table", "rows", "MB", "files", "version", "from", "to", "kept"), rows, numbers=(1, 2, 3, 4))
+    ]
+    return table(
+        ("table", "rows", "MB", "files", "version", "from", "to", "kept"), rows, numbers=(1, 2, 3, 4)
+    )
 
 
 def _day(time_us: int | None) -> str:

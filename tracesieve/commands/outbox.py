@@ -25,7 +25,7 @@ def list_(config: str, as_json: bool) -> None:
     """Every delivery that waits, or was refused or dropped."""
     from store import open_store
     from store.outbox import Outbox
-    from tracesieve.settings import load_settings
+    from tracesieve.config.settings import load_settings
     from tracesieve.terminal import fitted, plain
 
     rows = Outbox(open_store(load_settings(config).store_path, create=False)).rows()
@@ -60,14 +60,18 @@ def _settle(config: str, keys: tuple[str, ...], outcome: str, among: tuple[str |
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
-    from tracesieve.settings import load_settings
+    from tracesieve.config.settings import load_settings
 
     settings = load_settings(config)
     outbox = Outbox(open_store(settings.store_path, create=False))
     lease = Lease(settings.store_path)
     lease.acquire()
     try:
-        wanted = [row["key"] for row in outbox.rows() if row["outcome"] in among and (not keys or row["key"] in keys)]
+        wanted = [
+            row["key"]
+            for row in outbox.rows()
+            if row["outcome"] in among and (not keys or row["key"] in keys)
+        ]
         done = outbox.requeue(wanted, outcome, time.time_ns() // 1000)
     finally:
         lease.release()

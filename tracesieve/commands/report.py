@@ -30,12 +30,14 @@ def when_us(text: str) -> int:
 @click.option("--to", "end", help="a time; now if left out")
 @click.option("--by", help="a key of group_by")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
-def command(config: str, last: str, start: str | None, end: str | None, by: str | None, as_json: bool) -> None:
+def command(
+    config: str, last: str, start: str | None, end: str | None, by: str | None, as_json: bool
+) -> None:
     """Error rate, latency, tokens and cost of a range of time."""
     from store import open_store
-    from store.report import report
-    from tracesieve.settings import load_settings, parse_duration_s
-    from tracesieve.trace_row import trace_table
+    from tracesieve.analysis.report import report
+    from tracesieve.config.settings import load_settings, parse_duration_s
+    from tracesieve.config.trace_table import trace_table
 
     settings = load_settings(config)
     now = time.time_ns() // 1000
@@ -58,7 +60,10 @@ def show(document: dict[str, Any]) -> None:
     """The document as a table no wider than the terminal, and two paragraphs."""
     from tracesieve.terminal import table, wrapped
 
-    rows = [_row("all", document), *(_row("/".join(map(str, one["group"].values())), one) for one in document["groups"])]
+    rows = [
+        _row("all", document),
+        *(_row("/".join(map(str, one["group"].values())), one) for one in document["groups"]),
+    ]
     headings = ("group", "traces", "errors", "rate", "P50 ms", "P95 ms", "tokens", "USD")
     click.echo("\n".join(table(headings, rows[:_MOST_GROUPS], numbers=range(1, len(headings)))))
     if len(rows) > _MOST_GROUPS:
@@ -68,10 +73,14 @@ def show(document: dict[str, Any]) -> None:
     for sample in document["error_samples"][:3]:
         click.echo(wrapped(f"error: {sample['trace_id']} {sample['error'] or ''}"[:150].rstrip(), "  "))
     fresh = document["freshness"]
-    counts = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in fresh.items() if name != "final_through")
+    counts = ", ".join(
+        f"{name.replace('_', ' ')} {value:,}" for name, value in fresh.items() if name != "final_through"
+    )
     through = fresh["final_through"]
     until = (
-        "nothing read yet" if through is None else f"counted through {datetime.fromtimestamp(through, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        "nothing read yet"
+        if through is None
+        else f"counted through {datetime.fromtimestamp(through, UTC):%Y-%m-%d %H:%M:%S} UTC"
     )
     click.echo(wrapped(f"{until}; {counts}"))
 
@@ -79,7 +88,11 @@ def show(document: dict[str, Any]) -> None:
 def _row(name: str, numbers: dict[str, Any]) -> tuple[str, ...]:
     rate, cost, tokens = numbers["error_rate"], numbers["cost_usd"], numbers["tokens"]["total"]
     return (
-        name, f"{numbers['traces']:,}", f"{numbers['errors']:,}", "-" if rate is None else f"{rate:.1%}",
+        name,
+        f"{numbers['traces']:,}",
+        f"{numbers['errors']:,}",
+        "-" if rate is None else f"{rate:.1%}",
         *("-" if numbers[key] is None else f"{numbers[key]:,.0f}" for key in ("p50_ms", "p95_ms")),
-        "-" if tokens is None else f"{tokens:,}", "-" if cost is None else f"{cost:,.2f}",
-    )  # fmt: skip
+        "-" if tokens is None else f"{tokens:,}",
+        "-" if cost is None else f"{cost:,.2f}",
+    )

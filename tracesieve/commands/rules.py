@@ -1,4 +1,5 @@
-"""``tracesieve rules``: check rule files, run the tests they carry, list them, print their JSON schema.  Starts no Java.
+"""``tracesieve rules``: check rule files, run the tests they carry, list them, print their JSON schema.
+Starts no Java.
 
 Without a config the rules given, else the default pack, are used with the default ``group_by``.
 """
@@ -13,8 +14,8 @@ from typing import Any
 import click
 
 from rules.errors import Finding
-from rules.model import Rule, TraceRule
-from rules.pack import Loaded, load_pack
+from rules.loading.packs import Loaded, load_packs
+from rules.rule_set import Rule, TraceRule
 from tracesieve.terminal import plain, wrapped
 
 DEFAULT_CONFIG = "tracesieve.yaml"
@@ -28,7 +29,9 @@ def rules() -> None:
 
 def _options(function: Any) -> Any:
     function = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(function)
-    function = click.option("-c", "--config", help=f"The config file (default: {DEFAULT_CONFIG}, if there is one).")(function)
+    function = click.option(
+        "-c", "--config", help=f"The config file (default: {DEFAULT_CONFIG}, if there is one)."
+    )(function)
     return click.argument("paths", nargs=-1, metavar="[PATH]…")(function)
 
 
@@ -39,7 +42,13 @@ def lint(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     loaded = _load(paths, config)
     count = _rule_count(loaded)
     if as_json:
-        _print_json({"ok": not loaded.errors, "rules": count, "findings": [vars(finding) for finding in loaded.findings]})
+        _print_json(
+            {
+                "ok": not loaded.errors,
+                "rules": count,
+                "findings": [vars(finding) for finding in loaded.findings],
+            }
+        )
     else:
         _print_findings(loaded.findings)
         errors = len(loaded.errors)
@@ -51,26 +60,35 @@ def lint(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
 @_options
 def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     """Run the tests that rules carry, through the matcher that live traces go through."""
-    from rules.rule_tests import run_tests
+    from rules.loading.rule_tests import run_tests
 
     loaded = _load(paths, config)
     findings, results = list(loaded.findings), []
     ran = failed = 0
-    for rule in loaded.pack.trace_rules if loaded.pack else ():
+    for rule in loaded.rule_set.trace_rules if loaded.rule_set else ():
         failures = run_tests(rule)
-        results.append({"rule": rule.id, "tests": len(rule.tests), "failed": [failure.number for failure in failures]})
+        results.append(
+            {"rule": rule.id, "tests": len(rule.tests), "failed": [failure.number for failure in failures]}
+        )
         ran, failed = ran + len(rule.tests), failed + len(failures)
         for failure in failures:
             place = loaded.places[f"{rule.id}#{failure.number}"]
             said = "should match and does not" if failure.expected else "should not match and does"
-            findings.append(Finding(*place, "test-failed", f"rule `{rule.id}`: this trace {said}", failure.why, rule=rule.id))
-    ok = loaded.pack is not None and not any(finding.severity == "error" for finding in findings)
+            findings.append(
+                Finding(
+                    *place, "test-failed", f"rule `{rule.id}`: this trace {said}", failure.why, rule=rule.id
+                )
+            )
+    ok = loaded.rule_set is not None and not any(finding.severity == "error" for finding in findings)
     if as_json:
         found = [vars(finding) for finding in findings]
         _print_json({"ok": ok, "tests": ran, "failed": failed, "rules": results, "findings": found})
     else:
         _print_findings(findings)
-        click.echo(f"{ran} tests, {failed} failed" if loaded.pack else "not tested: the rules have errors", err=True)
+        click.echo(
+            f"{ran} tests, {failed} failed" if loaded.rule_set else "not tested: the rules have errors",
+            err=True,
+        )
     sys.exit(0 if ok else 1)
 
 
@@ -79,18 +97,24 @@ def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
 def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     """List the rules that would be in force."""
     loaded = _load(paths, config)
-    if loaded.pack is None:
+    if loaded.rule_set is None:
         if as_json:
-            _print_json({"ok": False, "rules": [], "findings": [vars(finding) for finding in loaded.findings]})
+            _print_json(
+                {"ok": False, "rules": [], "findings": [vars(finding) for finding in loaded.findings]}
+            )
         else:
             _print_findings(loaded.findings)
         sys.exit(1)
-    rows = [_row(rule, loaded) for rule in loaded.pack.rules]
+    rows = [_row(rule, loaded) for rule in loaded.rule_set.rules]
     if as_json:
-        _print_json({"ok": True, "hash": loaded.pack.hash, "rules": rows, "findings": []})
+        _print_json({"ok": True, "hash": loaded.rule_set.hash, "rules": rows, "findings": []})
         return
     for row in rows:
-        click.echo(plain(f"{row['id']}  ({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} tests)"))
+        click.echo(
+            plain(
+                f"{row['id']}  ({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} tests)"
+            )
+        )
         click.echo(wrapped(row["condition"], "    "))
         if row["points_to"]:
             click.echo(wrapped(f"usually points to: {row['points_to']}", "    "))
@@ -101,8 +125,8 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
 @click.option("--markdown", is_flag=True, help="Print the reference of keys and fields in Markdown instead.")
 def schema(as_json: bool, markdown: bool) -> None:
     """Print the JSON schema of a rule file, for editors."""
-    from rules.reference import rules_reference
-    from rules.schema import rule_schema
+    from rules.loading.reference import rules_reference
+    from rules.loading.schema import rule_schema
 
     if markdown:
         click.echo(rules_reference(), nl=False)
@@ -115,13 +139,13 @@ def _load(paths: tuple[str, ...], config: str | None) -> Loaded:
     group_by: tuple[str, ...] = DEFAULT_GROUP_BY
     base = "."
     if config is not None or Path(DEFAULT_CONFIG).is_file():
-        from tracesieve.settings import load_settings
+        from tracesieve.config.settings import load_settings
 
         settings = load_settings(config or DEFAULT_CONFIG)
         group_by = settings.group_by
         if not paths:
             entries, base = settings.rules, settings.base_dir
-    loaded = load_pack(entries or ["packs/default"], group_by, base)
+    loaded = load_packs(entries or ["packs/default"], group_by, base)
     if missing := [finding for finding in loaded.findings if finding.code == "no-file"]:
         raise click.UsageError("\n".join(f"{finding.file}: {finding.message}" for finding in missing))
     return loaded

@@ -1,4 +1,6 @@
-"""``tracesieve undo``: take back every tag and dataset record that was written; what people set or edited stays."""
+"""``tracesieve undo``: take back every tag and dataset record that was written; what people set or edited
+stays.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,14 @@ def command(config: str, as_json: bool) -> None:
 
     A trace whose ``eval_candidate`` a person has changed keeps it.  Repeating it changes nothing.
     """
-    from sinks.mlflow_datasets import DatasetsConfig
+    from sinks.mlflow.datasets import DatasetsConfig
     from sinks.registry import deliveries
     from sinks.undo import SINKS, undo
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
-    from tracesieve.runner import told
-    from tracesieve.settings import load_settings
+    from tracesieve.config.settings import load_settings
+    from tracesieve.run.parts import told
 
     settings = load_settings(config)
     if settings.mlflow is None:
@@ -38,7 +40,9 @@ def command(config: str, as_json: bool) -> None:
     lease.acquire()
     try:
         found = replace(told(settings, store), tags=True, datasets=settings.datasets or DatasetsConfig())
-        done = undo(store, deliveries(found, Outbox(store), only=SINKS), lambda: time.time_ns() // 1000, _DRAIN_S)
+        done = undo(
+            store, deliveries(found, Outbox(store), only=SINKS), lambda: time.time_ns() // 1000, _DRAIN_S
+        )
     finally:
         lease.release()
     if as_json:
@@ -46,4 +50,6 @@ def command(config: str, as_json: bool) -> None:
     else:
         click.echo(f"{done.withdrawn} tags and records taken back")
     if done.waiting:
-        raise OutsideError(f"{done.waiting} deliveries still wait: repeat `tracesieve undo` when the server answers")
+        raise OutsideError(
+            f"{done.waiting} deliveries still wait: repeat `tracesieve undo` when the server answers"
+        )

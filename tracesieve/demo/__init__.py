@@ -1,3 +1,5 @@
-"""The demo: a real MLflow server, a simulated support agent, the monitor on its default pack, and a view of it all."""
+"""The demo: a real MLflow server, a simulated support agent, the monitor on its default pack, and a view of
+it all.
+"""
 
 EXPERIMENT = "support-agent"

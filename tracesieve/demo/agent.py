@@ -1,7 +1,7 @@
 """A simulated support agent, logged with MLflow's own tracing: agent, retriever, chat model and tool spans.
 
-Its model endpoint starts to fail and its retriever slows down inside an *incident*, a range of time; everything else
-about a trace follows from a seeded random generator, so that two demos tell the same story.
+Its model endpoint starts to fail and its retriever slows down inside an *incident*, a range of time;
+everything else about a trace follows from a seeded random generator, so that two demos tell the same story.
 """
 
 from __future__ import annotations

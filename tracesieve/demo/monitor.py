@@ -17,13 +17,15 @@ def main() -> None:
     threading.Thread(target=_warm, daemon=True).start()
     from tracesieve.cli import main as run
 
-    wait_until(lambda: answers(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(EXPERIMENT)}"))
+    wait_until(
+        lambda: answers(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(EXPERIMENT)}")
+    )
     sys.argv = ["tracesieve", "run", "-c", config]
     run()
 
 
 def _warm() -> None:
-    from streams.session import SparkConfig, session
+    from streams.session.spark import SparkConfig, session
 
     with suppress(Exception):  # the run starts the session again and says what is wrong
         session(SparkConfig())

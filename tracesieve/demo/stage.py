@@ -1,7 +1,9 @@
-"""The demo's stage: a real MLflow server, the agent's traffic and the monitor, each a process, all started at once.
+"""The demo's stage: a real MLflow server, the agent's traffic and the monitor, each a process, all started at
+once.
 
-Each waits for what it needs (the agent for the server, the monitor for the experiment) with its slow imports and Spark's
-start behind it by then.  Whatever ends the demo, all three and their children are gone when :func:`stage` is left.
+Each waits for what it needs (the agent for the server, the monitor for the experiment) with its slow imports
+and Spark's start behind it by then.  Whatever ends the demo, all three and their children are gone when
+:func:`stage` is left.
 """
 
 from __future__ import annotations
@@ -68,18 +70,36 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """Start everything in a folder of its own, and end and remove everything on the way out."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tracesieve-demo-", ignore_cleanup_errors=True)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="tracesieve-demo-", ignore_cleanup_errors=True)
+            )
+        )
         ports = _free_ports(2)
         uri = f"http://127.0.0.1:{ports[0]}"
         made = Stage(folder, uri, f"http://127.0.0.1:{ports[1]}/metrics")
         made.config.write_text(_CONFIG.format(uri=uri, name=EXPERIMENT, port=ports[1]), encoding="utf-8")
         stack.callback(_end, made)
-        server = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports[0]), "--workers", "1",
-                  "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-                  "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
+        server = [
+            "-m",
+            "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(ports[0]),
+            "--workers",
+            "1",
+            "--backend-store-uri",
+            f"sqlite:///{folder}/mlflow.db",
+            "--artifacts-destination",
+            str(folder / "artifacts"),
+        ]
         made.parts["server"] = _start(folder, "server", server, _SERVER)
         made.parts["agent"] = _start(folder, "agent", ["-m", "tracesieve.demo.traffic", uri])
-        made.parts["monitor"] = _start(folder, "monitor", ["-m", "tracesieve.demo.monitor", uri, str(made.config)], _MONITOR)
+        made.parts["monitor"] = _start(
+            folder, "monitor", ["-m", "tracesieve.demo.monitor", uri, str(made.config)], _MONITOR
+        )
         yield made
 
 
@@ -105,18 +125,27 @@ def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.2)
 
 
-def _start(folder: Path, name: str, command: list[str], more: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def _start(
+    folder: Path, name: str, command: list[str], more: dict[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **_QUIET, **(more or {})}
     with (folder / f"{name}.log").open("wb") as log:
         # A session of its own: Ctrl-C reaches this process alone, which then ends the others in order.
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, *command], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+            [sys.executable, *command],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
             start_new_session=True,
-        )  # fmt: skip
+        )
 
 
 def _end(made: Stage) -> None:
-    """Stop the traffic, let the monitor finish while the server still answers, then the server; no process is left."""
+    """Stop the traffic, let the monitor finish while the server still answers, then the server; no process is
+    left.
+    """
     for name in ("agent", "monitor", "server"):
         if (part := made.parts.get(name)) is None:
             continue

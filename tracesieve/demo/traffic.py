@@ -1,9 +1,10 @@
 """The demo's traffic: the agent's last 25 minutes told to the MLflow server, then one request a second.
 
-The last quarter of an hour comes first: the incident and one window before it, so that what fires does so early and as it
-would have in its time; the quiet minutes before it change no verdict when they come later.
+The last quarter of an hour comes first: the incident and one window before it, so that what fires does so
+early and as it would have in its time; the quiet minutes before it change no verdict when they come later.
 
-Logged by MLflow's own tracing in its batching mode, over HTTP; one sender, so that a trace's spans precede its end.
+Logged by MLflow's own tracing in its batching mode, over HTTP; one sender, so that a trace's spans precede
+its end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What the demo shows: one picture of the store a second, as lines off a terminal, as a live page of 80x24 on one.
+"""What the demo shows: one picture of the store a second, as lines off a terminal, as a live page of 80x24 on
+one.
 
 The picture is read as any follower would read it, from the tables, without Spark.
 """
@@ -24,7 +25,9 @@ _GRAVITY = {"critical": 0, "warning": 1, "info": 2}
 
 @dataclass(frozen=True)
 class Picture:
-    """The last half hour, every alert, what was delivered; ``minutes`` is (traces, errors) by minute of end, oldest first."""
+    """The last half hour, every alert, what was delivered; ``minutes`` is (traces, errors) by minute of end,
+    oldest first.
+    """
 
     report: dict[str, Any] | None = None
     minutes: list[tuple[int, int]] = field(default_factory=list)
@@ -40,7 +43,10 @@ class Picture:
     @property
     def firing(self) -> list[dict[str, Any]]:
         """The alerts that fire now, the gravest first."""
-        return sorted((one for one in self.alerts if one["status"] == "firing"), key=lambda one: _GRAVITY[one["severity"]])
+        return sorted(
+            (one for one in self.alerts if one["status"] == "firing"),
+            key=lambda one: _GRAVITY[one["severity"]],
+        )
 
 
 def seen(stage: Stage) -> Picture:
@@ -48,7 +54,7 @@ def seen(stage: Stage) -> Picture:
     import polars as pl
 
     from store import StoreError, net_facts, open_store
-    from store.report import report
+    from tracesieve.analysis.report import report
     from tracesieve.commands.alerts import listed
 
     try:
@@ -57,7 +63,9 @@ def seen(stage: Stage) -> Picture:
         return Picture()
     now = time.time_ns() // 1000
     deliveries = store.table("deliveries").read(["sink", "target", "outcome"])
-    tagged = deliveries.filter((pl.col("sink") == "mlflow_tags") & (pl.col("outcome") == "delivered"))["target"].n_unique()
+    tagged = deliveries.filter((pl.col("sink") == "mlflow_tags") & (pl.col("outcome") == "delivered"))[
+        "target"
+    ].n_unique()
     records = store.table("records").read(["dataset", "record"]).unique()
     facts = net_facts(store.table("facts").read(where=pl.col("end_us") >= now - _RANGE_US))
     ended = Counter(facts["end_us"] // _MINUTE_US)
@@ -92,9 +100,15 @@ def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterat
     else:
         numbers = f"traces {report['traces']}   errors {report['errors']} ({report['error_rate']:.1%})"
         yield "LAST 30 MINUTES", "bold"
-        yield f"  {numbers}   P50 {_s(report['p50_ms'])}   P95 {_s(report['p95_ms'])}   ${report['cost_usd'] or 0:.2f}", ""
+        yield (
+            f"  {numbers}   P50 {_s(report['p50_ms'])}   P95 {_s(report['p95_ms'])}   ${report['cost_usd'] or 0:.2f}",
+            "",
+        )
         top = max(max(traces for traces, _ in picture.minutes), 1)
-        yield f"  traffic  {''.join(_bar(traces / top) for traces, _ in picture.minutes)}  a minute each, at most {top}", "cyan"
+        yield (
+            f"  traffic  {''.join(_bar(traces / top) for traces, _ in picture.minutes)}  a minute each, at most {top}",
+            "cyan",
+        )
         rates = [errors / traces if traces else 0.0 for traces, errors in picture.minutes]
         yield f"  failing  {''.join(map(_bar, rates))}  share of each minute", "red"
     yield "", ""
@@ -106,7 +120,9 @@ def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterat
         yield f"    {met}", ""
         yield f"    {points_to}", "dim"
     yield "", ""
-    candidates = "   ".join(f"{name} {count}" for name, count in sorted((report or {"candidates": {}})["candidates"].items()))
+    candidates = "   ".join(
+        f"{name} {count}" for name, count in sorted((report or {"candidates": {}})["candidates"].items())
+    )
     yield f"TAGS      {picture.tagged} traces tagged:   {candidates}", ""
     datasets = [f"{name.removeprefix(_PREFIX)} {count}" for name, count in picture.datasets.items()]
     yield f"DATASETS  {_PREFIX}…   {'   '.join(datasets)}" if datasets else "DATASETS  none yet", ""
@@ -128,7 +144,9 @@ def where_to_look(stage: Stage) -> list[str]:
 def ending(picture: Picture, alerted_s: float | None) -> Iterator[str]:
     """What was found, in full."""
     yield "What was found"
-    for alert in (one for one in picture.alerts if one["reason"] != "revised"):  # late traces moved its beginning
+    for alert in (
+        one for one in picture.alerts if one["reason"] != "revised"
+    ):  # late traces moved its beginning
         yield f"  {alert['status'].upper()} {alert['rule']} ({alert['severity']}): {plain(alert['summary'])}"
         if alert["evidence"]:
             yield f"    evidence: {', '.join(alert['evidence'][:2])}{', …' if len(alert['evidence']) > 2 else ''}"

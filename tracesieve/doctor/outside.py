@@ -1,4 +1,6 @@
-"""What a run talks to: the source, the MLflow server for tags and datasets, Alertmanagers, and its own metrics port."""
+"""What a run talks to: the source, the MLflow server for tags and datasets, Alertmanagers, and its own
+metrics port.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from tracesieve.doctor import TIMEOUT_S, Check, one_line
 
 if TYPE_CHECKING:
     from streams.sources import DeltaTracesSource
-    from tracesieve.settings import Settings
+    from tracesieve.config.settings import Settings
 
 
 def _impatient() -> None:
@@ -27,7 +29,7 @@ def source(settings: Settings) -> Iterator[Check]:
     """Whether the source can be read as it is."""
     from streams.errors import SourceDown, SourceError
     from streams.sources import MlflowSource
-    from tracesieve.trace_row import table_uri
+    from tracesieve.config.trace_table import table_uri
 
     _impatient()
     found = settings.source
@@ -40,14 +42,21 @@ def source(settings: Settings) -> Iterator[Check]:
             yield _delta(table_uri(settings, found), found, settings)
     except SourceDown as error:
         uri = getattr(found, "tracking_uri", "")
-        yield Check("source", "fail", f"{uri}: {_why(error)}", "start the server, or mend source.tracking_uri or the login")
+        yield Check(
+            "source",
+            "fail",
+            f"{uri}: {_why(error)}",
+            "start the server, or mend source.tracking_uri or the login",
+        )
     except SourceError as error:
         yield Check("source", "fail", one_line(error), "mend `source:` in the config, or the table")
 
 
 def _why(error: Exception) -> str:
     """The part of a client's long error that a person needs."""
-    match = re.search(r"Connection refused|timed out|[Nn]ame or service not known|No route to host", str(error))
+    match = re.search(
+        r"Connection refused|timed out|[Nn]ame or service not known|No route to host", str(error)
+    )
     return match[0].lower() if match else one_line(error)
 
 
@@ -55,13 +64,18 @@ def _delta(table: str, found: DeltaTracesSource, settings: Settings) -> Check:
     from deltalake import DeltaTable
 
     from streams.query import checkpoint_of
-    from streams.sources.delta_traces import check, check_versions
+    from streams.sources.delta_traces.source import check, check_versions
 
     check(table, dict(found.columns))
     check_versions(table, checkpoint_of(settings.store_path))
     delta = DeltaTable(table)
     files = len(delta.file_uris())
-    return Check("source", "ok", f"{table}: version {delta.version()}, {files} files", details={"version": delta.version()})
+    return Check(
+        "source",
+        "ok",
+        f"{table}: version {delta.version()}, {files} files",
+        details={"version": delta.version()},
+    )
 
 
 def mlflow(settings: Settings) -> Iterator[Check]:
@@ -78,12 +92,18 @@ def mlflow(settings: Settings) -> Iterator[Check]:
         MlflowClient(uri).search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
         code = str(getattr(error, "error_code", ""))
-        denied = code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "401" in str(error)[:200] or "403" in str(error)[:200]
+        denied = (
+            code in ("UNAUTHENTICATED", "PERMISSION_DENIED")
+            or "401" in str(error)[:200]
+            or "403" in str(error)[:200]
+        )
         if denied:
-            mend = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            yield Check("mlflow", "fail", f"{uri} does not let us in", mend)
+            hint = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            yield Check("mlflow", "fail", f"{uri} does not let us in", hint)
         else:
-            yield Check("mlflow", "fail", f"{uri}: {_why(error)}", "start the server, or mend mlflow.tracking_uri")
+            yield Check(
+                "mlflow", "fail", f"{uri}: {_why(error)}", "start the server, or mend mlflow.tracking_uri"
+            )
         return
     yield Check("mlflow", "ok", f"{uri} answers")
 
@@ -103,10 +123,15 @@ def alertmanager(settings: Settings) -> Iterator[Check]:
         except (requests.RequestException, ValueError, OSError, AttributeError) as error:
             problem, version = _why(error) if isinstance(error, OSError) else type(error).__name__, ""
         if problem in ("HTTP 401", "HTTP 403"):
-            mend = "see username, password_env and token_env in alerts.alertmanager"
-            yield Check("alertmanager", "fail", f"{one.url} does not let us in ({problem})", mend)
+            hint = "see username, password_env and token_env in alerts.alertmanager"
+            yield Check("alertmanager", "fail", f"{one.url} does not let us in ({problem})", hint)
         elif problem:
-            yield Check("alertmanager", "fail", f"{one.url}: {problem}", "start it, or mend alerts.alertmanager in the config")
+            yield Check(
+                "alertmanager",
+                "fail",
+                f"{one.url}: {problem}",
+                "start it, or mend alerts.alertmanager in the config",
+            )
         else:
             yield Check("alertmanager", "ok", f"{one.url}: version {version}")
     if not settings.alerts.alertmanager:
@@ -135,10 +160,12 @@ def metrics(settings: Settings) -> Iterator[Check]:
     except Exception:  # noqa: BLE001 - a store that cannot be read has a check of its own
         running = None
     if running is not None and _answers(settings.metrics.url):
-        yield Check("metrics", "ok", f"{settings.metrics.url}/metrics is served by the run (pid {running.pid})")
+        yield Check(
+            "metrics", "ok", f"{settings.metrics.url}/metrics is served by the run (pid {running.pid})"
+        )
     else:
-        mend = "end the program that has it, or set metrics: {listen: …} to another"
-        yield Check("metrics", "fail", f"{settings.metrics.listen} cannot be had: {problem}", mend)
+        hint = "end the program that has it, or set metrics: {listen: …} to another"
+        yield Check("metrics", "fail", f"{settings.metrics.listen} cannot be had: {problem}", hint)
 
 
 def _answers(url: str) -> bool:

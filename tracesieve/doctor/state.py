@@ -1,4 +1,6 @@
-"""What the store says: its version, its tables and how large they are, who holds it, how far its followers have come."""
+"""What the store says: its version, its tables and how large they are, who holds it, how far its followers
+have come.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from tracesieve.doctor import Check, one_line
 
 if TYPE_CHECKING:
     from store import Store
-    from store.row_lease import Holder
-    from tracesieve.settings import Settings
+    from store.lease.row_lease import Holder
+    from tracesieve.config.settings import Settings
 
 _LAG_US = 300_000_000  # a run that is this far behind is said to be
 
@@ -31,7 +33,9 @@ def examine(settings: Settings, now_us: int) -> Iterator[Check]:
             yield Check("store", "ok", f"none at {path} yet", "`tracesieve run` makes it")
             return
         if version < STORE_VERSION:
-            yield Check("store", "warn", f"{path} has store version {version}", "`tracesieve run` upgrades it")
+            yield Check(
+                "store", "warn", f"{path} has store version {version}", "`tracesieve run` upgrades it"
+            )
             return
         store = open_store(path, create=False)
     except (StoreError, OSError) as error:
@@ -39,18 +43,22 @@ def examine(settings: Settings, now_us: int) -> Iterator[Check]:
         return
     yield _tables(store, settings, version, now_us)
     held = holder(path)
-    told = "held by nobody: no run is going on" if held is None else f"held by a run, pid {held.pid} on {held.host}"
+    told = (
+        "held by nobody: no run is going on"
+        if held is None
+        else f"held by a run, pid {held.pid} on {held.host}"
+    )
     yield Check("lease", "ok", told, details={} if held is None else {"host": held.host, "pid": held.pid})
     yield _cursors(store, settings, held, now_us)
     yield _outbox(store, now_us, held)
 
 
 def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Check:
+    from store.maintenance.maintenance import SMALL_FILES
     from store.schemas import TABLES
-    from store.upkeep import SMALL_FILES
-    from tracesieve.upkeep import upkeep_needs
+    from tracesieve.run.maintenance import maintenance_needs
 
-    kept = upkeep_needs(settings)
+    kept = maintenance_needs(settings)
     tables = []
     for name, spec in TABLES.items():
         found = _table(store, name, spec.expires_by)
@@ -62,15 +70,17 @@ def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Chec
     told = f"{store.path}: version {version}, {len(tables)} tables, {size / 1e6:,.1f} MB"
     details = {"path": store.path, "version": version, "tables": tables, "looked_us": now_us}
     if crowded:
-        mend = "a run compacts them by itself within minutes; if none is going on, `tracesieve run --once` does"
-        return Check("store", "warn", f"{told}; many small files: {', '.join(crowded)}", mend, details)
+        hint = (
+            "a run compacts them by itself within minutes; if none is going on, `tracesieve run --once` does"
+        )
+        return Check("store", "warn", f"{told}; many small files: {', '.join(crowded)}", hint, details)
     return Check("store", "ok", told, details=details)
 
 
 def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None:
     """Figures of a table from its log alone."""
-    from store.rewrite import bound, files_of
-    from store.upkeep import SMALL_BYTES
+    from store.maintenance.maintenance import SMALL_BYTES
+    from store.maintenance.rewrite import bound, files_of
 
     delta = store.table(name).fresh()
     if delta is None:
@@ -92,7 +102,11 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
     """The last finished batch, and how far behind it (or now) each follower is."""
     from streams.query import checkpoint_of, read_through
 
-    batches = store.table("batches").read(["stream_id", "batch_id", "phase", "now_us"]).sort("now_us", maintain_order=True)
+    batches = (
+        store.table("batches")
+        .read(["stream_id", "batch_id", "phase", "now_us"])
+        .sort("now_us", maintain_order=True)
+    )
     ended = batches.filter(pl.col("phase") == "end")
     details: dict[str, Any] = {"source_version": read_through(checkpoint_of(settings.store_path))}
     if not ended.height:
@@ -100,17 +114,19 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
     stream, last, at_us = ended["stream_id"][-1], ended["batch_id"][-1], ended["now_us"][-1]
     details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us}
     told = [f"batch {last} of {_iso(at_us)}"]
-    wishes = store.table("outbox").app_version(f"wishes:{stream}")
-    if wishes is not None:
-        details["wishes_behind_batches"] = max(last - wishes, 0)
-        told.append(f"wishes {max(last - wishes, 0)} batches behind")
+    messages = store.table("outbox").app_version(f"wishes:{stream}")
+    if messages is not None:
+        details["wishes_behind_batches"] = max(last - messages, 0)
+        told.append(f"wishes {max(last - messages, 0)} batches behind")
     instants = store.table("verdicts").app_version("instants")
     if instants is not None:
         details["verdicts_through_us"] = instants
         told.append(f"verdicts through {_iso(instants)}")
     if held is not None and instants is not None and now_us - instants > _LAG_US:
         behind = (now_us - instants) // 60_000_000
-        return Check("cursors", "warn", "; ".join(told), f"the run is {behind} minutes behind: see its log", details)
+        return Check(
+            "cursors", "warn", "; ".join(told), f"the run is {behind} minutes behind: see its log", details
+        )
     return Check("cursors", "ok", "; ".join(told), details=details)
 
 
@@ -129,11 +145,19 @@ def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
     told = f"{sinks or 'nothing'} waiting, {len(dead)} refused for good"
     if dead:
         return Check(
-            "outbox", "warn", told, "`tracesieve outbox list` says why; `outbox retry` or `outbox drop` settles them", details
+            "outbox",
+            "warn",
+            told,
+            "`tracesieve outbox list` says why; `outbox retry` or `outbox drop` settles them",
+            details,
         )
     if held is not None and now_us - oldest > _LAG_US:
         return Check(
-            "outbox", "warn", f"{told}, the oldest since {_iso(oldest)}", "a sink is down: see the checks above", details
+            "outbox",
+            "warn",
+            f"{told}, the oldest since {_iso(oldest)}",
+            "a sink is down: see the checks above",
+            details,
         )
     return Check("outbox", "ok", told, details=details)
 

@@ -1,0 +1,29 @@
+"""The JSON schema of a rule file, made from the models that check it, for editors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rules.kinds import FileModel
+
+
+def rule_schema() -> dict[str, Any]:
+    """The schema (draft 2020-12) of one rule file; durations are texts such as ``5m``."""
+    schema = FileModel.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tracesieve rule file",
+        **_texts(schema),
+    }
+
+
+def _texts(part: Any) -> Any:
+    """Durations are integers inside the program and texts in the file; so are their defaults."""
+    if isinstance(part, list):
+        return [_texts(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    result = {key: _texts(value) for key, value in part.items()}
+    if result.get("type") == "string" and isinstance(result.get("default"), int):
+        result["default"] = f"{result['default'] // 1_000_000}s"
+    return result

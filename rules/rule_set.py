@@ -1,0 +1,103 @@
+"""A pack: the set of rules that is in force together, its text in the store, and how rules are built from
+their keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rules.dialect import Condition
+from rules.kinds import Rule, RuleModel, TraceRule, WindowRule, kind_of
+from rules.kinds.base import MINUTE_US, SEVERITY_ORDER, Severity, duration_us
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """A set of rules that is in force together, in the order of their files."""
+
+    rules: tuple[Rule, ...]
+    source: str  # the rules as canonical JSON, enough to build them again
+
+    @property
+    def trace_rules(self) -> tuple[TraceRule, ...]:
+        """The rules that tag."""
+        return tuple(rule for rule in self.rules if isinstance(rule, TraceRule))
+
+    @property
+    def window_rules(self) -> tuple[WindowRule, ...]:
+        """The rules that alert."""
+        return tuple(rule for rule in self.rules if isinstance(rule, WindowRule))
+
+    @property
+    def per_trace(self) -> tuple[tuple[Rule, Condition], ...]:
+        """The rules of which something is evaluated on each trace, and what (SEMANTICS 7)."""
+        return tuple((rule, condition) for rule in self.rules if (condition := rule.per_trace) is not None)
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hex digits over all rules."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """The text that is kept in the store under the pack's hash."""
+        return self.source
+
+    @classmethod
+    def from_json(cls, text: str) -> RuleSet:
+        """The pack of a text that :meth:`to_json` gave."""
+        return build_rule_set([parse_rule(item) for item in json.loads(text)])
+
+    def category_of(self, rule_ids: Sequence[str]) -> str | None:
+        """The category of the most severe of those trace rules; ties go to the first in the pack (SEMANTICS
+        22).
+        """
+        rules = [rule for rule in self.trace_rules if rule.id in rule_ids]
+        best = max(rules, key=lambda rule: SEVERITY_ORDER[rule.severity], default=None)
+        return best.tag if best else None
+
+
+def parse_rule(item: dict[str, Any]) -> RuleModel:
+    """One rule of a file, checked by the kind that its keys tell.
+
+    Raises:
+        pydantic.ValidationError: with every mistake in it.
+    """
+    return kind_of(item).model.model_validate(item)
+
+
+def build(model: RuleModel) -> Rule:
+    """Compile one rule.
+
+    Raises:
+        rules.errors.ConditionError: a condition is wrong.
+    """
+    return kind_of(model).build(model)
+
+
+def build_rule_set(models: Sequence[RuleModel]) -> RuleSet:
+    """Compile a set of rules."""
+    written = [
+        model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tests"}) for model in models
+    ]
+    source = json.dumps(written, sort_keys=True)
+    return RuleSet(tuple(build(model) for model in models), source)
+
+
+__all__ = [
+    "MINUTE_US",
+    "SEVERITY_ORDER",
+    "Rule",
+    "RuleModel",
+    "RuleSet",
+    "Severity",
+    "TraceRule",
+    "WindowRule",
+    "build",
+    "build_rule_set",
+    "duration_us",
+    "parse_rule",
+]

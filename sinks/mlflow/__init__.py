@@ -1,0 +1,1 @@
+"""MLflow as a sink: tags of traces, and records of evaluation datasets."""

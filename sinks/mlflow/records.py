@@ -1,0 +1,126 @@
+"""Which trace is a source of which dataset record: the store's changelog ``records``, held in memory by its
+one writer.
+
+Two markers stand in for a trace id: ``LEAVING`` announces a deletion of ours before it is made, so that one
+cut short is finished and never mistaken for a person's; ``GONE`` remembers that a person deleted the record.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from store import Table
+
+LEAVING, GONE = "~leaving", "~gone"
+PERSON = "~person"  # in the place of a rule: a person named the trace a candidate
+
+
+class Key(NamedTuple):
+    """One record: its dataset's name and id, and the digest of its inputs."""
+
+    dataset: str
+    dataset_id: str
+    record: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One trace's share in a record; ``rules`` are (id, hash)."""
+
+    trace_id: str
+    end_us: int
+    rules: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+
+
+class Records:
+    """The netted changelog."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._by_key: dict[Key, dict[str, Source]] = {}
+        self._by_trace: dict[str, set[Key]] = {}
+        self._last_us = 0
+        for row in table.read().sort("at_us", maintain_order=True).iter_rows(named=True):
+            key = Key(row["dataset"], row["dataset_id"], row["record"])
+            rules = tuple((hit["rule"], hit["hash"]) for hit in row["rules"] or [])
+            self._change(
+                key, Source(row["trace_id"], row["end_us"], rules, row["reason"] or ""), row["weight"]
+            )
+            self._last_us = row["at_us"]
+
+    def sources(self, key: Key) -> dict[str, Source]:
+        """The traces that stand behind a record, by id."""
+        return {t: s for t, s in self._by_key.get(key, {}).items() if t not in (LEAVING, GONE)}
+
+    def of_trace(self, trace_id: str) -> list[Key]:
+        """The records a trace is a source of."""
+        return sorted(self._by_trace.get(trace_id, ()))
+
+    def traces(self) -> set[str]:
+        """Every trace that is a source of any record."""
+        return set(self._by_trace) - {LEAVING, GONE}
+
+    def leaving(self) -> list[Key]:
+        """The records whose deletion was announced and not yet made."""
+        return sorted(self._by_trace.get(LEAVING, ()))
+
+    def is_gone(self, key: Key) -> bool:
+        """Whether a person deleted it."""
+        return GONE in self._by_key.get(key, {})
+
+    def change(self, changes: Mapping[Key, Mapping[str, Source | None]]) -> None:
+        """Put sources into records, or take them out (None), by trace id or marker; all in one commit."""
+        rows: list[tuple[int, Key, Source]] = []
+        for key, sources in changes.items():
+            before = self._by_key.get(key, {})
+            for trace_id, source in sources.items():
+                if before.get(trace_id) == source:
+                    continue
+                if trace_id in before:
+                    rows.append((-1, key, before[trace_id]))
+                if source is not None:
+                    rows.append((1, key, source))
+        self._last_us = max(
+            time.time_ns() // 1000, self._last_us + 1
+        )  # rises also when the clock is set back
+        self._table.append(_rows(rows, self._last_us))
+        for weight, key, one in rows:
+            self._change(key, one, weight)
+
+    def _change(self, key: Key, source: Source, weight: int) -> None:
+        sources = self._by_key.setdefault(key, {})
+        if weight > 0:
+            sources[source.trace_id] = source
+            self._by_trace.setdefault(source.trace_id, set()).add(key)
+        else:
+            sources.pop(source.trace_id, None)
+            keys = self._by_trace.get(source.trace_id, set())
+            keys.discard(key)
+            if not keys:
+                self._by_trace.pop(source.trace_id, None)
+        if not sources:
+            del self._by_key[key]
+
+
+def marked(marker: str) -> dict[str, Source | None]:
+    """A marker as a change to a record."""
+    return {marker: Source(marker, 0)}
+
+
+def _rows(changes: Sequence[tuple[int, Key, Source]], at_us: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "weight": weight,
+            **key._asdict(),
+            "trace_id": one.trace_id,
+            "end_us": one.end_us,
+            "reason": one.reason,
+            "rules": [{"rule": rule, "hash": version} for rule, version in one.rules],
+            "at_us": at_us,
+        }
+        for weight, key, one in changes
+    ]

@@ -1,0 +1,1 @@
+"""Prometheus metrics: which there are, and their present values."""

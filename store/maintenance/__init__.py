@@ -1,0 +1,1 @@
+"""Keeping the store small and quick: old rows, small files, long logs."""

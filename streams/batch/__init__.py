@@ -1,0 +1,1 @@
+"""One batch: from rows of a source to facts and windows."""

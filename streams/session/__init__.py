@@ -1,0 +1,1 @@
+"""The Spark session, and the Java and the jars that it needs."""

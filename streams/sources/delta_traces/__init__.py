@@ -1,0 +1,1 @@
+"""A Delta table of traces as a source."""

@@ -1,0 +1,271 @@
+"""Reading an MLflow server: listings that miss nothing, counts by the hour, spans in parallel.
+
+A page token of ``search_traces`` is an offset, so that whatever appears or disappears while paging shifts the
+rest. Hence a range of time that overflows one page is halved until each part fits; a single millisecond that
+still overflows is paged through again until two reads agree.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from streams.errors import NoAccess, SourceDown, SourceRefuses, UnknownExperiment
+
+_LOG = logging.getLogger(__name__)
+HOUR_US = 3_600_000_000
+_BATCH = 10  # traces in one batchGet call, the most a server takes
+_READS = 8
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_STORED = ("TRACKING_STORE", "ARCHIVE_REPO")
+_T = TypeVar("_T")
+
+
+class MlflowReader:
+    """A server, read only; every failure of it is a :class:`streams.errors.SourceDown`.
+
+    ``page`` is the traces in one listing call, at most the 500 that a server allows.
+    """
+
+    def __init__(self, tracking_uri: str, *, page: int = 500, threads: int = 4) -> None:
+        for (
+            name,
+            value,
+        ) in _PATIENCE.items():  # a landing step is repeated anyway: say quickly that a server is down
+            os.environ.setdefault(name, value)
+        self.uri = tracking_uri
+        self._page = page
+        self._threads = threads
+        self._store: Any = None
+
+    def _call(self, call: Callable[[Any], _T]) -> _T:
+        from mlflow.exceptions import MlflowException
+        from requests.exceptions import RequestException
+
+        try:
+            if self._store is None:
+                from mlflow.tracing.client import TracingClient
+
+                self._store = TracingClient(self.uri)
+            return call(self._store)
+        except (MlflowException, RequestException, OSError, json.JSONDecodeError) as error:
+            raise _failure(self.uri, error) from error
+
+    def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
+        """Name by id of the experiments named, in that order; a name wins over an id.
+
+        Raises:
+            UnknownExperiment: one is missing.
+        """
+        from mlflow import MlflowClient
+
+        client = self._call(lambda _: MlflowClient(self.uri))
+        there: dict[str, str] = {}
+        token: str | None = None
+        while True:
+            found = self._call(lambda _, t=token: client.search_experiments(max_results=1000, page_token=t))  # type: ignore[misc]
+            there.update({one.experiment_id: one.name for one in found})
+            token = found.token
+            if not token:
+                break
+        by_name = {name: key for key, name in there.items()}
+        keys = {one: by_name.get(one, one) for one in wanted}
+        missing = [one for one, key in keys.items() if key not in there]
+        if missing:
+            known = ", ".join(
+                f"{name} ({key})" for key, name in sorted(there.items(), key=lambda pair: pair[1])[:50]
+            )
+            raise UnknownExperiment(
+                f"source.experiments: {self.uri} has no experiment {', '.join(missing)}; there are: {known or 'none'}"
+            )
+        return {key: there[key] for key in keys.values()}
+
+    def earliest_us(self, experiment: str) -> int | None:
+        """The start of the experiment's first trace, µs."""
+        infos, _ = self._search(experiment, None, 1, None, ["timestamp_ms ASC"])
+        return infos[0].request_time * 1000 if infos else None
+
+    def listed(
+        self, experiment: str, after_us: int, through_us: int, *, by: str = "end_time_ms"
+    ) -> Iterator[list[Any]]:
+        """Trace infos with ``after < end (or timestamp_ms) <= through``, in lists, ascending by time, without
+        spans.
+        """
+        todo = [(after_us // 1000, through_us // 1000)]
+        while todo:
+            low, high = todo.pop()
+            if high <= low:
+                continue
+            query = f"trace.{by} > {low} AND trace.{by} <= {high}"
+            infos, token = self._search(experiment, query, self._page, None)
+            if not token:
+                yield infos
+            elif high - low > 1:
+                middle = (low + high) // 2
+                todo += [(middle, high), (low, middle)]
+            else:
+                yield self._paged(experiment, query)
+
+    def _paged(self, experiment: str, query: str) -> list[Any]:
+        """All of a range that no split makes smaller: read until two reads agree, and all that any read
+        saw.
+        """
+        seen: dict[str, Any] = {}
+        before: set[str] | None = None
+        for _ in range(_READS):
+            now: dict[str, Any] = {}
+            token: str | None = None
+            while True:
+                infos, token = self._search(experiment, query, self._page, token)
+                now.update({info.trace_id: info for info in infos})
+                if not token:
+                    break
+            seen.update(now)
+            if before == now.keys():
+                break
+            before = set(now)
+        return list(seen.values())
+
+    def _search(
+        self, experiment: str, query: str | None, most: int, token: str | None, order: list[str] | None = None
+    ) -> tuple[list[Any], str | None]:
+        infos, after = self._call(
+            lambda client: client.store.search_traces(
+                locations=[experiment],
+                filter_string=query,
+                max_results=most,
+                page_token=token,
+                order_by=order,
+            )
+        )
+        return list(infos), after or None
+
+    def now_called(self, experiment: str) -> str | None:
+        """The experiment's present name; None once it was deleted."""
+        from mlflow import MlflowClient
+
+        try:
+            found = self._call(lambda _: MlflowClient(self.uri).get_experiment(experiment))
+        except SourceRefuses:
+            return None
+        return str(found.name) if found.lifecycle_stage == "active" else None
+
+    def counts(
+        self, experiment: str, from_us: int, to_us: int, size_us: int = HOUR_US
+    ) -> dict[tuple[int, str], int] | None:
+        """The server's number of traces by (start, cut to ``size_us``, µs; state); None where it has no such
+        call.
+        """
+        from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+
+        found: dict[tuple[int, str], int] = {}
+        token: str | None = None
+        while True:
+            try:
+                points = self._call(
+                    lambda client, t=token: client.store.query_trace_metrics(  # type: ignore[misc]
+                        experiment_ids=[experiment],
+                        view_type=MetricViewType.TRACES,
+                        metric_name="trace_count",
+                        aggregations=[MetricAggregation(AggregationType.COUNT)],
+                        dimensions=["trace_status"],
+                        time_interval_seconds=size_us // 1_000_000,
+                        start_time_ms=from_us // 1000,
+                        end_time_ms=to_us // 1000,
+                        page_token=t,
+                    )
+                )
+            except (SourceRefuses, NotImplementedError):
+                return None  # an older server
+            for point in points:
+                hour = datetime.fromisoformat(point.dimensions["time_bucket"]).astimezone(UTC)
+                key = (int(hour.timestamp()) * 1_000_000, point.dimensions.get("trace_status", ""))
+                found[key] = found.get(key, 0) + int(point.values["COUNT"])
+            token = points.token
+            if not token:
+                return found
+
+    def fetch(self, infos: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """The traces with spans; and the infos of those that are there but whose spans are not (yet).
+
+        What was deleted meanwhile is in neither.
+        """
+        stored = [one.trace_id for one in infos if one.tags.get("mlflow.trace.spansLocation") in _STORED]
+        known = set(stored)
+        other = [one for one in infos if one.trace_id not in known]
+        traces: list[Any] = []
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="landing") as pool:
+            groups = [stored[i : i + _BATCH] for i in range(0, len(stored), _BATCH)]
+            for found in pool.map(self._whole, groups):
+                traces += found
+            traces += [one for one in pool.map(self._from_artifacts, other) if one is not None]
+        have = {one.info.trace_id for one in traces}
+        lacking = [one.trace_id for one in infos if one.trace_id not in have]
+        there: list[Any] = []
+        for i in range(0, len(lacking), 100):
+            there += self._call(lambda c, ids=lacking[i : i + 100]: c.store.batch_get_trace_infos(ids))  # type: ignore[misc]
+        return traces, there
+
+    def _whole(self, ids: Sequence[str]) -> list[Any]:
+        """Those of the traces that can be had with their spans; one that cannot be read takes no other with
+        it.
+        """
+        try:
+            found: list[Any] = self._call(lambda client: client.store.batch_get_traces(ids))
+            return found
+        except NoAccess:
+            raise
+        except SourceDown as error:
+            self._call(
+                lambda client: client.store.batch_get_trace_infos(ids[:1])
+            )  # raises if the server is down
+            if len(ids) == 1:
+                _LOG.warning("trace %s lands without its spans: %s", ids[0], error)
+                return []
+            return [trace for one in ids for trace in self._whole([one])]
+
+    def _from_artifacts(self, info: Any) -> Any | None:
+        """A trace whose spans lie outside the tracking store, one by one; None if they are not readable."""
+        try:
+            return self._call(lambda client: client.get_trace(info.trace_id))
+        except SourceDown:
+            return None
+
+
+_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_NO_ACCESS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+
+
+def _failure(uri: str, error: Exception) -> SourceDown:
+    """MLflow's error in one line that says what mends it."""
+    from mlflow.exceptions import MlflowException, RestException
+
+    text = " ".join(str(error).split()).split(" Response body: ")[0][:400]
+    code = str(getattr(error, "error_code", ""))
+    place = f"source.tracking_uri: {uri}: "
+    if code in _NO_ACCESS:
+        return NoAccess(f"{place}the server refuses access ({code}): set {_LOGIN} in the environment")
+    if isinstance(error, json.JSONDecodeError) or "not in a valid JSON format" in text:
+        return SourceDown(
+            f"{place}the answer is not an MLflow server's (is there a login page in front of it?)"
+        )
+    busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+    if (isinstance(error, RestException) or " failed with error code " in text) and not busy:
+        return SourceRefuses(place + text)
+    if isinstance(error, MlflowException) and "API request to" not in text:
+        return SourceDown(
+            place + text
+        )  # MLflow's own: no credentials for Databricks, an unknown kind of address
+    reason = re.search(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out|too many \d+ error responses)", text)
+    text = f"no answer ({reason[1] or reason[2]})" if reason else text
+    return SourceDown(f"{place}{text} (is the server up, and source.tracking_uri right?)")

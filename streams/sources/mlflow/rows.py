@@ -1,0 +1,165 @@
+"""An MLflow trace as a row of the store's table ``traces``, and the light hash that notices a later edit.
+
+Attributes keep the JSON that MLflow stores (quotes included).  The light hash covers what a listing without
+spans shows (state, times, tags that are not ours, metadata, assessments), so that a sweep finds feedback and
+tags given later without fetching spans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OURS = "tracesieve."
+_STATUS = {"STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "STATUS_CODE_UNSET": "UNSET"}
+
+Row = dict[str, Any]
+
+
+def trace_row(trace: Any, experiment_name: str | None, landed_us: int) -> Row:
+    """The row of a whole ``mlflow.entities.Trace``."""
+    row = info_row(trace.info, experiment_name, landed_us)
+    row["spans"] = [_span(span, row["trace_id"]) for span in trace.data.spans]
+    root = next((span for span in row["spans"] if not span["parent_id"]), None)
+    if root is not None:
+        row["request"] = root["attributes"].get("mlflow.spanInputs", row["request"])
+        row["response"] = root["attributes"].get("mlflow.spanOutputs", row["response"])
+    return row
+
+
+def info_row(info: Any, experiment_name: str | None, landed_us: int) -> Row:
+    """The row of an ``mlflow.entities.TraceInfo``: no spans; request and response are MLflow's previews."""
+    duration = info.execution_duration
+    return {
+        "trace_id": info.trace_id,
+        "experiment_id": info.experiment_id,
+        "experiment_name": experiment_name,
+        "client_request_id": info.client_request_id,
+        "request_time": _EPOCH + timedelta(milliseconds=info.request_time),
+        "state": getattr(info.state, "value", str(info.state)),
+        "execution_duration_ms": None if duration is None else float(duration),
+        "request": info.request_preview,
+        "response": info.response_preview,
+        "trace_metadata": _strings(info.trace_metadata),
+        "tags": _strings(info.tags),
+        "spans": [],
+        # An overridden assessment counts no more, as in MLflow's own filters.
+        "assessments": [_assessment(one) for one in info.assessments or [] if one.valid is not False],
+        "landed_us": landed_us,
+    }
+
+
+def end_us(info: Any) -> int:
+    """The end of a trace, µs; its start while it has no duration."""
+    return int(info.request_time + max(info.execution_duration or 0, 0)) * 1000
+
+
+def promised_spans(info: Any) -> int:
+    """How many spans MLflow's client said that the trace has; 0 where it said nothing (OTLP)."""
+    try:
+        return int(json.loads(info.trace_metadata["mlflow.trace.sizeStats"])["num_spans"])
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
+def light_hash(row: Mapping[str, Any]) -> int:
+    """A 64-bit hash of what a listing shows of the trace; equal for a row made here and for one read from the
+    table.
+    """
+    shown = dict(_pairs(row["tags"]))
+    tags = sorted((k, v) for k, v in shown.items() if k != "eval_candidate" and not k.startswith(_OURS))
+    candidate = shown.get("eval_candidate")
+    if candidate and candidate != shown.get("tracesieve.category"):
+        tags.append(
+            ("eval_candidate", candidate)
+        )  # a person's own; ours comes and goes without a trace landing again
+    assessments = sorted(
+        json.dumps([_plain(one[key]) for key in sorted(one)], sort_keys=True)
+        for one in row["assessments"] or []
+    )
+    seen = [
+        row["state"],
+        _plain(row["request_time"]),
+        row["execution_duration_ms"],
+        tags,
+        sorted(_pairs(row["trace_metadata"])),
+        assessments,
+    ]
+    digest = hashlib.blake2b(json.dumps(seen).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _pairs(value: Any) -> list[tuple[str, str | None]]:
+    """A map as pairs, whether it is a dict or the list of entries that Polars reads a map as."""
+    if isinstance(value, Mapping):
+        return list(value.items())
+    return [(entry["key"], entry["value"]) for entry in value or []]
+
+
+def _plain(value: Any) -> Any:
+    return (value - _EPOCH) // timedelta(microseconds=1) if isinstance(value, datetime) else value
+
+
+def _span(span: Any, trace_id: str) -> Row:
+    raw = span.to_dict()
+    status = raw["status"]
+    code = str(status.get("code") or "STATUS_CODE_UNSET")
+    return {
+        "span_id": span.span_id,
+        "trace_id": trace_id,
+        "parent_id": span.parent_id,
+        "start_time": _from_ns(raw["start_time_unix_nano"]),
+        "end_time": _from_ns(raw["end_time_unix_nano"]),
+        "status_code": _STATUS.get(code, code),
+        "status_message": status.get("message") or None,
+        "name": raw["name"],
+        "attributes": _strings(raw["attributes"]),
+        "events": [
+            {
+                "name": event["name"],
+                "timestamp": _from_ns(event["time_unix_nano"]),
+                "attributes": _strings(event.get("attributes")),
+            }
+            for event in raw.get("events") or []
+        ],
+    }
+
+
+def _assessment(one: Any) -> Row:
+    feedback, expectation = one.feedback, one.expectation
+    error = getattr(feedback, "error", None)
+    return {
+        "assessment_id": one.assessment_id,
+        "assessment_name": one.name,
+        "source_type": str(one.source.source_type) if one.source else None,
+        "source_id": one.source.source_id if one.source else None,
+        "create_time": _EPOCH + timedelta(milliseconds=one.create_time_ms),
+        "last_update_time": _EPOCH + timedelta(milliseconds=one.last_update_time_ms),
+        "feedback_value": json.dumps(feedback.value, sort_keys=True) if feedback is not None else None,
+        "feedback_error": (error.error_message or error.error_code) if error is not None else None,
+        "expectation_value": json.dumps(expectation.value, sort_keys=True)
+        if expectation is not None
+        else None,
+        "rationale": one.rationale,
+        "span_id": one.span_id,
+    }
+
+
+def _strings(values: Mapping[str, Any] | None) -> dict[str, str]:
+    return {
+        str(k): _clean(v if isinstance(v, str) else json.dumps(v, default=str))
+        for k, v in (values or {}).items()
+    }
+
+
+def _clean(text: str) -> str:
+    """A lone surrogate, which JSON can carry, has no UTF-8: it becomes a replacement character."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _from_ns(nanoseconds: int | None) -> datetime | None:
+    return None if nanoseconds is None else _EPOCH + timedelta(microseconds=int(nanoseconds) // 1000)

@@ -1,0 +1,210 @@
+"""The delivery loop against a sink that fails on demand: an outage delays and loses nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sinks.delivery import Delivery, Outcome, drain, each
+from sinks.errors import Refused, RetryLater
+from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, changes
+from store import open_store
+from store.outbox import Outbox, OutboxMessage, PendingMessage
+
+
+class Recorder:
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.got: list[PendingMessage] = []
+        self.fail: Exception | None = None
+
+    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
+        return each(messages, self._one)
+
+    def _one(self, message: PendingMessage) -> str:
+        if self.fail is not None:
+            raise self.fail
+        self.got.append(message)
+        return ""
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(open_store(str(tmp_path / "store")))
+
+
+def _message(target: str, value: int = 0) -> OutboxMessage:
+    return OutboxMessage("recorder", target, {"value": value})
+
+
+def test_sem_21_an_outage_delays_and_loses_nothing(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, now = Recorder(), 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    outbox.enqueue([_message("a"), _message("b")], 1)
+    delivery = Delivery(sink, outbox)
+    sink.fail = RetryLater("down")
+    for _ in range(5):
+        assert delivery.step(2) == 0
+        now += 100
+    assert outbox.count() == 2
+    sink.fail = None
+    assert delivery.step(3) == 2
+    assert outbox.count() == 0
+    assert {message.target for message in sink.got} == {"a", "b"}
+
+
+def test_backs_off_after_a_failure(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, now = Recorder(), 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    outbox.enqueue([_message("a")], 1)
+    delivery = Delivery(sink, outbox)
+    sink.fail = RetryLater("down")
+    delivery.step(2)
+    sink.fail = None
+    assert delivery.step(2) == 0
+    now = 1.1
+    assert delivery.step(2) == 1
+
+
+class Picky(Recorder):
+    """Fails on some targets, for good or for now."""
+
+    def __init__(self, **errors: Exception) -> None:
+        super().__init__()
+        self.errors = errors
+
+    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
+        return each(messages, self._one, workers=4)
+
+    def _one(self, message: PendingMessage) -> str:
+        if message.target in self.errors:
+            raise self.errors[message.target]
+        return super()._one(message)
+
+
+def test_sem_21_one_wish_that_fails_holds_up_no_other_and_the_reason_is_listed(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    told: list[tuple[str, str, int]] = []
+    sink = Picky(b=RetryLater("HTTP 500"))
+    delivery = Delivery(sink, outbox, lambda *one: told.append(one))
+    outbox.enqueue([_message("a"), _message("b"), _message("c")], 1)
+    assert delivery.step(2) == 2
+    assert sorted(told) == [("recorder", "delivered", 2), ("recorder", "retry", 1)]
+    outbox.enqueue([_message("d")], 3)
+    assert delivery.step(4) == 1  # the sink as a whole works: no back-off for a new wish
+    assert [(row["target"], row["outcome"], row["detail"]) for row in outbox.rows()] == [
+        ("b", "retry", "HTTP 500")
+    ]
+    assert delivery.step(5) == 0
+    del sink.errors["b"]
+    now += 2
+    assert delivery.step(6) == 1
+
+
+def test_a_sink_that_is_down_is_not_asked_for_every_wish(outbox: Outbox) -> None:
+    tried: list[str] = []
+
+    def down(message: PendingMessage) -> str:
+        tried.append(message.target)
+        raise RetryLater("down")
+
+    outbox.enqueue([_message(f"t{i}") for i in range(200)], 1)
+    assert len(each(outbox.pending("recorder", 200), down, workers=4)) == len(tried) < 20
+
+
+def test_wishes_go_beside_one_another_and_each_once(outbox: Outbox) -> None:
+    outbox.enqueue([_message(f"t{i}") for i in range(100)], 1)
+    together = threading.Barrier(4, timeout=20)
+    got: list[str] = []
+
+    def deliver(message: PendingMessage) -> str:
+        together.wait()  # passes only when four are under way at once
+        got.append(message.target)
+        return ""
+
+    outcomes = each(outbox.pending("recorder", 100), deliver, workers=4)
+    assert sorted(got) == sorted(f"t{i}" for i in range(100))
+    assert [one.error for one in outcomes] == [None] * 100
+
+
+def test_a_bug_in_a_sink_is_raised_and_nothing_is_acknowledged(outbox: Outbox) -> None:
+    def broken(message: PendingMessage) -> str:
+        raise ZeroDivisionError
+
+    outbox.enqueue([_message("a"), _message("b")], 1)
+    with pytest.raises(ZeroDivisionError):
+        each(outbox.pending("recorder"), broken, workers=2)
+    assert outbox.count() == 2
+
+
+def test_sem_21_refused_becomes_a_dead_letter_and_the_rest_goes_on(outbox: Outbox) -> None:
+    sink = Recorder()
+    outbox.enqueue([_message("a")], 1)
+    sink.fail = Refused("404")
+    Delivery(sink, outbox).step(2)
+    assert [row["outcome"] for row in outbox.rows()] == ["dead"]
+    sink.fail = None
+    outbox.enqueue([_message("b")], 3)
+    assert Delivery(sink, outbox).step(4) == 1
+
+
+def test_only_the_newest_wish_of_a_target_is_delivered(outbox: Outbox) -> None:
+    sink = Recorder()
+    outbox.enqueue([_message("a", 1)], 1)
+    outbox.enqueue([_message("a", 2)], 2)
+    Delivery(sink, outbox).step(3)
+    assert [message.payload["value"] for message in sink.got] == [2]
+    assert outbox.count() == 0
+
+
+def test_drain_gives_up_at_its_deadline(outbox: Outbox) -> None:
+    sink = Recorder()
+    sink.fail = RetryLater("down")
+    outbox.enqueue([_message("a")], 1)
+    assert drain([Delivery(sink, outbox)], outbox, lambda: 2, 0.5) == 1
+
+
+TAGS: list[dict[str, str]] = [
+    {},
+    {CANDIDATE: "a", CATEGORY: "a", RULES: "r"},
+    {CANDIDATE: "mine"},
+    {CANDIDATE: "mine", CATEGORY: "a", RULES: "r"},
+    {CATEGORY: "a"},
+]
+
+
+@pytest.mark.parametrize("before", TAGS)
+@pytest.mark.parametrize("category", [None, "a", "b"])
+def test_sem_22_any_cut_and_a_repeat_end_alike_and_keep_a_persons_tag(
+    before: dict[str, str], category: str | None
+) -> None:
+    payload = {"category": category, "rules": ["r"] if category else []}
+
+    def apply(tags: dict[str, str], steps: list[tuple[str, str, str]]) -> dict[str, str]:
+        out = dict(tags)
+        for change, key, value in steps:
+            out.pop(key, None) if change == "delete" else out.update({key: value})
+        return out
+
+    steps = changes(before, payload)
+    end = apply(before, steps)
+    assert changes(end, payload) == []
+    if before.get(CANDIDATE) == "mine":
+        assert end[CANDIDATE] == "mine"
+    else:
+        assert end.get(CANDIDATE) == category
+    for cut in range(len(steps)):
+        middle = apply(before, steps[:cut])
+        assert apply(middle, changes(middle, payload)) == end
+        back = {"category": None, "rules": []}
+        undone = apply(middle, changes(middle, back))
+        assert undone.get(CANDIDATE) in (None, "mine")
+        assert RULES not in undone
+        assert CATEGORY not in undone

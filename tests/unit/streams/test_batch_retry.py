@@ -1,0 +1,110 @@
+"""A batch that is cut short and repeated, its rules changed in between; Spark's part is played by ready
+narrow rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from support.delta_cases import NOW_US, rule_set
+
+import streams.batch.process
+from rules.rule_set import RuleSet, build_rule_set, parse_rule
+from store import Store, open_store
+from store.windows import merge
+from streams.batch.match import NARROW
+from streams.batch.process import BatchConfig, present_rule_set, process_batch
+
+
+class Cut(Exception):
+    """Stands for a kill."""
+
+
+def other_pack() -> RuleSet:
+    rule = {
+        "id": "slow-rate",
+        "where": "execution_time_ms > 9",
+        "window": {"size": "5m", "by": ["experiment"]},
+        "fire": "error_rate > 0.05",
+    }
+    return build_rule_set([parse_rule(rule)])
+
+
+def put(store: Store, rules: RuleSet, at: int) -> None:
+    store.table("rule_sets").append(
+        [{"rule_set_hash": rules.hash, "loaded_us": at, "group_by": "", "rule_set": rules.to_json()}]
+    )
+
+
+def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[Store, list[str]]:
+    """One trace that every window rule counts; the first attempt ends before ``cut_at``, the second has other
+    rules.
+    """
+    used: list[str] = []
+
+    def matched(_frame: Any) -> pa.Table:
+        rules, _ = present_rule_set(open_store(str(tmp_path)))
+        used.append(rules.hash)
+        hits = [{"rule": rule.id, "hash": rule.hash} for rule in rules.window_rules if rule.where is not None]
+        row = {
+            "trace_id": "a",
+            "experiment": "x",
+            "group": ["x"],
+            "start_us": NOW_US - 10**9,
+            "duration_ms": 5_000.0,
+            "state": "OK",
+            "content_hash": 1,
+            "change_us": 1,
+            "hits": hits,
+        }
+        return pa.Table.from_pylist([row], schema=NARROW)
+
+    monkeypatch.setattr(streams.batch.process, "matched", matched)
+    store = open_store(str(tmp_path))
+    put(store, rule_set(), 1)
+    config = BatchConfig(str(tmp_path), "s", str(tmp_path / "checkpoint"))
+
+    def cut(*_: Any) -> None:
+        raise Cut
+
+    with monkeypatch.context() as patched:
+        patched.setattr(streams.batch.process, cut_at, cut)
+        with pytest.raises(Cut):
+            process_batch(None, 0, config, lambda: NOW_US)  # type: ignore[arg-type]
+    put(store, other_pack(), 2)
+    process_batch(None, 0, config, lambda: NOW_US + 10**6)  # type: ignore[arg-type]
+    return open_store(str(tmp_path)), used
+
+
+def window_hashes(store: Store) -> set[str]:
+    return set(merge(store.table("windows").read())["rule_hash"]) - {""}
+
+
+def where_hash(rules: RuleSet) -> set[str]:
+    return {rule.hash for rule in rules.window_rules if rule.where is not None}
+
+
+def test_sem_08_facts_that_are_in_keep_the_rules_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, used = play(tmp_path, monkeypatch, "_write_windows")
+    assert used == [rule_set().hash]
+    assert window_hashes(store) == where_hash(rule_set())
+    end = store.table("batches").read(where=pl.col("phase") == "end")
+    assert end["rule_set_hash"].to_list() == [rule_set().hash]
+    assert end["counted"].to_list() == [1]
+
+
+def test_sem_08_facts_that_are_not_in_are_made_afresh_with_the_present_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, used = play(tmp_path, monkeypatch, "_write_side_outputs")
+    assert used == [rule_set().hash, other_pack().hash]
+    assert window_hashes(store) == where_hash(other_pack())
+    batches = store.table("batches").read()
+    assert batches["now_us"].unique().to_list() == [NOW_US]  # the batch keeps the time of its first attempt
+    assert batches.filter(pl.col("phase") == "end")["rule_set_hash"].to_list() == [other_pack().hash]

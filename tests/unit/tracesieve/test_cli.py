@@ -1,0 +1,67 @@
+"""The command line's frame: what a bug, a closed pipe and hostile text come to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tracesieve import cli
+from tracesieve.terminal import plain, table
+
+
+def test_a_bug_ends_in_one_line_that_says_where_the_traceback_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(**_: object) -> None:
+        raise KeyError("\x1b[2Jtrace\nof a user")
+
+    monkeypatch.setattr(cli, "cli", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == cli.BUG
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert "this is a bug" in line
+    assert "\x1b" not in line
+    file = Path(line.rpartition(" ")[2].rstrip(")"))
+    assert "broken" in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    file.unlink()
+
+
+def test_a_reader_that_stops_reading_makes_no_noise() -> None:
+    command = f"{sys.executable} -c 'from tracesieve.cli import main; main()' rules schema | true"
+    assert subprocess.run(["bash", "-c", command], capture_output=True, text=True).stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain [red]text[/red]", "plain [red]text[/red]"),
+        ("\x1b]0;owned\x07", "\\x1b]0;owned\\x07"),
+        ("a\r\nb\tc", "a\\r\\nb\\tc"),
+        ("abc\u202edef", "abc\\u202edef"),
+        ("\x9b31m", "\\x9b31m"),
+        ("Grüße 日本", "Grüße 日本"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_nothing_that_a_terminal_would_obey_is_printed(text: str, shown: str) -> None:
+    assert plain(text) == shown
+
+
+def test_a_table_fits_80_columns_whatever_is_in_it() -> None:
+    from rich.cells import cell_len
+
+    lines = table(
+        ["group", "traces", "rule"],
+        [["日本語" * 40, "1,000,000", "r" * 200], ["\x1b[31m", "1", "x"]],
+        numbers=[1],
+    )
+    assert max(map(cell_len, lines)) <= 80
+    assert "1,000,000" in lines[1]
+    assert lines[2].startswith("\\x1b[31m")

@@ -1,0 +1,156 @@
+"""What a person reads: within 80 columns, with nothing in it that the terminal would obey, whatever the
+traces hold.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from deltalake import write_deltalake
+from rich.cells import cell_len
+from support.made_facts import fact
+
+from store import open_store
+from store.schemas import TRACES
+from tracesieve.commands import alerts, explain, outbox, report, rules
+
+EVIL = "\x1b[2J\x1b]0;owned\x07[red]日本語 \u202egnp.exe"
+LONG = "name-" * 60
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A store and a source whose every text is long and hostile."""
+    now = time.time_ns() // 1000
+    start = now - 120_000_000
+    store = open_store(str(tmp_path / "st"))
+    facts = [
+        fact(
+            f"{EVIL}{number}",
+            0,
+            error=number % 2 == 0,
+            group=[f"{EVIL}{LONG}", LONG, ""],
+            start_us=start,
+            end_us=start + 1000,
+            experiment=EVIL,
+            group_by="experiment,trace_name,environment",
+            stream_id="s",
+            batch_id=0,
+        )
+        for number in range(4)
+    ]
+    store.table("facts").append(facts)
+    said = {
+        "key": "k",
+        "episode": "e",
+        "status": "firing",
+        "rule": "error-rate-high",
+        "severity": "critical",
+        "by": "experiment,trace_name",
+        "group": [EVIL + LONG, LONG],
+        "starts_us": start,
+        "instant_us": now,
+        "value": 0.5,
+        "condition": "error_rate > 0.05",
+        "summary": f"{EVIL} is met with 0.5 over 4 traces: {LONG}",
+        "traces": 4,
+        "errors": 2,
+        "evidence": [f"{EVIL}{n}" for n in range(9)],
+        "paged": True,
+        "notified_us": now,
+    }
+    store.table("notifications").append([said])
+    message = {"key": "tags:1", "seq": 1, "sink": "mlflow_tags", "target": EVIL, "created_us": now}
+    store.table("outbox").append([message])
+    store.table("deliveries").append(
+        [
+            {
+                "key": "tags:1",
+                "sink": "mlflow_tags",
+                "target": EVIL,
+                "outcome": "dead",
+                "detail": EVIL + LONG,
+                "at_us": now,
+            }
+        ]
+    )
+    row: dict[str, Any] = {
+        "trace_id": f"{EVIL}0",
+        "experiment_id": "1",
+        "experiment_name": EVIL,
+        "request": EVIL,
+        "response": LONG,
+        "request_time": datetime.fromtimestamp(start / 1e6, UTC),
+        "state": "ERROR",
+        "execution_duration_ms": 1.0,
+        "tags": [("environment", EVIL + LONG)],
+        "trace_metadata": [],
+        "assessments": [],
+        "spans": [
+            {
+                "span_id": "s",
+                "name": EVIL,
+                "start_time": datetime.fromtimestamp(start / 1e6, UTC),
+                "status_code": "ERROR",
+                "attributes": [("mlflow.spanType", '"TOOL"')],
+                "status_message": EVIL,
+            }
+        ],
+    }
+    import pyarrow as pa
+
+    write_deltalake(
+        str(tmp_path / "traces"),
+        pa.Table.from_pylist([row], schema=TRACES.remove(TRACES.get_field_index("landed_us"))),
+    )
+    (tmp_path / "rules.yaml").write_text(
+        "version: 1\nrules:\n  - id: env\n    tag: t\n"
+        "    when: (status = 'OK' OR tags.environment LIKE '%日本%') AND NOT execution_time_ms > 5\n"
+    )
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "source: {kind: delta_traces, table: traces}\nstore: st\nrules: [packs/default, rules.yaml]\n"
+    )
+    return str(file)
+
+
+COMMANDS = {
+    "report": (report.command, []),
+    "report --by": (report.command, ["--by", "experiment"]),
+    "alerts": (alerts.command, ["list"]),
+    "outbox": (outbox.command, ["list"]),
+    "explain": (explain.command, [f"{EVIL}0"]),
+    "rules": (rules.command, ["list"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_it_fits_80_columns_and_holds_nothing_that_a_terminal_obeys(name: str, config: str) -> None:
+    command, arguments = COMMANDS[name]
+    done = CliRunner().invoke(command, [*arguments, "-c", config], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    for line in done.output.splitlines():
+        assert cell_len(line) <= 80, line
+    assert done.output.replace("\n", "").isprintable(), ascii(done.output)
+    if name not in ("rules",):
+        assert "[red]" in done.output  # shown as it is, not obeyed
+        assert "\\x1b" in done.output
+
+
+def test_explain_marks_the_parts_that_decided(config: str) -> None:
+    said = (
+        CliRunner()
+        .invoke(explain.command, [f"{EVIL}0", "-c", config], catch_exceptions=False)
+        .output.splitlines()
+    )
+    begin = next(index for index, line in enumerate(said) if line.startswith("yes   env:"))
+    parts = [line for line in said[begin + 1 :] if line.strip().startswith(("*", "yes", "no", "null"))]
+    assert [line.split()[:2] for line in parts if line.startswith("      * ")] == [
+        ["*", "yes"],
+        ["*", "yes"],
+    ], "\n".join(said)

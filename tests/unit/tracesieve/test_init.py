@@ -1,0 +1,119 @@
+"""``tracesieve init``: every key with its default and what it does, a file that loads, tables that do not
+quite fit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner, Result
+from deltalake import write_deltalake
+
+from store.schemas import TRACES
+from tracesieve.commands.init import command
+from tracesieve.config.mistakes import model_parts
+from tracesieve.config.settings import OWN_FIELDS, Settings, load_settings
+from tracesieve.config.template import rendered
+
+SOURCES = [
+    {"kind": "mlflow", "tracking_uri": "http://127.0.0.1:5000", "experiments": ["a: b", "7", "ü #1"]},
+    {"kind": "delta_traces", "table": "my traces", "columns": {"trace_id": "id"}},
+]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def init(*arguments: str) -> Result:
+    return CliRunner().invoke(command, list(arguments))
+
+
+def table(folder: str, schema: pa.Schema) -> None:
+    write_deltalake(folder, schema.empty_table())
+
+
+def test_every_key_says_what_it_does() -> None:
+    silent = [
+        f"{part.__name__}.{name}: give it Field(description=...), `tracesieve init` shows it"
+        for part in model_parts(Settings)
+        for name, field in part.model_fields.items()
+        if not field.description or field.description.startswith("seconds, or")
+    ]
+    assert not silent, "\n".join(silent)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=["mlflow", "delta"])
+def test_the_file_loads_and_a_commented_key_shows_its_default(source: dict[str, object]) -> None:
+    text = rendered({"source": source, "mlflow": {"tracking_uri": "http://127.0.0.1:5000"}})
+    Path("a.yaml").write_text(text)
+    bare = load_settings("a.yaml")
+    assert bare.source.model_dump(mode="json").items() >= source.items()
+    for name in set(Settings.model_fields) - OWN_FIELDS:
+        assert re.search(rf"^(# )?{name}:", text, re.MULTILINE), name
+    Path("b.yaml").write_text(re.sub(r"(?m)^# (?=\s*[a-z_]+:)", "", text))  # every commented key taken in
+    assert load_settings("b.yaml").model_dump(exclude=OWN_FIELDS) == bare.model_dump(exclude=OWN_FIELDS)
+
+
+def test_a_table_that_fits_and_a_file_that_is_there() -> None:
+    table("traces", TRACES.remove(TRACES.get_field_index("landed_us")))
+    done = init("--table", "traces", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["ready"] is True
+    assert load_settings("tracesieve.yaml").source.model_dump() == {
+        "kind": "delta_traces",
+        "table": "traces",
+        "columns": {},
+    }
+    again = init("--table", "traces")
+    assert "--force" in str(again.exception)
+    assert init("--table", "traces", "--force").exit_code == 0
+
+
+def test_other_names_are_mapped_and_what_is_missing_is_named() -> None:
+    names = {"trace_id": "request_id", "execution_duration_ms": "latency_ms", "trace_metadata": "metadata"}
+    fields = [
+        field.with_name(names.get(field.name, field.name))
+        for field in TRACES
+        if field.name not in ("landed_us", "tags")
+    ]
+    fields = [pa.field("state", pa.int64()) if field.name == "state" else field for field in fields]
+    table("theirs", pa.schema(fields))
+    done = init("--table", "theirs", "--json")
+    told = json.loads(done.stdout)
+    assert told["ready"] is False
+    assert {one["name"]: one["problem"] for one in told["columns"] if one["problem"]} == {
+        "state": "is int64",
+        "tags": "is missing",
+    }
+    assert told["config"]["source"]["columns"] == {**names, "state": "YOUR_COLUMN", "tags": "YOUR_COLUMN"}
+    assert getattr(done.exception, "exit_code", None) == 1
+    load_settings("tracesieve.yaml")
+    shown = init("--table", "theirs", "--force").output
+    assert max(map(len, shown.splitlines())) <= 80, shown
+
+
+def test_the_table_is_named_from_where_the_config_is() -> None:
+    Path("conf").mkdir()
+    table("traces", TRACES)
+    assert init("-c", "conf/c.yaml", "--table", "traces").exit_code == 0
+    assert load_settings("conf/c.yaml").source.table == "../traces"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--table", "a", "--tracking-uri", "http://127.0.0.1:1")])
+def test_neither_or_both_is_bad_usage(arguments: tuple[str, ...]) -> None:
+    assert init(*arguments).exit_code == 2
+    assert not Path("tracesieve.yaml").exists()
+
+
+def test_no_table_there_leaves_no_file() -> None:
+    done = init("--table", "none")
+    assert getattr(done.exception, "exit_code", None) == 3
+    assert not Path("tracesieve.yaml").exists()

@@ -1,0 +1,162 @@
+"""``report``: what stands in a range of time, where its text comes from, and how fresh it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import write_deltalake
+from support.made_facts import MINUTE, T0, fact
+
+from rules.rule_set import build_rule_set, parse_rule
+from store import Store, open_store
+from store.content import TraceTable
+from store.outbox import Ack, Outbox, OutboxMessage
+from store.schemas import TRACES
+from tracesieve.analysis.report import report
+
+PACK = build_rule_set(
+    [
+        parse_rule({"id": "slow", "when": "execution_time_ms > 5000", "tag": "slow_response"}),
+        parse_rule({"id": "bad", "when": "status = 'ERROR'", "tag": "error_case", "severity": "critical"}),
+        parse_rule(
+            {
+                "id": "rate",
+                "where": "status = 'OK'",
+                "window": {"size": "2m"},
+                "fire": "traces > 1",
+                "evidence": {"tag": "edge_case", "most": 2},
+            }
+        ),
+    ]
+)
+NOW = T0 + 60 * MINUTE
+
+
+def write(store: Store, *rows: dict[str, Any]) -> None:
+    store.table("facts").append([{**row, "stream_id": "s", "batch_id": n} for n, row in enumerate(rows)])
+
+
+def hits(*ids: str) -> list[dict[str, str]]:
+    return [{"rule": one, "hash": f"h-{one}"} for one in ids]
+
+
+def of(store: Store, low: int = 0, high: int = 60, **more: Any) -> dict[str, Any]:
+    return report(store, T0 + low * MINUTE, T0 + high * MINUTE, more.pop("by", []), NOW, **more)
+
+
+def test_sem_06_an_amendment_that_moves_a_traces_end_counts_where_it_ends_now(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    moved, stays = fact("a", 5), fact("b", 6)
+    write(store, moved, stays, {**moved, "weight": -1}, fact("a", 30, content_hash=2, arrived_us=NOW))
+    assert of(store, 0, 10)["traces"] == 1
+    assert of(store, 20, 40)["traces"] == 1
+    assert of(store)["traces"] == 2
+
+
+def test_sem_11_a_trace_dated_in_the_future_is_held_back_until_its_minute(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    write(store, fact("now", 60), fact("later", 61))
+    assert of(store, 0, 120)["traces"] == 1
+
+
+def test_sem_07_rules_count_matches_and_evidence_and_not_what_a_window_counts(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.table("rule_sets").append(
+        [{"rule_set_hash": PACK.hash, "loaded_us": 1, "group_by": "experiment", "rule_set": PACK.to_json()}]
+    )
+    write(
+        store,
+        fact("a", 1, hits=hits("slow", "bad")),
+        fact("b", 1, hits=hits("slow", "rate")),
+        fact("c", 1, hits=hits("rate")),
+        fact("d", 1, hits=hits("rate")),
+        fact("e", 50, hits=hits("slow")),
+    )
+    evidence = {"episode": "x", "rule": "rate", "instant_us": T0 + 2 * MINUTE, "rank": 0}
+    store.table("evidence").append([{**evidence, "trace_id": one} for one in ("b", "c", "gone")])
+    found = of(store, 0, 10)
+    assert found["rules"] == {"slow": 2, "bad": 1, "rate": 2}
+    assert found["candidates"] == {"error_case": 1, "slow_response": 1, "edge_case": 1}
+
+
+def test_groups_by_a_key_of_several_group_bys(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    write(
+        store,
+        fact("a", 1, group_by="experiment,model", group=["x", "m"]),
+        fact("b", 2, group_by="model", group=["m"]),
+        fact("c", 2, group_by="experiment,model", group=["x", "n"], error=True),
+    )
+    groups = of(store, by=["model"])["groups"]
+    assert [(row["group"], row["traces"], row["errors"]) for row in groups] == [
+        ({"model": "m"}, 2, 0),
+        ({"model": "n"}, 1, 1),
+    ]
+
+
+def test_error_samples_come_from_a_mapped_delta_source(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    failing = fact("a", 5, error=True)
+    write(store, failing, fact("lost", 6, error=True))
+    begin = datetime.fromtimestamp(failing["start_us"] / 1e6, UTC)
+    span = {"name": "s", "start_time": begin}
+    spans = [
+        {**span, "span_id": "1", "status_code": "OK", "status_message": "fine"},
+        {**span, "span_id": "2", "status_code": "STATUS_CODE_ERROR", "status_message": "tool down"},
+    ]
+    row = {
+        "trace_id": "a",
+        "request_time": begin,
+        "state": "ERROR",
+        "request": "where is my parcel?",
+        "spans": spans,
+    }
+    table = pa.Table.from_pylist([row], schema=TRACES).rename_columns(
+        ["my_id" if name == "trace_id" else name for name in TRACES.names]
+    )
+    write_deltalake(str(tmp_path / "source"), table)
+    source = TraceTable(str(tmp_path / "source"), {"trace_id": "my_id"})
+    assert of(store, content=source)["error_samples"] == [
+        {"trace_id": "lost", "request": None, "error": None},
+        {"trace_id": "a", "request": "where is my parcel?", "error": "tool down"},
+    ]
+    assert of(store)["error_samples"][1] == {"trace_id": "a", "request": None, "error": None}
+
+
+def test_sem_13_final_through_moves_on_without_traffic_and_waits_for_what_has_landed(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    slice_ = {"experiment_id": "1", "kind": "reconcile", "landed": 1, "in_progress": 3}
+    end = {"stream_id": "s", "batch_id": 0, "phase": "end", "now_us": 1, "late": 2, "duplicates": 1}
+    store.table("batches").append([{**end, "arrived_through_us": 100}])
+    assert of(store)["freshness"]["final_through"] == 100 / 1e6  # a Delta table: its last counted commit
+    store.table("landing").append([{**slice_, "to_us": T0, "landed_through_us": 100, "at_us": 1}])
+    store.table("landing").append([{**slice_, "to_us": T0 + MINUTE, "landed_through_us": 100, "at_us": 2}])
+    store.table("landing").append(
+        [{**slice_, "to_us": T0 + 2 * MINUTE, "landed_through_us": 200, "at_us": 3, "in_progress": 4}]
+    )
+    fresh = of(store)["freshness"]
+    assert fresh["final_through"] == (T0 + MINUTE) / 1e6
+    assert (fresh["in_progress"], fresh["late"], fresh["duplicates"]) == (4, 2, 1)
+    store.table("batches").append([{**end, "batch_id": 1, "arrived_through_us": 200}])
+    assert of(store)["freshness"]["final_through"] == (T0 + 2 * MINUTE) / 1e6
+
+
+def test_sem_04_an_unfinished_trace_of_a_table_is_published_until_it_ends(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.table("in_progress").append([{"trace_id": one, "start_us": T0} for one in ("a", "a", "b")])
+    assert of(store)["freshness"]["in_progress"] == 2
+    write(store, fact("a", 5))
+    assert of(store)["freshness"]["in_progress"] == 1
+
+
+def test_a_dead_letter_that_is_tried_again_is_none(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    outbox = Outbox(store)
+    outbox.enqueue([OutboxMessage("tags", "t", {}), OutboxMessage("tags", "u", {})], 1)
+    outbox.ack([Ack(message, "dead") for message in outbox.pending("tags")], 2)
+    assert of(store)["freshness"]["dead_letters"] == 2
+    outbox.requeue([outbox.rows()[0]["key"]], "requeued", 3)
+    assert of(store)["freshness"]["dead_letters"] == 1

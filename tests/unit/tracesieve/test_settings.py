@@ -1,0 +1,101 @@
+"""The config: every mistake at once, each with its line or its environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tracesieve.config.settings import load_settings
+from tracesieve.errors import ConfigError
+
+GOOD = "source: {kind: delta_traces, table: traces}\n"
+
+
+def said(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path)
+    return str(caught.value).replace(f"{path}:", "").splitlines()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "tracesieve.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+def test_every_mistake_is_said_at_once_with_its_line_and_mend(config: Path) -> None:
+    config.write_text(
+        "sorce: 1\nsource: {kind: mlflow, experiment: [a]}\nlog:\n  level: loud\nalerts:\n  alertmanager: [{url: 5, x: 1}]\n"
+    )
+    assert said(config) == [
+        "1: sorce: unknown key (did you mean `source`?)",
+        "2: source.tracking_uri: is required",
+        "2: source.experiments: is required",
+        "2: source.experiment: unknown key (did you mean `experiments`?)",
+        "6: alerts.alertmanager.0.url: Input should be a valid string",
+        "6: alerts.alertmanager.0.x: unknown key (`tracesieve init` writes a config with every key)",
+        "4: log.level: Input should be 'debug', 'info', 'warning' or 'error'",
+    ]
+
+
+def test_a_variable_wins_over_the_file_and_a_wrong_one_is_named(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACESIEVE_LOG__LEVEL", "debug")
+    monkeypatch.setenv("TRACESIEVE_SOURCE__TABLE", "other")
+    settings = load_settings(config)
+    assert (settings.log.level, settings.source.table) == ("debug", "other")  # type: ignore[union-attr]
+    monkeypatch.setenv("TRACESIEVE_LOG__LEVEL", "loud")
+    monkeypatch.setenv("TRACESIEVE_SETTLE", "soon")
+    monkeypatch.setenv("TRACESIEVE_SOURCE__TABEL", "t")
+    assert sorted(said(config)) == [
+        "TRACESIEVE_LOG__LEVEL: Input should be 'debug', 'info', 'warning' or 'error'",
+        "TRACESIEVE_SETTLE: 'soon' is no duration: write seconds, or 30s, 5m, 24h, 7d",
+        "TRACESIEVE_SOURCE__TABEL: unknown key",
+    ]
+
+
+def test_a_variable_that_nearly_names_a_key_is_a_mistake_and_a_secret_is_not(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACESIEVE_ALERTMANAGER_PASSWORD", "x")
+    load_settings(config)
+    monkeypatch.setenv("TRACESIEVE_STOER", "/data")
+    assert said(config) == ["TRACESIEVE_STOER: sets no key (did you mean `TRACESIEVE_STORE`?)"]
+
+
+def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config.write_text(
+        "source: {kind: delta_traces, table: traces}\nmetrics: {tls_cert: tls/own.pem, tls_key: /etc/own.key}\n"
+        "alerts: {alertmanager: ['http://a:9093', {url: 'https://b:9093', ca_file: tls/ca.pem}]}\n"
+    )
+    monkeypatch.chdir("/")
+    settings = load_settings(config)
+    assert settings.metrics is not None
+    assert (settings.metrics.tls_cert, settings.metrics.tls_key) == (
+        str(config.parent / "tls/own.pem"),
+        "/etc/own.key",
+    )
+    assert [one.ca_file for one in settings.alerts.alertmanager] == [None, str(config.parent / "tls/ca.pem")]
+
+
+def test_a_variable_that_should_hold_json_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACESIEVE_RULES", "packs/default")
+    assert said(config) == [
+        """TRACESIEVE_RULES: is not the JSON that this key needs (such as '["a", "b"]')"""
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [("a: [", "1: -: YAML: "), ("", "1: -: is not a mapping"), ("[]", "1: -: is not a map")],
+)
+def test_what_is_not_a_mapping_is_said(config: Path, text: str, begins: str) -> None:
+    config.write_text(text)
+    assert said(config)[0].startswith(begins)
+
+
+def test_a_missing_file_names_the_way_out(tmp_path: Path) -> None:
+    assert "tracesieve init" in said(tmp_path / "none.yaml")[0]

@@ -1,0 +1,247 @@
+"""Verdicts: the tables ``verdicts`` and ``evidence`` kept equal to what windows and facts say, up to an
+instant.
+
+The histories live in memory, rebuilt from the store at the start and whenever the rules change, and moved on
+by the partials of each batch that has become whole.  What is appended is the difference to what the table
+says, so that a crash at any point is mended by the next pass, and a pass with nothing new writes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rules.alerting.verdicts import Verdict
+from rules.rule_set import RuleSet, WindowRule, build, parse_rule
+from store import Store
+from store.tail import TailLost
+from store.whole_batches import WholeBatches
+from tracesieve.alerts.evidence import Episode, Evidence
+from tracesieve.alerts.histories import MINUTE_US, Group, Histories, Key, episode_id, state_of
+from tracesieve.alerts.verdict_log import Row, VerdictLog, identity
+
+INSTANTS = (
+    "instants"  # the application whose version is the last instant evaluated; "late" is measured against it
+)
+_FORGET_US = 60 * MINUTE_US
+
+
+@dataclass
+class _Memory:
+    """All that a step works on; rebuilt from the store at any time."""
+
+    rule_set_hash: str
+    arrivals: WholeBatches
+    histories: Histories
+    log: VerdictLog
+    evidence: Evidence
+    through_us: int  # the last instant that was committed
+    rule_sets_with: dict[str, set[str]]  # by rule hash: the packs that hold the rule
+    forgot_us: int = 0
+
+
+@dataclass
+class Verdicts:
+    """One stream's verdicts; its cursor, the last batch it has taken, is committed with what it writes."""
+
+    store: Store
+    stream_id: str
+    revise_us: int
+    _memory: _Memory | None = field(default=None, repr=False)
+
+    def step(self, rule_set: RuleSet, through_us: int, now_us: int) -> int:
+        """Bring the tables up to the last whole minute at or before ``through_us``; the number of rows
+        written.
+        """
+        try:
+            fresh = self._memory is None or self._memory.rule_set_hash != rule_set.hash
+            memory = self._rebuilt(rule_set, through_us) if self._memory is None or fresh else self._memory
+            self._memory = None  # until this step is through: a failure in it leaves nothing half-done behind
+            written = self._step(memory, rule_set, through_us, now_us, fresh=fresh)
+            self._memory = memory
+            return written
+        except TailLost:
+            self._memory = None
+            return self.step(rule_set, through_us, now_us)
+
+    def evaluated(self) -> set[str]:
+        """The rules (hashes) of the present pack that have been evaluated since they were loaded."""
+        return (
+            self._memory.histories.evaluated(self._memory.through_us) if self._memory is not None else set()
+        )
+
+    def arrived_us(self) -> int | None:
+        """The greatest arrival time among the rows whose windows have been taken."""
+        return self._memory.arrivals.arrived_us if self._memory is not None else None
+
+    def held_us(self, rule_hash: str, group: Group) -> int | None:
+        """The last instant at which the condition of a firing group held."""
+        state = self._memory.histories.state((rule_hash, group)) if self._memory is not None else None
+        return state.held_until_us if state is not None else None
+
+    def _step(self, memory: _Memory, rule_set: RuleSet, through_us: int, now_us: int, *, fresh: bool) -> int:
+        through = max(through_us // MINUTE_US * MINUTE_US, memory.through_us)
+        ends, windows = memory.arrivals.poll()
+        if not fresh and windows is None and through == memory.through_us:
+            return 0
+        if windows is not None:
+            memory.histories.take(windows, through - self.revise_us)
+            _load(memory, ends, windows)
+        moved = memory.histories.advance(through)
+        changes: list[Row] = []
+        for key in moved | (
+            {key for key in memory.log.known() if key[0] in memory.histories.rules} if fresh else set()
+        ):
+            changes += self._difference(memory, key, now_us)
+        if fresh:
+            changes += _superseded(memory, rule_set, through, now_us)
+        firing = [row for row in changes if row["weight"] > 0 and row["state"] == "firing"]
+        rules = memory.histories.rules
+        written = memory.evidence.write(
+            [Episode(rules[r["rule_hash"]], tuple(r["group"]), r["instant_us"]) for r in firing]
+        )
+        if changes or through > memory.through_us:
+            marks = {INSTANTS: through}
+            if memory.arrivals.through >= 0:
+                marks[f"verdicts:{self.stream_id}"] = memory.arrivals.through
+            self.store.table("verdicts").append(changes, metadata={"instant_us": str(through)}, marks=marks)
+            memory.log.follow()
+            memory.through_us = through
+        if through - memory.forgot_us >= _FORGET_US:
+            memory.histories.forget()
+            memory.forgot_us = through
+        return written + len(changes)
+
+    def _difference(self, memory: _Memory, key: Key, now_us: int) -> list[Row]:
+        """What must be appended for a rule and group, so that what is not final says what its history
+        says.
+        """
+        try:
+            base, changes = memory.histories.changes(key)
+        except KeyError:  # no data and nothing that goes on: all that is not final is withdrawn
+            base, changes = memory.histories.first_us - 1, []
+        rule = memory.histories.rules[key[0]]
+        want = {identity(row): row for row in (_row(rule, key[1], change, now_us) for change in changes)}
+        have = {identity(row): row for row in memory.log.rows(key) if row["instant_us"] > base}
+        rows = [{**row, "weight": -1, "written_us": now_us} for name, row in have.items() if name not in want]
+        return rows + [row for name, row in want.items() if name not in have]
+
+    def _rebuilt(self, rule_set: RuleSet, through_us: int) -> _Memory:
+        """Everything from the store: partials of whole batches, standing verdicts, and where each rule's
+        history begins.
+        """
+        arrivals, log = WholeBatches(self.store, "windows", self.stream_id), VerdictLog(self.store)
+        log.follow()
+        committed = self.store.table("verdicts").app_version(INSTANTS) or 0
+        through = max(through_us // MINUTE_US * MINUTE_US, committed)
+        first, rules = through - self.revise_us, {rule.hash: rule for rule in rule_set.window_rules}
+        final = {}
+        episodes = set()
+        for key in log.known():
+            rows = log.rows(key)
+            before = [row for row in rows if row["instant_us"] < first]
+            if before and key[0] in rules and rows[0]["by"] == ",".join(rules[key[0]].by):
+                final[key] = state_of(before[-1], first)
+            episodes |= {episode_id(*key, row["instant_us"]) for row in rows if row["state"] == "firing"}
+        evidence = Evidence(self.store)
+        evidence.picked(episodes)
+        rule_sets_with = _rule_sets_with(self.store, rule_set)
+        longest = max((rule.size_us + rule.every_us for rule in rule_set.window_rules), default=0)
+        windows = arrivals.known(pl.col("start_us") >= first - longest)
+        histories = Histories(rule_set, first, final, _begins(arrivals.ends, rule_sets_with, windows))
+        histories.take(windows, first)
+        return _Memory(rule_set.hash, arrivals, histories, log, evidence, committed, rule_sets_with, through)
+
+
+def _row(rule: WindowRule, group: Group, change: Verdict, now_us: int) -> Row:
+    return {
+        "weight": 1,
+        "rule": rule.id,
+        "rule_hash": rule.hash,
+        "by": ",".join(rule.by),
+        "group": list(group),
+        "instant_us": change.instant_us,
+        "state": change.state.phase,
+        "since_us": change.state.since_us,
+        "value": change.value,
+        "traces": change.traces,
+        "errors": change.errors,
+        "written_us": now_us,
+    }
+
+
+def _superseded(memory: _Memory, rule_set: RuleSet, through: int, now_us: int) -> list[Row]:
+    """The end of what was going on under rules that are edited or gone (SEMANTICS 18)."""
+    by_id = {rule.id: ",".join(rule.by) for rule in rule_set.window_rules}
+    rows = []
+    for key in memory.log.known():
+        if key[0] in memory.histories.rules:
+            continue
+        last = memory.log.rows(key)[-1]
+        if last["state"] in ("pending", "firing"):
+            # With other keys there is no group any more that could go on with this alert.
+            state = "regrouped" if by_id.get(last["rule"], last["by"]) != last["by"] else "superseded"
+            rows.append(
+                {
+                    **last,
+                    "weight": 1,
+                    "state": state,
+                    "instant_us": max(through, last["instant_us"]),
+                    "since_us": last["since_us"],
+                    "written_us": now_us,
+                }
+            )
+    return rows
+
+
+def _rule_sets_with(store: Store, rule_set: RuleSet) -> dict[str, set[str]]:
+    """For each window rule of the pack, the packs (hashes) that were ever in force and hold it."""
+    ids = {rule.id: rule.hash for rule in rule_set.window_rules}
+    found: dict[str, set[str]] = {rule.hash: set() for rule in rule_set.window_rules}
+    hashes: dict[str, str] = {}
+    for rule_set_hash, text in (
+        store.table("rule_sets").read(["rule_set_hash", "rule_set"]).unique("rule_set_hash").iter_rows()
+    ):
+        for item in json.loads(text):
+            if item.get("id") not in ids or "when" in item:
+                continue
+            key = json.dumps(item, sort_keys=True)
+            hashes[key] = hashes.get(key) or build(parse_rule(item)).hash
+            if hashes[key] == ids[item["id"]]:
+                found[hashes[key]].add(rule_set_hash)
+    return found
+
+
+def _begins(
+    ends: pl.DataFrame, rule_sets_with: dict[str, set[str]], windows: pl.DataFrame
+) -> dict[str, int | None]:
+    """The minute in which each rule's history begins; a rule that the store's first batch had is left out: it
+    has all.
+    """
+    begins: dict[str, int | None] = {}
+    for rule, packs in rule_sets_with.items():
+        loaded = ends.filter(pl.col("rule_set_hash").is_in(list(packs)))
+        if ends.height and packs and ends["rule_set_hash"][0] not in packs:
+            begins[rule] = None
+            if loaded.height:
+                since = ends.filter(pl.col("now_us") >= loaded["now_us"].min()).select(
+                    "stream_id", "batch_id"
+                )
+                earliest = windows.join(since, on=["stream_id", "batch_id"], how="semi")["start_us"].min()
+                begins[rule] = earliest if isinstance(earliest, int) else None
+    return begins
+
+
+def _load(memory: _Memory, ends: list[dict[str, Any]], windows: pl.DataFrame) -> None:
+    """A batch that has loaded a rule moves the beginning of its history back to its own earliest minute."""
+    waiting = memory.histories.begun()
+    if not waiting:
+        return
+    packs = {end["rule_set_hash"] for end in ends}
+    earliest = windows["start_us"].min()
+    if isinstance(earliest, int):
+        loaded = {rule for rule in waiting if memory.rule_sets_with.get(rule, set()) & packs}
+        memory.histories.loaded(loaded, earliest)

@@ -1,0 +1,1 @@
+"""What commands that only read work out: reports and explanations."""

@@ -1,0 +1,186 @@
+"""Reports: error rate, latency, tokens and cost of a range of time, from the facts that stand; starts no
+Java.
+
+``rules`` counts, for a trace rule, the traces that it matches, for a window rule the traces that are evidence
+of its
+alerts: those that bear its id in ``tracesieve.rules``.  (Which traces its ``where`` counts is no match of a
+rule.) ``candidates`` counts the traces by the category that they are tagged with.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rules.alerting.histogram import bucket_index, quantile_us
+from rules.rule_set import RuleSet
+from rules.tags import category_of
+from store.content import TraceTable
+from store.final_through import stored_final_through_us
+from store.store import Store, net_facts
+
+MINUTE_US = 60_000_000
+SAMPLES = 5
+_FRESH = ("late", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
+_TOKENS = ("tokens_input", "tokens_output", "tokens_total")
+_COLUMNS = (
+    "batch_id",
+    "weight",
+    "trace_id",
+    "content_hash",
+    "arrived_us",
+    "group_by",
+    "group",
+    "start_us",
+    "end_us",
+    "error",
+    "duration_us",
+    *_TOKENS,
+    "cost_nusd",
+    "hits",
+)
+
+
+def report(
+    store: Store, from_us: int, to_us: int, by: list[str], now_us: int, content: TraceTable | None = None
+) -> dict[str, Any]:
+    """The document of ``report --json``: traces that ended in [from, to), those dated in the future held
+    back.
+
+    ``content`` is where requests are kept, the store's ``traces`` if not given.
+
+    Raises:
+        StoreError: the trace table cannot be read.
+    """
+    until = min(to_us, now_us // MINUTE_US * MINUTE_US + MINUTE_US)
+    touched = (pl.col("end_us") >= from_us) & (pl.col("end_us") < until)
+    # A withdrawal copies the values it takes back, its end too, so that the rows of a range net by
+    # themselves: what moved out of it has both its rows in it, what moved in only the new one.
+    facts = net_facts(store.table("facts").read(list(_COLUMNS), touched))
+    document = {"from": from_us / 1e6, "to": to_us / 1e6, **_numbers(facts), "groups": _groups(facts, by)}
+    document |= _matches(store, facts, from_us)
+    failed = facts.filter("error").sort("end_us", "trace_id", descending=True).head(SAMPLES)
+    table = content or TraceTable(store.table("traces").uri)
+    samples = table.samples(dict(failed.select("trace_id", "start_us").iter_rows()))
+    document["error_samples"] = [
+        {
+            "trace_id": trace_id,
+            **dict(zip(("request", "error"), samples.get(trace_id, (None, None)), strict=True)),
+        }
+        for trace_id in failed["trace_id"]
+    ]
+    document["freshness"] = _freshness(store)
+    return document
+
+
+def _numbers(facts: pl.DataFrame) -> dict[str, Any]:
+    traces, errors = facts.height, int(facts["error"].sum() or 0)
+    index, count = np.unique(bucket_index(facts["duration_us"].drop_nulls().to_numpy()), return_counts=True)
+    counts = dict(zip(index.tolist(), count.tolist(), strict=True))
+    result: dict[str, Any] = {
+        "traces": traces,
+        "errors": errors,
+        "error_rate": errors / traces if traces else None,
+    }
+    result["success_rate"] = 1 - errors / traces if traces else None
+    for p in (50, 95, 99):
+        value = quantile_us(counts, p / 100)
+        result[f"p{p}_ms"] = None if value is None else value / 1000
+    result["tokens"] = {kind: _sum(facts[f"tokens_{kind}"]) for kind in ("input", "output", "total")}
+    cost = _sum(facts["cost_nusd"])
+    result["cost_usd"] = None if cost is None else cost / 1e9
+    return result
+
+
+def _sum(values: pl.Series) -> int | None:
+    known = values.drop_nulls()
+    return int(known.sum()) if known.len() else None
+
+
+def _groups(facts: pl.DataFrame, by: list[str]) -> list[dict[str, Any]]:
+    parts: dict[tuple[tuple[str, str], ...], list[pl.DataFrame]] = defaultdict(list)
+    for (keys, values), part in facts.group_by("group_by", "group"):
+        names = str(keys).split(",") if keys else []
+        whole = dict(zip(names, values, strict=True))
+        parts[tuple((key, whole.get(key, "")) for key in (by or names))].append(part)
+    rows = [{"group": dict(key), **_numbers(pl.concat(frames))} for key, frames in parts.items()]
+    return sorted(rows, key=lambda row: (-row["traces"], str(row["group"])))
+
+
+def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[str, int]]:
+    """Traces by rule and by category, from their hits and from what they are evidence of."""
+    packs = store.table("rule_sets").read().sort("loaded_us", maintain_order=True)
+    rule_set = RuleSet.from_json(packs["rule_set"][-1]) if packs.height else None
+    counting = _window_rules(packs["rule_set"].unique()) - {
+        rule.id for rule in (rule_set.trace_rules if rule_set else ())
+    }
+    evidence = store.table("evidence").read(["trace_id", "rule"], pl.col("instant_us") >= from_us).unique()
+    picked: dict[str, set[str]] = defaultdict(set)
+    for trace_id, rule in evidence.join(facts.select("trace_id"), on="trace_id", how="semi").iter_rows():
+        picked[trace_id].add(rule)
+    hits: dict[str, set[str]] = defaultdict(set)
+    exploded = facts.filter(pl.col("hits").list.len() > 0).select("trace_id", "hits").explode("hits")
+    for trace_id, rule in exploded.select("trace_id", pl.col("hits").struct.field("rule")).iter_rows():
+        if rule not in counting:
+            hits[trace_id].add(rule)
+    rules: Counter[str] = Counter()
+    together: Counter[tuple[frozenset[str], frozenset[str]]] = Counter()
+    for trace_id in hits.keys() | picked.keys():
+        rules.update(hits[trace_id] | picked[trace_id])
+        together[frozenset(hits[trace_id]), frozenset(picked[trace_id])] += 1
+    candidates: Counter[str] = Counter()
+    for (matched, of_alerts), number in together.items():  # few combinations, however many traces
+        category = category_of(rule_set, matched, of_alerts) if rule_set else None
+        if category:
+            candidates[category] += number
+    return {"candidates": dict(candidates), "rules": dict(rules)}
+
+
+def _window_rules(packs: Iterable[str]) -> set[str]:
+    """The ids of the window rules that were ever in force."""
+    return {str(item.get("id")) for text in packs for item in json.loads(text) if "when" not in item}
+
+
+def _freshness(store: Store) -> dict[str, Any]:
+    batches = store.table("batches").read(list(_FRESH), pl.col("phase") == "end")
+    through = stored_final_through_us(store)
+    fresh: dict[str, Any] = {"final_through": None if through is None else through / 1e6}
+    fresh |= {name: int(batches[name].sum() or 0) for name in _FRESH}
+    fresh["in_progress"] = _in_progress(store)
+    fresh["dead_letters"] = _dead_letters(store)
+    return fresh
+
+
+def _in_progress(store: Store) -> int:
+    """What an MLflow server counted last, and what a Delta table holds unfinished."""
+    landing = (
+        store.table("landing")
+        .read(["experiment_id", "in_progress", "at_us"])
+        .sort("at_us", maintain_order=True)
+    )
+    server = int(landing.unique("experiment_id", keep="last", maintain_order=True)["in_progress"].sum() or 0)
+    waiting = store.table("in_progress").read(["trace_id", "start_us"]).unique("trace_id")
+    if waiting.is_empty():
+        return server
+    since = (pl.col("start_us") >= waiting["start_us"].min()) & pl.col("trace_id").is_in(
+        waiting["trace_id"].implode()
+    )
+    ended = store.table("facts").read(["trace_id"], since)
+    return server + waiting.join(ended, on="trace_id", how="anti").height
+
+
+def _dead_letters(store: Store) -> int:
+    """Deliveries that were refused for good and not tried again since."""
+    table = store.table("deliveries")
+    dead = table.read(["key"], pl.col("outcome") == "dead")["key"].unique()
+    if dead.is_empty():
+        return 0
+    said = table.read(["key", "outcome", "at_us"], pl.col("key").is_in(dead.implode())).sort(
+        "at_us", maintain_order=True
+    )
+    return said.unique("key", keep="last", maintain_order=True).filter(pl.col("outcome") == "dead").height

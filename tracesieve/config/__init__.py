@@ -1,0 +1,1 @@
+"""The config file: its keys, its mistakes, the file that `init` writes."""

@@ -1,0 +1,114 @@
+"""A config's mistakes as lines of the file or as environment variables: from what pydantic found to what a
+person reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel
+
+from tracesieve.errors import Mistake
+
+
+def told_once(items: list[Any]) -> list[Any]:
+    """Without "should be a string" for a value that was taken for the other form, a mapping, and has mistakes
+    as such.
+    """
+    tried = {item["loc"][:-1] for item in items if item["loc"][-1:] == ("str",)}
+    others = {item["loc"][: len(place)] for item in items for place in tried if item["loc"][-1] != "str"}
+    return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in others)]
+
+
+def mistake(path: str, root: yaml.Node, item: Any, keys: set[str]) -> Mistake:
+    """One pydantic error as a line of the file or an environment variable; union tags in its location are
+    stepped over.
+
+    ``keys`` is every key of the config, at any depth.
+    """
+    loc = [str(part) for part in item["loc"]]
+    message = item["msg"].removeprefix("Value error, ")
+    tag = item.get("ctx", {}).get("discriminator", "").strip("'")
+    if named := variable([*loc, tag] if tag else loc):
+        return Mistake(named, 0, "", "unknown key" if item["type"] == "extra_forbidden" else message)
+    if item["type"] == "extra_forbidden":
+        return unknown(path, root, loc, keys)
+    parts, line = place_of(root, loc)
+    if item["type"] == "missing":
+        return Mistake(path, line, ".".join([*parts, loc[-1]]), "is required")
+    return Mistake(path, line, ".".join(parts) or ".".join(loc), message)
+
+
+def unknown(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Mistake:
+    """A key that the config does not have, with the nearest of those that it knows."""
+    named, line = place_of(root, loc)
+    near = difflib.get_close_matches(
+        loc[-1], known - {loc[-1]}, 1, 0.75
+    )  # a key of another part is unknown here
+    hint = f"did you mean `{near[0]}`?" if near else "`tracesieve init` writes a config with every key"
+    return Mistake(path, line, ".".join(named), "unknown key", hint)
+
+
+def misspelt(known: set[str]) -> list[Mistake]:
+    """Variables that nearly name a key; others with our prefix may well be secrets, which have any name."""
+    mistakes = []
+    for name in sorted(os.environ):
+        key = name.removeprefix("TRACESIEVE_").split("__")[0].lower()
+        near = (
+            difflib.get_close_matches(key, known, 1, 0.8)
+            if name.startswith("TRACESIEVE_") and key not in known
+            else []
+        )
+        mistakes += [
+            Mistake(name, 0, "", "sets no key", f"did you mean `TRACESIEVE_{one.upper()}`?") for one in near
+        ]
+    return mistakes
+
+
+def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every model that its fields hold, each once."""
+    found = [model]
+    todo = [field.annotation for field in model.model_fields.values()]
+    while todo:
+        kind = todo.pop()
+        todo += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
+            found.append(kind)
+            todo += [field.annotation for field in kind.model_fields.values()]
+    return found
+
+
+def variable(loc: list[str]) -> str | None:
+    """The environment variable that set the key at ``loc`` or a part above it, as it is spelled there."""
+    there = {name.upper(): name for name in os.environ}
+    paths = [
+        [part for index, part in enumerate(loc) if index != skipped] for skipped in (None, 1)
+    ]  # 1: a union's tag
+    for path in paths:
+        for depth in range(len(path), 0, -1):
+            name = "TRACESIEVE_" + "__".join(path[:depth]).upper()
+            if name in there:
+                return there[name]
+    return None
+
+
+def place_of(root: yaml.Node, loc: list[str]) -> tuple[list[str], int]:
+    """The parts of ``loc`` that the file has, and the line of the last of them."""
+    node, line = root, 1
+    named: list[str] = []
+    for part in loc:
+        if (found := _child(node, part)) is not None:
+            key, node = found
+            line, named = key.start_mark.line + 1, [*named, part]
+    return named, line
+
+
+def _child(node: yaml.Node, part: str) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        return next(((key, value) for key, value in node.value if key.value == part), None)
+    if isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+        return node.value[int(part)], node.value[int(part)]
+    return None

@@ -1,0 +1,291 @@
+"""The config file ``tracesieve.yaml``: its model, and loading it with every mistake named by file, line and
+key.
+
+Each source and sink brings its own part of the model from the file that implements it; this module composes
+them. Environment variables ``TRACESIEVE_<KEY>`` (``__`` between levels) win over the file.  Secrets are never
+in either: the config names the environment variable that holds one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from rules.groups import label_names
+from sinks.alertmanager import AlertmanagerTarget
+from sinks.http.server import MetricsConfig
+from sinks.mlflow.datasets import DatasetsConfig
+from store.maintenance.retention import mistakes
+from streams.session.spark import SparkConfig
+from streams.sources import SourceConfig
+from tracesieve.config.mistakes import misspelt, mistake, model_parts, place_of, told_once, unknown, variable
+from tracesieve.errors import ConfigError, Mistake
+
+DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
+OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
+_FILES = {"ca_file", "tls_cert", "tls_key"}  # keys that name a file: relative to the config, as the store is
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration_s(value: Any) -> Any:
+    """Seconds from ``30s``, ``5m``, ``24h``, ``7d`` or a plain number; anything else is left to pydantic to
+    refuse.
+    """
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value.strip())):
+        return float(match[1]) * _UNITS_S[match[2]]
+    return value
+
+
+def _duration_s(value: Any) -> Any:
+    found = parse_duration_s(value)
+    if isinstance(found, str) and not re.fullmatch(r"\d+(\.\d+)?", found):
+        raise ValueError(f"{found!r} is no duration: write seconds, or 30s, 5m, 24h, 7d")
+    return found
+
+
+Duration = Annotated[
+    float, BeforeValidator(_duration_s), Field(ge=0, description="seconds, or 30s, 5m, 24h, 7d")
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MlflowTarget(_Part):
+    """Where tags and datasets go; absent: no tagging."""
+
+    tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
+    tags: bool = Field(
+        default=True, description="false where that server does not have the source's traces: datasets alone"
+    )
+
+
+class AlertsConfig(_Part):
+    """Who is told of alerts, besides the log."""
+
+    alertmanager: list[AlertmanagerTarget] = Field(
+        default=[], description="URLs, or {url, username, password_env, …}; all are told"
+    )
+    page_if_newer_than: Duration = Field(
+        default=3600.0, description="windows that ended longer ago are counted, never paged"
+    )
+
+
+class LogConfig(_Part):
+    """How the program logs, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    format: Literal["text", "json"] = Field(default="text", description="text or json, one object a line")
+
+
+class Settings(BaseSettings):
+    """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="TRACESIEVE_", env_nested_delimiter="__", case_sensitive=False
+    )
+
+    source: SourceConfig = Field(description="where traces come from")
+    store: str = Field(
+        default=".tracesieve", description="the folder of everything that is kept, relative to this file"
+    )
+    rules: list[str] = Field(
+        default=["packs/default"], description="shipped packs (packs/…), rule files or folders of them"
+    )
+    group_by: tuple[str, ...] = Field(
+        default=DEFAULT_GROUP_BY,
+        description="what numbers are kept by: experiment, trace_name, environment, model, tags.x, metadata.x",
+    )
+    mlflow: MlflowTarget | None = Field(
+        default=None, description="where tags and datasets go; absent: no tagging"
+    )
+    metrics: MetricsConfig | None = Field(
+        default=MetricsConfig(), description="/metrics, /healthz and /readyz; null: not served"
+    )
+    spark: SparkConfig = Field(default=SparkConfig(), description="which Spark reads and matches")
+    alerts: AlertsConfig = Field(default=AlertsConfig(), description="who is told of alerts, besides the log")
+    datasets: DatasetsConfig | Literal[False] = Field(
+        default=DatasetsConfig(), description="regression datasets in MLflow, one a category; false: none"
+    )
+    log: LogConfig = Field(default=LogConfig(), description="how the program logs, on stderr")
+    settle: Duration = Field(default=2.0, description="how long after its end a trace is left alone")
+    evaluate_after: Duration = Field(
+        default=15.0, description="an instant is judged at the latest this long after it has passed"
+    )
+    dedupe_horizon: Duration = Field(
+        default=30 * 86400.0, description="repeats are known this far back; what is older is not counted"
+    )
+    revise_for: Duration = Field(default=2 * 86400.0, description="late traces change verdicts this far back")
+    retention: dict[str, Duration] = Field(
+        default={}, description="how long a table of the store is kept, such as {facts: 90d}"
+    )
+    include_evaluation: bool = Field(
+        default=False, description="also count traces of evaluation runs and judges"
+    )
+    base_dir: str = Field(
+        default=".", exclude=True, description="the folder of the config file; set by load_settings"
+    )
+    config_file: str = Field(
+        default="", exclude=True, description="the config file itself; set by load_settings"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _files(cls, data: Any) -> Any:
+        """Files beside the config are found from whatever folder the program is started in."""
+        return _beside(data, Path(str(data.get("base_dir", "."))))
+
+    @field_validator("retention")
+    @classmethod
+    def _retention(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        """Every mistake at once: a table that does not expire, and a time too short for what still needs the
+        rows.
+        """
+        data = info.data
+        relists = int(getattr(data.get("source"), "amend_for", 0))
+        wrong = mistakes(
+            {name: int(seconds * 1e6) for name, seconds in value.items()},
+            int(data.get("dedupe_horizon", 0) * 1e6),
+            int(data.get("revise_for", 0) * 1e6),
+            relists,
+        )
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return value
+
+    @field_validator("group_by")
+    @classmethod
+    def _own_labels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        label_names(value)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file."""
+        return env_settings, init_settings
+
+    @property
+    def store_path(self) -> str:
+        """The store's location; a relative folder is relative to the config file."""
+        return self.store if "://" in self.store else str((Path(self.base_dir) / self.store).resolve())
+
+    @property
+    def config_hash(self) -> str:
+        """Twelve hex digits over everything in the config that changes what counts."""
+        meaning = self.model_dump(
+            mode="json", include={"source", "group_by", "include_evaluation", "dedupe_horizon"}
+        )
+        return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _beside(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        found = {key: _beside(part, folder) for key, part in value.items()}
+        return found | {
+            key: str(folder / found[key]) for key in _FILES & found.keys() if isinstance(found[key], str)
+        }
+    return [_beside(part, folder) for part in value] if isinstance(value, list) else value
+
+
+def load_settings(path: str | Path) -> Settings:
+    """Read and check a config file.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds mistakes; all of them are in the message.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        hint = "write one with `tracesieve init`, or name another with -c"
+        raise ConfigError([Mistake(str(path), 1, "-", f"cannot be read: {error.strerror}", hint)]) from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "is not YAML"
+        raise ConfigError(
+            [Mistake(str(path), mark.line + 1 if mark else 1, "-", f"YAML: {problem}")]
+        ) from error
+    if not isinstance(data, dict) or root is None:
+        raise ConfigError([Mistake(str(path), 1, "-", "is not a mapping of keys", "start with `source:`")])
+    known = set(Settings.model_fields) - OWN_FIELDS
+    strange = [unknown(str(path), root, [str(key)], known) for key in data if key not in known] + misspelt(
+        known
+    )
+    try:
+        settings = Settings(
+            **{
+                **{key: value for key, value in data.items() if key in known},
+                "base_dir": str(file.resolve().parent),
+                "config_file": str(path),
+            }
+        )
+    except ValidationError as error:
+        raise ConfigError(
+            [*strange, *(mistake(str(path), root, item, _all_keys()) for item in told_once(error.errors()))]
+        ) from error
+    except SettingsError as error:  # a variable that should hold JSON, such as a list
+        field = re.search(r'field "(\w+)"', str(error))
+        name = variable([field[1]]) if field else None
+        wrong = Mistake(
+            name or "environment", 0, "", "is not the JSON that this key needs", """such as '["a", "b"]'"""
+        )
+        raise ConfigError([*strange, wrong]) from error
+    if strange:
+        raise ConfigError(strange)
+    return settings
+
+
+def _all_keys() -> set[str]:
+    """Every key of the config, at any depth."""
+    return {name for part in model_parts(Settings) for name in part.model_fields} - OWN_FIELDS
+
+
+def lacking(settings: Settings) -> list[Mistake]:
+    """What the environment lacks for this config to be run: secrets that are unset, files that cannot be
+    read.
+    """
+    found = {
+        f"metrics.{key}": what
+        for key, what in (settings.metrics.lacking() if settings.metrics else {}).items()
+    }
+    for number, one in enumerate(settings.alerts.alertmanager):
+        found |= {f"alerts.alertmanager.{number}.{key}": what for key, what in one.lacking().items()}
+    file = Path(settings.config_file)
+    root = (
+        yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        if found and file.is_file()
+        else None
+    )
+    return [
+        Mistake(settings.config_file, place_of(root, key.split("."))[1] if root else 1, key, what)
+        for key, what in found.items()
+    ]

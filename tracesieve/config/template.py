@@ -1,0 +1,104 @@
+"""A config file with every key in it: those that were chosen as they are, all others commented out with their
+defaults.
+
+It is made from the model itself, so that a key can be missing neither here nor, described, there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from tracesieve.config.settings import OWN_FIELDS, Settings
+
+_HEAD = """# The config of tracesieve. Every key there is is below; a key that is commented out has the value shown.
+# An environment variable wins over this file: TRACESIEVE_STORE, TRACESIEVE_LOG__LEVEL (`__` between levels).
+# Secrets are never written here: keys that end in _env name the environment variable that holds one.
+"""
+_WIDTH = 46
+
+
+def rendered(chosen: Mapping[str, Any]) -> str:
+    """The text of a config in which ``chosen`` (by top-level key, as in YAML) is set;
+    ``chosen["source"]["kind"]`` is needed.
+    """
+    lines = [*_HEAD.splitlines(), ""]
+    for name, field in Settings.model_fields.items():
+        if name not in OWN_FIELDS:
+            lines += [*_key(name, field, chosen.get(name), _chosen_model(field, chosen.get(name)), ""), ""]
+    return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+
+
+def _key(
+    name: str, field: FieldInfo, value: Any, model: type[BaseModel] | None, indent: str
+) -> Iterator[str]:
+    """The lines of one key, and of the keys below it."""
+    off = "" if value is not None else "# "
+    if model is None:
+        shown = _default(field) if value is None else _yaml(value)
+        yield _said(f"{off}{indent}{name}: {shown}", field.description)
+        return
+    yield _said(f"{off}{indent}{name}:", field.description)
+    given: Mapping[str, Any] = value or {}
+    for below, its in model.model_fields.items():
+        inner = given.get(below)
+        for line in _key(below, its, inner, None, indent + "  "):
+            yield line if off and line.startswith("# ") else off + line
+
+
+def _said(text: str, description: str | None) -> str:
+    return f"{text:<{_WIDTH}}  # {description}"
+
+
+def _chosen_model(field: FieldInfo, value: Any) -> type[BaseModel] | None:
+    """The model whose keys stand below this one: of a union the one of the chosen kind, else the first."""
+    models = [
+        kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
+    if isinstance(value, Mapping) and "kind" in value:
+        models = [
+            model for model in models if value["kind"] in get_args(model.model_fields["kind"].annotation)
+        ]
+    return models[0] if models else None
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """A type and what an optional or a union of models is made of; the items of a list stay out."""
+    if getattr(annotation, "__origin__", None) in (list, tuple, dict):
+        return []
+    return [annotation, *(kind for part in get_args(annotation) for kind in _kinds(part))]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    return "…" if value is PydanticUndefined else _yaml(value)
+
+
+def _yaml(value: Any) -> str:
+    """The value in one line of YAML; JSON is YAML, and durations read better with their unit."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        unit, size = next(
+            (
+                (unit, size)
+                for unit, size in (("d", 86400), ("h", 3600), ("m", 60))
+                if value and value % size == 0
+            ),
+            ("s", 1),
+        )
+        return f"{value / size:g}{unit}"
+    if isinstance(value, str):
+        return (
+            value
+            if value.replace("-", "").replace(".", "").isalnum() and not value[0].isdigit()
+            else json.dumps(value)
+        )
+    if isinstance(value, list | tuple):
+        return json.dumps(list(value), ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)

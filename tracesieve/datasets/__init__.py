@@ -1,0 +1,1 @@
+"""Which traces enter which datasets, and which tags they bear."""

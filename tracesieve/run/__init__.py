@@ -1,0 +1,1 @@
+"""A run: its parts, kept going or made to go once, and its end."""

@@ -1,0 +1,38 @@
+"""What a config says of maintenance: how long tables are kept, and what must stay whatever it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from store.maintenance.maintenance import MaintenanceNeeds
+from streams.query import checkpoint_of, needed_version
+
+if TYPE_CHECKING:
+    from rules.rule_set import RuleSet
+    from tracesieve.config.settings import Settings
+
+
+def maintenance_needs(
+    settings: Settings, rule_set: Callable[[], RuleSet | None] = lambda: None, *, messages: bool = False
+) -> MaintenanceNeeds:
+    """What maintenance must leave alone in the store of this config.
+
+    ``pack`` gives the rules in force; ``wishes`` says whether a follower makes wishes from facts.
+    """
+
+    def longest_us() -> int:
+        found = rule_set()
+        return max((rule.size_us for rule in found.window_rules), default=0) if found is not None else 0
+
+    return MaintenanceNeeds(
+        keep_us={name: int(seconds * 1e6) for name, seconds in settings.retention.items()},
+        least_us={
+            "facts": int(settings.dedupe_horizon * 1e6),
+            "traces": int(getattr(settings.source, "amend_for", 0)),
+        },
+        revise_us=int(settings.revise_for * 1e6),
+        longest_window_us=longest_us,
+        source_next=lambda: needed_version(checkpoint_of(settings.store_path)),
+        messages=messages,
+    )

@@ -1,0 +1,194 @@
+"""Feeds ``/metrics`` from whole batches; begins with the first batch after the start (SEMANTICS 24).
+
+Counters move by new traces alone, an amendment by ``amended_total``; the window gauges are of the last closed
+minutes and take amendments in.  A trace dated in the future is held back until its minute has come (SEMANTICS
+11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rules.alerting.sums import QUANTILES, Minutes
+from rules.rule_set import RuleSet
+from sinks.prometheus.state import Key, MetricsState
+from sinks.registry import SINKS
+from store import Store
+from store.outbox import Outbox
+from store.tail import Tail, TailLost
+from store.whole_batches import WholeBatches
+from store.windows import merge
+
+MINUTE_US = 60_000_000
+CLOSED_MINUTES = 5
+_SUMS = ("traces", "errors", "tokens_total", "tokens_total_known", "cost_nusd", "cost_known")
+
+
+@dataclass
+class _Memory:
+    """What is followed; made anew when a table can no longer be followed."""
+
+    facts: WholeBatches
+    windows: WholeBatches
+    quarantine: Tail
+    in_progress: Tail
+    landing: Tail
+    minutes: dict[Key, Minutes]
+    waiting: dict[str, int]  # traces in progress of a Delta source, by id: their start
+    experiments: dict[str, int]  # of an MLflow source, by id: how many are in progress
+
+
+class MetricsFollower:
+    """Reads what is new in the store and moves the state; one thread."""
+
+    def __init__(
+        self, store: Store, state: MetricsState, stream_id: str, outbox: Outbox, group_by: Sequence[str]
+    ) -> None:
+        self._store, self._state, self._stream, self._outbox = store, state, stream_id, outbox
+        self._group_by = ",".join(group_by)
+        self._held: dict[str, dict[str, Any]] = {}
+        self._memory: _Memory | None = self._opened()
+        first = store.table("batches").read(["now_us"], pl.col("stream_id") == stream_id)["now_us"].min()
+        self._began_us = first if isinstance(first, int) else None
+        self._shown: tuple[int, int] = (-1, -1)
+
+    def step(
+        self, rule_set: RuleSet, now_us: int, final_us: int | None, alerts: Sequence[dict[str, Any]]
+    ) -> None:
+        """One pass; ``final_us`` is up to where everything has been counted, ``alerts`` what is said to
+        fire.
+        """
+        try:
+            memory = self._memory or self._opened()
+            self._memory = None
+            self._count(memory, rule_set, now_us)
+            self._windows(memory, now_us)
+            self._memory = memory
+        except TailLost:
+            return  # counters miss what was gone; the gauges are made anew by the next pass
+        self._gauges(memory, rule_set, final_us, alerts)
+
+    def _count(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> None:
+        ends, facts = memory.facts.poll()
+        categories = {rule.id: rule.tag for rule in rule_set.trace_rules}
+        for end in ends:
+            self._state.add_totals(end)
+            self._began_us = end["now_us"] if self._began_us is None else self._began_us
+        withdrawn: set[str] = set()
+        for fact in facts.iter_rows(named=True) if facts is not None else ():
+            if fact["weight"] < 0:
+                if self._held.pop(fact["trace_id"], None) is None:
+                    withdrawn.add(fact["trace_id"])
+                continue
+            memory.waiting.pop(fact["trace_id"], None)
+            if fact["weight"] == 0:  # left out, or a content that does not stand
+                continue
+            if fact["trace_id"] not in withdrawn:  # else an amendment of one that was counted
+                self._held[fact["trace_id"]] = fact
+        come = [fact for fact in self._held.values() if fact["end_us"] // MINUTE_US <= now_us // MINUTE_US]
+        landed = bool(memory.experiments)
+        for fact in come:
+            del self._held[fact["trace_id"]]
+            self._state.observe_fact(fact, categories)
+        if not landed and self._began_us is not None:
+            self._state.add_totals({"backfilled": sum(fact["arrived_us"] < self._began_us for fact in come)})
+        self._asides(memory)
+
+    def _asides(self, memory: _Memory) -> None:
+        refused = memory.quarantine.rows()
+        if refused is not None:
+            for reason, count in refused.group_by("reason").len().iter_rows():
+                self._state.quarantined(reason, count)
+        waiting = memory.in_progress.rows()
+        if waiting is not None:
+            memory.waiting.update(waiting.select("trace_id", "start_us").iter_rows())
+        landing = memory.landing.rows()
+        if landing is not None:
+            memory.experiments.update(landing.select("experiment_id", "in_progress").iter_rows())
+            backlog = landing.filter(pl.col("kind") == "backlog")["landed"].sum()
+            self._state.add_totals({"backfilled": int(backlog or 0)})
+
+    def _windows(self, memory: _Memory, now_us: int) -> None:
+        _, rows = memory.windows.poll()
+        if rows is not None:
+            self._add(memory, rows)
+        end = now_us // MINUTE_US * MINUTE_US
+        if self._shown == (end, memory.windows.through):
+            return
+        self._shown = end, memory.windows.through
+        ratios: dict[Key, float] = {}
+        quantiles: dict[Key, float] = {}
+        for key, minutes in list(memory.minutes.items()):
+            minutes.forget_before(end - CLOSED_MINUTES * MINUTE_US)
+            if not minutes:
+                del memory.minutes[key]
+            _, columns = minutes.windows(CLOSED_MINUTES * MINUTE_US, range(end, end + 1), QUANTILES)
+            if len(columns.sums) and columns.sums[0][0] > 0:
+                ratios[key] = float(columns.sums[0][1] / columns.sums[0][0])
+                found = {
+                    (*key, str(QUANTILES[name])): float(value[0]) / 1e3
+                    for name, value in columns.quantiles.items()
+                }
+                quantiles |= {name: value for name, value in found.items() if value == value}
+        state = self._state
+        state.set_gauge("tracesieve_window_error_ratio", ratios)
+        state.set_gauge("tracesieve_window_duration_seconds", quantiles)
+        state.set_gauge("tracesieve_window_end_timestamp_seconds", {(): end / 1e6})
+
+    def _add(self, memory: _Memory, windows: pl.DataFrame) -> None:
+        """Groups beyond a label's cap share one series, so they are added up under what the label says."""
+        own = (
+            (pl.col("rule_hash") == "")
+            & (pl.col("group_by") == self._group_by)
+            & (pl.col("size_us") == MINUTE_US)
+        )
+        merged = merge(windows.filter(own))
+        lists = (merged[name].to_list() for name in ("group", "start_us", "bucket_index", "bucket_count"))
+        for group, start, index, count, sums in zip(*lists, merged.select(_SUMS).rows(), strict=True):
+            memory.minutes.setdefault(self._state.capped(group), Minutes()).add(start, sums, index, count)
+
+    def _gauges(
+        self, memory: _Memory, rule_set: RuleSet, final_us: int | None, alerts: Sequence[dict[str, Any]]
+    ) -> None:
+        state = self._state
+        rules = float(len(rule_set.trace_rules) + len(rule_set.window_rules))
+        state.set_gauge("tracesieve_rules_loaded", {(): rules})
+        waiting = dict.fromkeys(SINKS, 0) | self._outbox.counts()
+        pending: dict[Key, float] = {(sink,): float(count) for sink, count in waiting.items()}
+        state.set_gauge("tracesieve_outbox_pending", pending)
+        firing: dict[Key, float] = {(rule.id, rule.severity, "firing"): 0.0 for rule in rule_set.window_rules}
+        for row in alerts:
+            key = (row["rule"], row["severity"], "firing")
+            firing[key] = firing.get(key, 0.0) + 1
+        state.set_gauge("tracesieve_alerts", firing)
+        unfinished = float(len(memory.waiting) + sum(memory.experiments.values()))
+        state.set_gauge("tracesieve_in_progress_traces", {(): unfinished})
+        if final_us is not None:
+            name = "tracesieve_final_through_timestamp_seconds"
+            state.set_gauge(name, {(): final_us / 1e6})
+
+    def _opened(self) -> _Memory:
+        tails = {name: Tail(self._store.table(name)) for name in ("quarantine", "in_progress", "landing")}
+        facts, windows = (WholeBatches(self._store, name, self._stream) for name in ("facts", "windows"))
+        landing = self._store.table("landing").read(["experiment_id", "in_progress", "at_us"]).sort("at_us")
+        waiting = self._store.table("in_progress").read(["trace_id", "start_us"])
+        if waiting.height:
+            ids = pl.col("trace_id").is_in(waiting["trace_id"].unique().implode())
+            ended = self._store.table("facts").read(
+                ["trace_id"], (pl.col("start_us") >= waiting["start_us"].min()) & ids
+            )
+            waiting = waiting.join(ended, on="trace_id", how="anti")
+        experiments = {experiment: number for experiment, number, _ in landing.iter_rows()}
+        memory = _Memory(
+            facts, windows, **tails, minutes={}, waiting=dict(waiting.iter_rows()), experiments=experiments
+        )
+        last = windows.ends[
+            "now_us"
+        ].max()  # what ended long before the last batch is in no window that is still shown
+        since = (last if isinstance(last, int) else 0) - (CLOSED_MINUTES + 1) * MINUTE_US
+        self._add(memory, windows.known(pl.col("start_us") >= since))
+        return memory

@@ -1,0 +1,272 @@
+"""The parts of a run: landing, the Spark query, followers and deliveries of one store, checked and wired.
+
+Everything that is written is written by one process, which holds the store's lease.
+:mod:`tracesieve.run.once` and :mod:`tracesieve.run.live` make it go.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rules.loading.packs import load_packs
+from rules.rule_set import RuleSet
+from sinks.alert_log import AlertLog
+from sinks.alertmanager import Alertmanager
+from sinks.delivery import Delivery
+from sinks.errors import RetryLater
+from sinks.prometheus.state import MetricsState
+from sinks.registry import SinkContext, deliveries
+from store import Store, open_store
+from store.lease import Lease
+from store.maintenance.maintenance import Maintenance
+from store.outbox import Outbox
+from streams.batch.process import BatchConfig
+from streams.query import check_source, checkpoint_of, stream_id
+from streams.session.spark import session
+from streams.sources import DeltaTracesSource, MlflowSource
+from streams.sources.mlflow.landing import MlflowLanding
+from tracesieve.alerts.notifications import Notifications
+from tracesieve.alerts.verdicts import Verdicts
+from tracesieve.config.settings import Settings, lacking
+from tracesieve.config.trace_table import table_uri, trace_table
+from tracesieve.datasets.memberships import TagsAndMemberships
+from tracesieve.errors import ConfigError, TracesieveError
+from tracesieve.run.final_through import Progress, evaluate_through_us
+from tracesieve.run.maintenance import maintenance_needs
+from tracesieve.run.metrics import MetricsFollower
+
+log = logging.getLogger("tracesieve.run")
+
+
+def wall_us() -> int:
+    """Now, in µs since the epoch: the one place where a run reads the clock."""
+    return time.time_ns() // 1000
+
+
+@dataclass
+class Run:
+    """The parts of one run; build it with :func:`open_run`."""
+
+    settings: Settings
+    store: Store
+    config: BatchConfig
+    outbox: Outbox
+    rule_set: RuleSet
+    metrics: MetricsState
+    lease: Lease
+    stop: threading.Event
+    stack: ExitStack
+    dry_run: bool = False
+    landing: MlflowLanding | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        s = self.settings
+        self._verdicts = Verdicts(self.store, self.config.stream_id, int(s.revise_for * 1e6))
+        self._notifications = Notifications(
+            self.store,
+            self.outbox,
+            int(s.alerts.page_if_newer_than * 1e6),
+            bool(s.alerts.alertmanager) and not self.dry_run,
+            self._verdicts.held_us,
+        )
+        self._messages = TagsAndMemberships(
+            self.store,
+            self.outbox,
+            self.config.stream_id,
+            tags=s.mlflow is not None and s.mlflow.tags,
+            datasets=s.mlflow is not None and s.datasets is not False,
+        )
+        self._metrics = MetricsFollower(
+            self.store, self.metrics, self.config.stream_id, self.outbox, s.group_by
+        )
+        self._progress = Progress(self.landing)
+        self._rules_seen = _seen(s)
+        self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
+        self.maintenance = Maintenance(
+            self.store,
+            maintenance_needs(s, lambda: self.rule_set, messages=s.mlflow is not None and not self.dry_run),
+        )
+
+    def follow(self, now_us: int, through_us: int | None = None) -> None:
+        """One pass of all followers: verdicts, then what should be said and delivered.
+
+        Verdicts are given up to ``through_us``, or up to where everything is counted or old enough (SEMANTICS
+        14).
+        """
+        final_us = self._progress.final_through_us(self._verdicts.arrived_us())
+        if through_us is None:
+            through_us = evaluate_through_us(final_us, now_us, int(self.settings.evaluate_after * 1e6))
+        self._verdicts.step(self.rule_set, through_us, now_us)
+        self._notifications.step(self.rule_set, now_us, self._verdicts.evaluated())
+        self.enqueue(now_us)
+        self._metrics.step(self.rule_set, now_us, final_us, self._notifications.alerts())
+
+    def enqueue(self, now_us: int) -> None:
+        """Wishes for tags and records of what is counted."""
+        if self.settings.mlflow is not None and not self.dry_run:
+            self._messages.step(self.rule_set, now_us)
+
+    def deliver(self, delivery: Delivery, now_us: int) -> None:
+        """One pass of one sink."""
+        delivery.step(now_us)
+        if isinstance(delivery.sink, Alertmanager):
+            try:
+                delivery.sink.resend(self._notifications.firing())
+            except RetryLater as error:
+                self.metrics.delivered(delivery.sink.name, "retry", 1)
+                log.warning("%s", error)
+
+    def deliver_once(self) -> None:
+        """One pass of every sink."""
+        for one in self.deliveries:
+            self.deliver(one, wall_us())
+
+    def reload_rules(self, now_us: int) -> None:
+        """Take changed rule files; a bad one leaves the last good set in force."""
+        seen = _seen(self.settings)
+        if seen == self._rules_seen:
+            return
+        self._rules_seen = seen
+        loaded = load_packs(self.settings.rules, self.settings.group_by, self.settings.base_dir)
+        self.metrics.set_gauge("tracesieve_rules_reload_success", {(): float(bool(loaded.rule_set))})
+        if loaded.rule_set is None:
+            log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
+            return
+        self.rule_set = loaded.rule_set
+        put_rule_set(self.store, self.rule_set, self.settings, now_us)
+        log.info(
+            "rules reloaded: %d trace rules, %d window rules",
+            len(self.rule_set.trace_rules),
+            len(self.rule_set.window_rules),
+        )
+
+
+def open_run(
+    settings: Settings,
+    stack: ExitStack,
+    *,
+    dry_run: bool,
+    rebuild: bool,
+    now_us: int,
+    stop: threading.Event | None = None,
+) -> Run:
+    """Check everything that can be checked without Spark, take the lease, and wire the parts; ``stop``, once
+    set, ends it.
+
+    Raises:
+        TracesieveError, StoreError, SourceError, StreamMismatch: with one message that says what to do.
+    """
+    missing = lacking(settings)
+    if missing:
+        raise ConfigError(missing)
+    loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
+    if loaded.rule_set is None:
+        raise TracesieveError("\n".join(map(str, loaded.errors)))
+    store = open_store(settings.store_path)
+    lease = Lease(settings.store_path)
+    lease.acquire()
+    stack.callback(lease.release)
+    stack.callback(lease.note_jvm, None)  # a clean end leaves nothing for the next run to wait for
+    source = settings.source
+    stop = stop or threading.Event()
+    landing = None
+    if isinstance(source, MlflowSource):
+        landing = MlflowLanding(source, store, stopping=stop.is_set)
+        landing.check()
+        store.table("traces").create()
+    checkpoint = checkpoint_of(settings.store_path)
+    table, columns = store.table("traces").uri, ()
+    if isinstance(source, DeltaTracesSource):
+        table = table_uri(settings, source)
+        columns = tuple(source.columns.items())  # type: ignore[assignment]
+    config = BatchConfig(
+        settings.store_path,
+        stream_id(store, checkpoint, rebuild=rebuild),
+        checkpoint,
+        settings.config_hash,
+        settings.group_by,
+        settings.include_evaluation,
+        int(settings.dedupe_horizon * 1e6),
+        columns,
+        table,
+    )
+    check_source(config)
+    put_rule_set(store, loaded.rule_set, settings, now_us)
+    metrics = MetricsState(settings.group_by)
+    run = Run(
+        settings, store, config, Outbox(store), loaded.rule_set, metrics, lease, stop, stack, dry_run, landing
+    )
+    if settings.mlflow is None and not dry_run:
+        log.info("no `mlflow:` in the config: traces are not tagged")
+    only = (AlertLog.name,) if dry_run else ()
+    run.deliveries += deliveries(told(settings, store), run.outbox, metrics.delivered, only=only)
+    return run
+
+
+def told(settings: Settings, store: Store) -> SinkContext:
+    """What the config says of the sinks."""
+    target = settings.mlflow
+    return SinkContext(
+        store=store,
+        content=trace_table(settings, store),
+        tracking_uri=target.tracking_uri if target else None,
+        tags=target is not None and target.tags,
+        datasets=settings.datasets or None,
+        own_experiments=isinstance(settings.source, MlflowSource),
+        alertmanager=tuple(settings.alerts.alertmanager),
+        own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
+    )
+
+
+def put_rule_set(store: Store, rule_set: RuleSet, settings: Settings, now_us: int) -> None:
+    """Make the pack the one in force: the last row of ``packs``; nothing is written if it is already."""
+    rows = store.table("rule_sets").read().sort("loaded_us", maintain_order=True)
+    group_by = ",".join(settings.group_by)
+    if (
+        rows.height
+        and rows.row(-1, named=True)["rule_set_hash"] == rule_set.hash
+        and rows.row(-1, named=True)["group_by"] == group_by
+    ):
+        return
+    store.table("rule_sets").append(
+        [
+            {
+                "rule_set_hash": rule_set.hash,
+                "loaded_us": now_us,
+                "group_by": group_by,
+                "rule_set": rule_set.to_json(),
+            }
+        ]
+    )
+
+
+def spark_of(run: Run) -> Any:
+    """The Spark session; its JVM's pid goes into the lease, for the run that comes after a kill."""
+    spark = session(run.settings.spark)
+    if not re.match(r"local(\[|$)", run.settings.spark.master):
+        run.stack.callback(
+            spark.stop
+        )  # a cluster is told that its executors are free; a local JVM ends with us
+    process = getattr(getattr(spark, "_sc", None), "_gateway", None)
+    run.lease.note_jvm(getattr(getattr(process, "proc", None), "pid", None))
+    return spark
+
+
+def _seen(settings: Settings) -> dict[str, tuple[int, int]]:
+    """What the rule files look like from outside: when each was changed, and its size."""
+    found: dict[str, tuple[int, int]] = {}
+    for entry in settings.rules:
+        path = Path(settings.base_dir) / entry
+        for file in [*path.glob("*.yaml"), *path.glob("*.yml")] if path.is_dir() else [path]:
+            if file.is_file():
+                status = file.stat()
+                found[str(file)] = status.st_mtime_ns, status.st_size
+    return found

@@ -1,0 +1,70 @@
+"""The end of a run: told by SIGTERM or Ctrl-C, in order, and within the half minute that supervisors allow.
+
+The batch under way ends, followers see it, deliveries go out once more.  What takes too long is broken off:
+then the process ends as by ``kill -9``, which loses nothing either.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from streams.query import Handle
+
+log = logging.getLogger("tracesieve.run")
+END_S = 27.0
+BATCH_S = 20.0
+THREADS_S = 23.0  # by when threads that deliver or land have had their time
+
+
+def listen(stop: threading.Event) -> None:
+    """Let SIGTERM and Ctrl-C set ``stop``, and end the process ``END_S`` later at the latest; a second Ctrl-C
+    ends it at once.
+    """
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            if number == signal.SIGINT:
+                os._exit(130)
+            return
+        stop.set()
+        timer = threading.Timer(END_S, _break_off)
+        timer.daemon = True
+        timer.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, heard)
+
+
+def _break_off() -> None:
+    log.warning("not done after %.0f s: broken off; the next run goes on from here", END_S)
+    logging.shutdown()
+    os._exit(0)
+
+
+def finish_batch(handle: Handle) -> None:
+    """End the query after the batch under way, or break that off after ``BATCH_S`` seconds.
+
+    Raises:
+        QueryFailed: an error ended it meanwhile.
+    """
+    if not handle.finish(BATCH_S):
+        log.warning("the batch under way is broken off after %.0f s; the next run repeats it", BATCH_S)
+
+
+def finish(handle: Handle, threads: Sequence[threading.Thread], flush: Callable[[], object]) -> None:
+    """End the query after its batch, wait for the threads, flush."""
+    began = time.monotonic()
+    try:
+        finish_batch(handle)
+        for thread in threads:
+            thread.join(max(0.0, began + THREADS_S - time.monotonic()))
+        flush()
+    except Exception as error:  # noqa: BLE001 - a server that is down must not hold up the end; it is said
+        log.warning("ended without the last deliveries, which stay in the outbox: %s", error)
+    log.info("stopped")

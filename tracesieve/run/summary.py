@@ -1,0 +1,68 @@
+"""What one ``run --once`` did: the traces it took, what was said of them, what was delivered and what still
+waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from store import Store
+
+_COUNTERS = ("duplicates", "amended", "late", "expired", "left_out", "in_progress", "quarantined")
+
+
+def last_batch(store: Store, stream_id: str) -> int:
+    """The highest finished batch of the stream; -1 before the first."""
+    done = store.table("batches").read(
+        ["batch_id"], (pl.col("stream_id") == stream_id) & (pl.col("phase") == "end")
+    )
+    highest = done["batch_id"].max()
+    return highest if isinstance(highest, int) else -1
+
+
+def summary(store: Store, stream_id: str, after_batch: int, since_us: int, waiting: int) -> dict[str, Any]:
+    """The document of ``run --once --json``: batches above ``after_batch``, words and deliveries since
+    ``since_us``.
+
+    ``traces`` and ``errors`` are net: an amendment adds nothing, a withdrawal takes away.
+    """
+    mine = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") > after_batch)
+    batches = store.table("batches").read(where=mine & (pl.col("phase") == "end"))
+    facts = store.table("facts").read(["weight", "error"], mine).with_columns(pl.col("weight").cast(pl.Int64))
+    said = (
+        store.table("notifications")
+        .read(["episode", "status", "notified_us"])
+        .sort("notified_us", maintain_order=True)
+    )
+    last = said.unique("episode", keep="last", maintain_order=True)
+    delivered = store.table("deliveries").read(
+        ["sink"], (pl.col("outcome") == "delivered") & (pl.col("at_us") >= since_us)
+    )
+    news = said.filter(pl.col("notified_us") >= since_us)["status"].to_list()
+    return {
+        "traces": int(facts["weight"].sum()),
+        "errors": int(facts.filter("error")["weight"].sum()),
+        **{name: int(batches[name].sum() or 0) for name in _COUNTERS},
+        "alerts": {
+            "fired": news.count("firing"),
+            "resolved": news.count("resolved"),
+            "firing": last.filter(pl.col("status") == "firing").height,
+        },
+        "delivered": dict(sorted(delivered.group_by("sink").len().iter_rows())),
+        "waiting": waiting,
+    }
+
+
+def told(document: dict[str, Any]) -> str:
+    """The document as a paragraph."""
+    alerts = document["alerts"]
+    more = [f"{document[name]} {name.replace('_', ' ')}" for name in _COUNTERS if document[name]]
+    sent = [f"{number} to {sink}" for sink, number in document["delivered"].items()]
+    return (
+        f"Took {document['traces']:,} new traces, {document['errors']:,} of them errors{''.join(f', {one}' for one in more)}. "
+        f"Alerts: {alerts['fired']} fired, {alerts['resolved']} resolved, {alerts['firing']} firing now. "
+        f"Delivered: {', '.join(sent) or 'nothing'}; {document['waiting']:,} waiting."
+    )
