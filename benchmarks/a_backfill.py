@@ -197,19 +197,22 @@ with t as (
     json_extract_string(trace_metadata['mlflow.trace.cost'], '$.total_cost')::double as cost_usd,
     list_transform(spans, lambda x: case x.attributes['mlflow.spanType']
       when '"TOOL"' then case when x.status_code = 'ERROR' then 3 else 2 end
-      when '"RETRIEVER"' then case when x.status_code = 'OK' and x.attributes['mlflow.spanOutputs'] = '[]' then 1 else 0 end
+      when '"RETRIEVER"' then case when x.status_code = 'OK' and x.attributes['mlflow.spanOutputs'] = '[]'
+        then 1 else 0 end
       else 0 end) as kinds
   from read_parquet({files}))
-select trace_id, end_us // 60000000 * 60000000 as start_us, experiment_name as experiment, trace_name, environment,
-  round(execution_duration_ms * 1000)::bigint as duration_us, state = 'ERROR' as error,
+select trace_id, end_us // 60000000 * 60000000 as start_us, experiment_name as experiment, trace_name,
+  environment, round(execution_duration_ms * 1000)::bigint as duration_us, state = 'ERROR' as error,
   tokens[1] as tokens_input, tokens[2] as tokens_output, tokens[3] as tokens_total, cost_usd,
   state = 'ERROR' as "error-traces", list_contains(kinds, 3) as "tool-errors",
-  execution_duration_ms > 10000 as "slow-responses", len(list_filter(kinds, lambda x: x >= 2)) > 10 as "tool-loops",
+  execution_duration_ms > 10000 as "slow-responses",
+  len(list_filter(kinds, lambda x: x >= 2)) > 10 as "tool-loops",
   list_contains(kinds, 1) as "empty-retrieval", tokens[3] > 20000 as "token-hotspots"
 from t
 """
 _WINDOWS = """
-select start_us, experiment, trace_name, environment, count(*), count(*) filter (error), sum(tokens_total)::bigint,
+select start_us, experiment, trace_name, environment, count(*), count(*) filter (error),
+  sum(tokens_total)::bigint,
   quantile_disc(duration_us, 0.5), quantile_disc(duration_us, 0.95)
 from f group by all order by all
 """

@@ -55,17 +55,20 @@ def _words(r: random.Random, joint: str) -> str:
 FORMS: tuple[_Form, ...] = (
     lambda r: f"status = 'ERROR' AND tags.`mlflow.user` = {_user(r)}",
     lambda r: (
-        f"execution_time_ms > {r.randint(2000, 9000)} AND tags.`mlflow.user` IN ({', '.join(_user(r) for _ in range(5))})"
+        f"execution_time_ms > {r.randint(2000, 9000)} AND tags.`mlflow.user` IN "
+        f"({', '.join(_user(r) for _ in range(5))})"
     ),
     lambda r: (
         f"any(span, name = 'lookup_order' AND status = 'ERROR') AND tokens.total > {r.randint(6000, 9999)}"
     ),
     lambda r: f"any(span, name = '{r.choice(_NAMES)}' AND duration_ms > {r.randint(15_000, 60_000)})",
     lambda r: (
-        f"count(span, duration_ms > {r.randint(3000, 9000)}) >= {r.randint(3, 4)} AND NOT tags.environment = 'production'"
+        f"count(span, duration_ms > {r.randint(3000, 9000)}) >= {r.randint(3, 4)} AND NOT tags.environment "
+        "= 'production'"
     ),
     lambda r: (
-        f"sum(span, duration_ms, type = 'CHAT_MODEL') > {r.randint(6000, 20_000)} AND metadata.`mlflow.trace.session` "
+        f"sum(span, duration_ms, type = 'CHAT_MODEL') > {r.randint(6000, 20_000)} AND "
+        "metadata.`mlflow.trace.session` "
         f"LIKE 'session-{r.randint(10, 99)}%'"
     ),
     lambda r: f"request LIKE '%{_words(r, ' ')}%' AND status = 'ERROR'",
@@ -75,10 +78,12 @@ FORMS: tuple[_Form, ...] = (
         f"tokens.output > {r.randint(1200, 1480)} OR name = '{_words(r, '-')}'"
     ),
     lambda r: (
-        f"tokens.output / tokens.input > {r.uniform(2, 5):.3f} AND experiment = '{r.choice(['support', 'search'])}'"
+        f"tokens.output / tokens.input > {r.uniform(2, 5):.3f} AND experiment = "
+        f"'{r.choice(['support', 'search'])}'"
     ),
     lambda r: (
-        f"cost.total >= {r.uniform(0.0145, 0.016):.5f} AND (tags.environment = 'staging' OR NOT (name = 'search-agent' OR "
+        f"cost.total >= {r.uniform(0.0145, 0.016):.5f} AND (tags.environment = 'staging' OR NOT (name = "
+        "'search-agent' OR "
         f"tokens.input < {r.randint(7000, 8900)}))"
     ),
     lambda r: f"span.status_message LIKE '%timed%' AND span.duration_ms > {r.randint(3000, 20_000)}",
@@ -106,7 +111,8 @@ def run(options: Options) -> dict[str, Any]:
     for repeat in range(options.repeats):
         found.append(measure.in_child("b", str(table)))
         say(
-            f"repeat {repeat + 1}: {FEW} rules {found[-1]['few']:.1f} s, {MANY} rules {found[-1]['many']:.1f} s"
+            f"repeat {repeat + 1}: {FEW} rules {found[-1]['few']:.1f} s, {MANY} rules "
+            f"{found[-1]['many']:.1f} s"
         )
     few, many = (median([one[name] for one in found]) for name in ("few", "many"))
     return {

@@ -181,7 +181,8 @@ class _Monitor:
             if self._process.poll() is not None or time.monotonic() > until:
                 self._log.seek(0)
                 raise RuntimeError(
-                    f"{self.totals[-1][1]} of {traces} traces on /metrics: {self._log.read()[-2000:].decode()}"
+                    f"{self.totals[-1][1]} of {traces} traces on /metrics: "
+                    f"{self._log.read()[-2000:].decode()}"
                 )
             time.sleep(POLL_S)
 

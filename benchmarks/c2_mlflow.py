@@ -132,7 +132,8 @@ def _experiment(uri: str) -> str:
 def _monitor(folder: Path, uri: str, log: Path) -> Iterator[None]:
     config = folder / "tracesieve.yaml"
     config.write_text(
-        f"source: {{kind: mlflow, tracking_uri: '{uri}', experiments: [support-agent], start: now}}\nstore: st\n"
+        "source: "
+        f"{{kind: mlflow, tracking_uri: '{uri}', experiments: [support-agent], start: now}}\nstore: st\n"
         f"mlflow: {{tracking_uri: '{uri}'}}\nmetrics: null\nspark: {{memory: 1g}}\n"
     )
     with log.open("wb") as out:

@@ -24,7 +24,8 @@ _VERSION = 2  # of what is generated; raise it when that changes
 _TYPES = ["AGENT", "RETRIEVER", "CHAT_MODEL", "TOOL", "CHAT_MODEL"]
 _NAMES = ["support-agent", "search_docs", "draft", "lookup_order", "answer"]
 _WORDS = (
-    "order refund delivery parcel invoice account password shipping late broken cancel address payment size colour return "
+    "order refund delivery parcel invoice account password shipping late broken cancel address payment "
+    "size colour return "
     "voucher the a my is not to of where when how please thanks yesterday again number"
 )
 _STRINGS = pa.string()

@@ -39,6 +39,9 @@ def line(payload: dict[str, Any]) -> str:
     """
     group = " ".join(f"{key}={json.dumps(value)}" for key, value in payload["group"].items())
     old = "" if payload.get("paged", True) else " (too old to page anyone)"
-    said = f"{payload['status'].upper()} {payload['rule']} ({payload['severity']}) {group}: {payload['summary']}{old}"
+    said = (
+        f"{payload['status'].upper()} {payload['rule']} ({payload['severity']}) {group}: "
+        f"{payload['summary']}{old}"
+    )
     evidence = ", ".join(json.dumps(one) for one in payload["evidence"][:3])
     return f"{said}; see {evidence}" if evidence and payload["status"] == "firing" else said

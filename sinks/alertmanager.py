@@ -117,7 +117,10 @@ class _Instance:
         if answer.status_code in (401, 403):
             return f"HTTP {answer.status_code}: it does not let us in (see the login in alerts.alertmanager)"
         if 300 <= answer.status_code < 400:
-            return f"HTTP {answer.status_code}: it points elsewhere, and alerts do not follow (name the final address)"
+            return (
+                f"HTTP {answer.status_code}: it points elsewhere, and alerts do not follow (name the "
+                "final address)"
+            )
         if answer.status_code >= 500 or answer.status_code in (408, 429):
             return f"HTTP {answer.status_code}"
         if answer.status_code >= 400:

@@ -35,8 +35,8 @@ STREAMED = {
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.enableExpiredLogCleanup": "false",
 }
-# Checkpoints and what they make needless are maintenance's: after an append they would list the whole log, every
-# time.
+# Checkpoints and what they make needless are maintenance's: after an append they would list the whole log,
+# every time.
 _HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 _ATTEMPTS = 5
 _LIST_EVERY_S = 20.0

@@ -66,7 +66,8 @@ def check_version(path: str, create: bool, options: Options = None) -> None:
     if found is None:
         if not create:
             raise StoreError(
-                f"there is no store at {path}: `tracesieve run` makes one, or name another with store: in the config"
+                f"there is no store at {path}: `tracesieve run` makes one, or name another with store: in "
+                "the config"
             )
         _write(path, STORE_VERSION, options)
         return
@@ -77,12 +78,14 @@ def check_version(path: str, create: bool, options: Options = None) -> None:
         )
     if any(version not in UPGRADES for version in range(found, STORE_VERSION)):
         raise StoreVersionError(
-            f"{path} has store version {found}, this program writes {STORE_VERSION} and knows no way from there: "
+            f"{path} has store version {found}, this program writes {STORE_VERSION} and knows no way from "
+            "there: "
             "use the tracesieve that wrote it, or another folder (store: in the config)"
         )
     if not create:
         raise StoreVersionError(
-            f"{path} has store version {found}, this program reads {STORE_VERSION}: `tracesieve run` upgrades it"
+            f"{path} has store version {found}, this program reads {STORE_VERSION}: `tracesieve run` "
+            "upgrades it"
         )
     upgrade(path, options)
 

@@ -59,13 +59,18 @@ _OURS = re.compile(r"^(?:store|streams|rules)\.[\w.]*?(?:\w+): (.+)$", re.MULTIL
 _REREAD = "`tracesieve run --rebuild` reads the table again against the facts that are there"
 # What Delta says about a source in a page of its own, in a line of ours.
 _TOLD = {
-    "DELTA_SCHEMA_CHANGED": "columns were added to the source; the next run goes on with them where this one stopped",
-    "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE": f"a column of the source was renamed, dropped or retyped; {_REREAD}",
-    "DIFFERENT_DELTA_TABLE_READ": f"the source is another table than before, though at the same place; {_REREAD}",
-    "DELTA_MISSING_FILES_UNEXPECTED_VERSION": "versions that a start of the stream asks for (those of the last batch too) were "
+    "DELTA_SCHEMA_CHANGED": "columns were added to the source; the next run goes on with them where this "
+    "one stopped",
+    "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE": "a column of the source was renamed, dropped or "
+    f"retyped; {_REREAD}",
+    "DIFFERENT_DELTA_TABLE_READ": "the source is another table than before, though at the same place; "
+    f"{_REREAD}",
+    "DELTA_MISSING_FILES_UNEXPECTED_VERSION": "versions that a start of the stream asks for (those of the "
+    "last batch too) were "
     f"cleaned from the source's log; {_REREAD}",
     "FILE_NOT_EXIST": f"files of the source were vacuumed away before they were read; {_REREAD}",
-    "DELTA_FILE_NOT_FOUND_DETAILED": f"files of the source were vacuumed away before they were read; {_REREAD}",
+    "DELTA_FILE_NOT_FOUND_DETAILED": "files of the source were vacuumed away before they were read; "
+    f"{_REREAD}",
 }
 
 
@@ -110,14 +115,16 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
     told = json.loads(text)
     if fed_by not in (None, told["stream_id"], told["replaces"]):
         raise StreamMismatch(
-            f"{store.path} holds facts of stream {fed_by}, but {checkpoint} is of stream {told['stream_id']}: "
+            f"{store.path} holds facts of stream {fed_by}, but {checkpoint} is of stream "
+            f"{told['stream_id']}: "
             "put the right one back, or use `tracesieve run --rebuild`"
         )
     mine = pl.col("stream_id") == told["stream_id"]
     done = store.table("batches").read(["batch_id"], mine & (pl.col("phase") == "end"))["batch_id"].max()
     if isinstance(done, int) and done > (-1 if (planned := last_batch(checkpoint)) is None else planned):
         raise StreamMismatch(
-            f"{checkpoint} is older than {store.path}, which holds batch {done}: batches planned anew would be taken for those "
+            f"{checkpoint} is older than {store.path}, which holds batch {done}: batches planned anew "
+            "would be taken for those "
             "that are in; put the right one back, or use `tracesieve run --rebuild`"
         )
     return str(told["stream_id"])

@@ -106,7 +106,7 @@ def _contradiction(parts: list[Node]) -> str:
     return ""
 
 
-def _demand(part: Node, demands: dict[str, _Demand]) -> str:
+def _demand(part: Node, demands: dict[str, _Demand]) -> str:  # noqa: C901
     """Add what one term demands; the name of the value it is about, empty if it is not understood."""
     if isinstance(part, IsNull) or (isinstance(part, Not) and isinstance(part.part, IsNull)):
         inner = part if isinstance(part, IsNull) else part.part

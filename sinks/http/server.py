@@ -110,7 +110,7 @@ class _Server(ThreadingHTTPServer):
         log.debug("metrics: %s ended early: %s", client_address, sys.exc_info()[1])
 
 
-def serve(
+def serve(  # noqa: C901
     config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[], bool]
 ) -> ThreadingHTTPServer:
     """Serve in a thread of its own until ``shutdown()``.

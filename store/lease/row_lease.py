@@ -102,7 +102,8 @@ class RowLease:
         who = f"pid {row['pid']} on {row['host']}" if row else "it took it a moment ago"
         left = max(0, (row.get("until_us", 0) - now) / 1e6)
         return StoreTaken(
-            f"the store {self._store} is in use by another run ({who}): stop that one first, or use another store; "
+            f"the store {self._store} is in use by another run ({who}): stop that one first, or use "
+            "another store; "
             f"if it was killed, its lease ends in {left:.0f} s"
         )
 

@@ -1,4 +1,5 @@
-"""Maintenance of the store's own tables, off the hot path: small files, old rows, old logs (SEMANTICS 10, 19).
+"""Maintenance of the store's own tables, off the hot path: small files, old rows, old logs (SEMANTICS 10,
+19).
 
 One table at a time: expired rows go, minutes become longer windows, small files become few, logs and unused
 files are deleted.  Every change is one Delta commit beside which appends go on: what conflicts is given up

@@ -128,7 +128,10 @@ class Shape:
         )
 
     def _tags(self) -> str:
-        kept = f"map_filter({self.column('tags')}, (k, v) -> k != 'eval_candidate' AND NOT startswith(k, 'tracesieve.'))"
+        kept = (
+            f"map_filter({self.column('tags')}, (k, v) -> k != 'eval_candidate' AND NOT startswith(k, "
+            "'tracesieve.'))"
+        )
         return f"xxhash64(sort_array(map_entries({kept})))"
 
     def _assessments(self) -> str:
@@ -184,7 +187,8 @@ class Shape:
         ]
         return {
             **named,
-            "experiment": f"coalesce(nullif({self.column('experiment_name')}, ''), {self.column('experiment_id')}, '')",
+            "experiment": f"coalesce(nullif({self.column('experiment_name')}, ''), "
+            f"{self.column('experiment_id')}, '')",
             "start_us": f"unix_micros({self.column('request_time')})",
             "duration_ms": self.column("execution_duration_ms"),
             "source_run": f"try_element_at({metadata}, {literal(SOURCE_RUN)})",

@@ -136,7 +136,10 @@ def trust(scratch: Path) -> str:
         found = [PKCS12Certificate(one, str(at).encode()) for at, one in enumerate(known)]
     store, password = scratch / "trust.p12", "changeit"
     store.write_bytes(serialize_java_truststore(found, BestAvailableEncryption(password.encode())))
-    return f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword={password} -Djavax.net.ssl.trustStoreType=PKCS12"
+    return (
+        f"-Djavax.net.ssl.trustStore={store} -Djavax.net.ssl.trustStorePassword={password} "
+        "-Djavax.net.ssl.trustStoreType=PKCS12"
+    )
 
 
 def main() -> int:

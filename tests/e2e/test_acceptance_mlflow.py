@@ -118,7 +118,8 @@ def fill(server: MlflowServer) -> World:
     judged = log(now - 42 * MINUTE, error=True, inputs={"q": "an evaluation run"})
     with sqlite3.connect(server.database, timeout=60) as base:
         base.execute(
-            "INSERT INTO trace_request_metadata (request_id, key, value) VALUES (?, 'mlflow.sourceRun', 'r1')",
+            "INSERT INTO trace_request_metadata (request_id, key, value) VALUES (?, 'mlflow.sourceRun', "
+            "'r1')",
             [judged],
         )
     insert_bare(server, world.support, "open", 1, now // 1000 - 60_000, "IN_PROGRESS")
@@ -170,8 +171,10 @@ def write_config(folder: Path, recording: Recording, experiments: list[str]) -> 
     config = folder / "tracesieve.yaml"
     (folder / "feedback.yaml").write_text(FEEDBACK_RULE)
     config.write_text(
-        f"source: {{kind: mlflow, tracking_uri: '{recording.uri}', experiments: {json.dumps(experiments)}, start: earliest}}\n"
-        f"store: st\nrules: [packs/default, feedback.yaml]\nmlflow: {{tracking_uri: '{recording.uri}'}}\nmetrics: null\n"
+        f"source: {{kind: mlflow, tracking_uri: '{recording.uri}', "
+        f"experiments: {json.dumps(experiments)}, start: earliest}}\n"
+        "store: st\nrules: [packs/default, feedback.yaml]\nmlflow: "
+        f"{{tracking_uri: '{recording.uri}'}}\nmetrics: null\n"
         "spark: {master: 'local[2]', memory: 1g}\n"
     )
     return config

@@ -175,7 +175,8 @@ def test_a_port_in_use_is_said_before_spark_starts(told: SinkContext) -> None:
 
 def test_a_server_that_is_down_is_said_within_seconds_and_once(told: SinkContext) -> None:
     config(
-        f"source: {{kind: mlflow, tracking_uri: 'http://127.0.0.1:{free_port()}', experiments: [a]}}\nstore: st\n"
+        "source: "
+        f"{{kind: mlflow, tracking_uri: 'http://127.0.0.1:{free_port()}', experiments: [a]}}\nstore: st\n"
     )
     began = time.monotonic()
     code, said = told("run", "--once")

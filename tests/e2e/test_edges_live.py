@@ -151,7 +151,7 @@ def records(server: MlflowServer, experiment: str, dataset: str) -> list[Any]:
     return client._tracking_client.store._load_dataset_records(sets[0].dataset_id)[0] if sets else []
 
 
-def test_sem_16_20_21_24_live_edges_from_a_delta_table(
+def test_sem_16_20_21_24_live_edges_from_a_delta_table(  # noqa: PLR0915
     mlflow_server: MlflowServer, hook: Hook, tmp_path: Path
 ) -> None:
     name, port, late_port = f"edge-{uuid.uuid4().hex[:8]}", free_port(), free_port()
@@ -169,11 +169,14 @@ def test_sem_16_20_21_24_live_edges_from_a_delta_table(
             )
         )
         config.write_text(
-            "source: {kind: delta_traces, table: traces}\nstore: st\nrules: [rules.yaml]\ngroup_by: [experiment, environment]\n"
-            f"mlflow: {{tracking_uri: '{mlflow_server.uri}', tags: false}}\ndatasets: {{prefix: edge, experiment: {name}}}\n"
+            "source: {kind: delta_traces, table: traces}\nstore: st\nrules: [rules.yaml]\ngroup_by: "
+            "[experiment, environment]\n"
+            f"mlflow: {{tracking_uri: '{mlflow_server.uri}', tags: false}}\ndatasets: "
+            f"{{prefix: edge, experiment: {name}}}\n"
             f"metrics: {{listen: '127.0.0.1:{port}'}}\nevaluate_after: 1s\nlog: {{format: json}}\n"
             "spark: {master: 'local[2]', memory: 1g}\n"
-            f"alerts: {{alertmanager: [{{url: '{safe}', username: prom, password_env: AM_PASSWORD, ca_file: '{cert[0]}'}}, "
+            f"alerts: {{alertmanager: [{{url: '{safe}', username: prom, "
+            f"password_env: AM_PASSWORD, ca_file: '{cert[0]}'}}, "
             f"'http://127.0.0.1:{late_port}']}}\n"
         )
         said = (tmp_path / "stderr").open("w")

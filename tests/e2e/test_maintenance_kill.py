@@ -1,5 +1,5 @@
-"""Maintenance killed at random moments beside a run that appends and is killed as well: nothing is lost, nothing
-counted twice.
+"""Maintenance killed at random moments beside a run that appends and is killed as well: nothing is lost,
+nothing counted twice.
 """
 
 from __future__ import annotations

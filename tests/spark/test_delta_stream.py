@@ -63,7 +63,8 @@ def test_sem_28_update_merge_and_optimize_between_batches(spark: Any, tmp_path: 
     late = spark.createDataFrame([("tr-7", "ERROR"), ("tr-0", "ERROR")], "id string, s string")
     late.createOrReplaceTempView("late")
     spark.sql(
-        f"merge into delta.`{source}` t using late on t.trace_id = late.id when matched then update set state = s"
+        f"merge into delta.`{source}` t using late on t.trace_id = late.id when matched then update set "
+        "state = s"
     )
     spark.sql(f"optimize delta.`{source}`")
     write(source, [trace(n) for n in range(100, 200)])

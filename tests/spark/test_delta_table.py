@@ -86,7 +86,10 @@ def test_a_table_made_anew_cleaned_versions_and_an_old_checkpoint_are_refused(
     DeltaTable(str(source)).create_checkpoint()
     for version in range(4):
         (source / "_delta_log" / f"{version:020}.json").unlink()
-    gone = r"versions [12] to 3 are gone .* committed after 20\d\d-.* UTC and before 20\d\d-.* UTC .*run --rebuild"
+    gone = (
+        r"versions [12] to 3 are gone .* committed after 20\d\d-.* UTC and before 20\d\d-.* UTC .*run "
+        r"--rebuild"
+    )
     with pytest.raises(SourceError, match=gone):
         check_source(config)
     shutil.rmtree(source)

@@ -1,5 +1,5 @@
-"""A stream over the store's own ``traces`` while maintenance compacts it, expires files, deletes unused ones and
-cleans the log.
+"""A stream over the store's own ``traces`` while maintenance compacts it, expires files, deletes unused ones
+and cleans the log.
 """
 
 from __future__ import annotations

@@ -120,11 +120,13 @@ def insert_bare(
     with sqlite3.connect(server.database, timeout=60) as base:
         ids = [f"tr-{prefix}{i:06d}" for i in range(count)]
         base.executemany(
-            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status) VALUES (?,?,?,?,?)",
+            "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status) "
+            "VALUES (?,?,?,?,?)",
             [(one, int(experiment), end_ms - 100, 100, state) for one in ids],
         )
         base.executemany(
-            "INSERT INTO trace_tags (request_id, key, value) VALUES (?, 'mlflow.trace.spansLocation', 'TRACKING_STORE')",
+            "INSERT INTO trace_tags (request_id, key, value) VALUES (?, 'mlflow.trace.spansLocation', "
+            "'TRACKING_STORE')",
             [(one,) for one in ids],
         )
     return ids

@@ -163,7 +163,8 @@ def alertmanager(
     if certificate:
         cert, key = certificate
         web.write_text(
-            f"tls_server_config: {{cert_file: {cert}, key_file: {key}}}\nbasic_auth_users: {{prom: {_HASHED}}}\n"
+            f"tls_server_config: {{cert_file: {cert}, key_file: {key}}}\nbasic_auth_users: "
+            f"{{prom: {_HASHED}}}\n"
         )
         command.append(f"--web.config.file={web}")
     with process(command, f"{uri}/-/ready", folder / "log", ca=certificate[0] if certificate else None):

@@ -44,7 +44,10 @@ def _show(alert: dict[str, Any]) -> None:
     from tracesieve.terminal import fitted, wrapped
 
     group = "/".join(alert["group"].values())
-    head = f"{alert['status'].upper():8}  {_iso(alert['starts_us'])}  {alert['rule']} ({alert['severity']})  {group}"
+    head = (
+        f"{alert['status'].upper():8}  {_iso(alert['starts_us'])}  {alert['rule']} "
+        f"({alert['severity']})  {group}"
+    )
     click.echo(fitted(head))
     click.echo(wrapped(alert["summary"], "          "))
     if alert["evidence"]:

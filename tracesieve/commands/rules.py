@@ -112,7 +112,8 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     for row in rows:
         click.echo(
             plain(
-                f"{row['id']}  ({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} tests)"
+                f"{row['id']}  ({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} "
+                "tests)"
             )
         )
         click.echo(wrapped(row["condition"], "    "))

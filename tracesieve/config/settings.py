@@ -113,7 +113,8 @@ class Settings(BaseSettings):
     )
     group_by: tuple[str, ...] = Field(
         default=DEFAULT_GROUP_BY,
-        description="what numbers are kept by: experiment, trace_name, environment, model, tags.x, metadata.x",
+        description="what numbers are kept by: experiment, trace_name, environment, model, tags.x, "
+        "metadata.x",
     )
     mlflow: MlflowTarget | None = Field(
         default=None, description="where tags and datasets go; absent: no tagging"

@@ -16,7 +16,8 @@ from pydantic_core import PydanticUndefined
 
 from tracesieve.config.settings import OWN_FIELDS, Settings
 
-_HEAD = """# The config of tracesieve. Every key there is is below; a key that is commented out has the value shown.
+_HEAD = """# The config of tracesieve. Every key there is is below; a key that is commented out has the value
+# shown.
 # An environment variable wins over this file: TRACESIEVE_STORE, TRACESIEVE_LOG__LEVEL (`__` between levels).
 # Secrets are never written here: keys that end in _env name the environment variable that holds one.
 """

@@ -85,8 +85,14 @@ def line(picture: Picture) -> str:
     report = picture.report
     if report is None or not report["traces"]:
         return "waiting for the first traces …"
-    said = f"{report['traces']} traces, {report['error_rate']:.0%} errors, p50 {_s(report['p50_ms'])}, p95 {_s(report['p95_ms'])}"
-    return f"{said}, {len(picture.firing)} alerts, {picture.tagged} tagged, {sum(picture.datasets.values())} dataset records"
+    said = (
+        f"{report['traces']} traces, {report['error_rate']:.0%} errors, p50 {_s(report['p50_ms'])}, p95 "
+        f"{_s(report['p95_ms'])}"
+    )
+    return (
+        f"{said}, {len(picture.firing)} alerts, {picture.tagged} tagged, "
+        f"{sum(picture.datasets.values())} dataset records"
+    )
 
 
 def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterator[tuple[str, str]]:
@@ -101,12 +107,14 @@ def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterat
         numbers = f"traces {report['traces']}   errors {report['errors']} ({report['error_rate']:.1%})"
         yield "LAST 30 MINUTES", "bold"
         yield (
-            f"  {numbers}   P50 {_s(report['p50_ms'])}   P95 {_s(report['p95_ms'])}   ${report['cost_usd'] or 0:.2f}",
+            f"  {numbers}   P50 {_s(report['p50_ms'])}   P95 {_s(report['p95_ms'])}   "
+            f"${report['cost_usd'] or 0:.2f}",
             "",
         )
         top = max(max(traces for traces, _ in picture.minutes), 1)
         yield (
-            f"  traffic  {''.join(_bar(traces / top) for traces, _ in picture.minutes)}  a minute each, at most {top}",
+            f"  traffic  {''.join(_bar(traces / top) for traces, _ in picture.minutes)}  a minute each, at "
+            f"most {top}",
             "cyan",
         )
         rates = [errors / traces if traces else 0.0 for traces, errors in picture.minutes]
@@ -149,7 +157,10 @@ def ending(picture: Picture, alerted_s: float | None) -> Iterator[str]:
     ):  # late traces moved its beginning
         yield f"  {alert['status'].upper()} {alert['rule']} ({alert['severity']}): {plain(alert['summary'])}"
         if alert["evidence"]:
-            yield f"    evidence: {', '.join(alert['evidence'][:2])}{', …' if len(alert['evidence']) > 2 else ''}"
+            yield (
+                "    evidence: "
+                f"{', '.join(alert['evidence'][:2])}{', …' if len(alert['evidence']) > 2 else ''}"
+            )
     if picture.report:
         for category, count in sorted(picture.report["candidates"].items()):
             yield f"  {count} traces are candidates for evaluation: {plain(category)}"

@@ -100,7 +100,10 @@ def jars() -> Iterator[Check]:
     if kept():
         yield Check("jars", "ok", f"Delta {VERSION}, kept in {folder()}")
     else:
-        hint = "the first run fetches them (10 MB); without a network: `python -m streams.session.jars` where there is one"
+        hint = (
+            "the first run fetches them (10 MB); without a network: `python -m streams.session.jars` "
+            "where there is one"
+        )
         yield Check("jars", "warn", f"Delta {VERSION} is not kept here yet", hint)
 
 

@@ -62,7 +62,8 @@ def told(document: dict[str, Any]) -> str:
     more = [f"{document[name]} {name.replace('_', ' ')}" for name in _COUNTERS if document[name]]
     sent = [f"{number} to {sink}" for sink, number in document["delivered"].items()]
     return (
-        f"Took {document['traces']:,} new traces, {document['errors']:,} of them errors{''.join(f', {one}' for one in more)}. "
+        f"Took {document['traces']:,} new traces, {document['errors']:,} of them "
+        f"errors{''.join(f', {one}' for one in more)}. "
         f"Alerts: {alerts['fired']} fired, {alerts['resolved']} resolved, {alerts['firing']} firing now. "
         f"Delivered: {', '.join(sent) or 'nothing'}; {document['waiting']:,} waiting."
     )

@@ -52,7 +52,8 @@ class DeltaTracesSource(BaseModel):
 
 _DOTTED = re.compile(r"\w+(\.\w+){1,2}")
 _CATALOG_NAME = (
-    " (a table of a catalog is named by its location, see `DESCRIBE DETAIL`; a view has none, and cannot be streamed: "
+    " (a table of a catalog is named by its location, see `DESCRIBE DETAIL`; a view has none, and cannot "
+    "be streamed: "
     "name its base tables, see `SHOW CREATE TABLE`)"
 )
 
@@ -69,7 +70,8 @@ def check(table: str, columns: dict[str, str]) -> None:
 
     if "://" not in table and not Path(table).exists():
         raise SourceError(
-            f"source.table: {table} does not exist{_CATALOG_NAME if _DOTTED.fullmatch(Path(table).name) else ''}"
+            f"source.table: {table} does not "
+            f"exist{_CATALOG_NAME if _DOTTED.fullmatch(Path(table).name) else ''}"
         )
     try:
         delta = DeltaTable(table)
@@ -143,14 +145,17 @@ def check_versions(table: str, checkpoint: str, counted_through_us: int | None =
     rebuild = "`tracesieve run --rebuild` reads the whole table again against the facts that are there"
     if str(DeltaTable(table).metadata().id) != wanted.get("reservoirId"):
         raise SourceError(
-            f"source.table: {table} is not the table that was read so far: it was made anew or moved; {rebuild}"
+            f"source.table: {table} is not the table that was read so far: it was made anew or moved; "
+            f"{rebuild}"
         )
     first = oldest(table)
     if first is not None and int(wanted["reservoirVersion"]) < first.version:
         since = f"after {_utc(counted_through_us)}" if counted_through_us else "since the last run"
         raise SourceError(
-            f"source.table: {table}: versions {wanted['reservoirVersion']} to {first.version - 1} are gone from its log, so what "
-            f"was committed {since} and before {_utc(first.time_us)} cannot be told from what was counted; {rebuild}"
+            f"source.table: {table}: versions {wanted['reservoirVersion']} to {first.version - 1} are gone "
+            "from its log, so what "
+            f"was committed {since} and before {_utc(first.time_us)} cannot be told from what was counted; "
+            f"{rebuild}"
         )
 
 

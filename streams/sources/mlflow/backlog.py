@@ -13,10 +13,8 @@ _LOG = logging.getLogger(__name__)
 _HOUR_US = 3_600_000_000
 _FIRST_US = _HOUR_US // 2  # the first piece of a backlog
 _LEAST_US, _MOST_US = 60_000_000, 28 * 24 * _HOUR_US
-_MANY, _FEW = (
-    300,
-    100,
-)  # traces: a piece with more is halved, one with fewer doubled (by number: a busy server is slow at any size)
+# Traces: a piece with more is halved, one with fewer doubled (by number: a busy server is slow at any size).
+_MANY, _FEW = 300, 100
 _SAY_S = 10.0
 _MS_A_TRACE = 7  # with spans (DESIGN 8)
 

@@ -86,7 +86,8 @@ class MlflowReader:
                 f"{name} ({key})" for key, name in sorted(there.items(), key=lambda pair: pair[1])[:50]
             )
             raise UnknownExperiment(
-                f"source.experiments: {self.uri} has no experiment {', '.join(missing)}; there are: {known or 'none'}"
+                f"source.experiments: {self.uri} has no experiment {', '.join(missing)}; there are: "
+                f"{known or 'none'}"
             )
         return {key: there[key] for key in keys.values()}
 

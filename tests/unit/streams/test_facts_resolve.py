@@ -111,7 +111,7 @@ def test_sem_05_evaluation_traces_are_left_out_and_taken_back() -> None:
     assert sort(narrow(source_run="run"), include_evaluation=True).ready["left_out"].to_list() == [False]
 
 
-def test_sem_05_what_was_left_out_stays_out_when_an_older_content_comes_again_and_counts_when_it_no_longer_is() -> (
+def test_sem_05_what_was_left_out_stays_out_when_an_older_content_comes_again_and_counts_when_no_longer() -> (
     None
 ):
     out = narrow(content_hash=2, change_us=200, source_run="run")

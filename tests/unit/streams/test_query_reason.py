@@ -4,7 +4,8 @@ around it.
 
 from streams.query import reason
 
-WRAPPED = """[STREAM_FAILED] Query [id = 5f, runId = 7a] terminated with exception: An exception was raised by the Python Proxy. \
+WRAPPED = """[STREAM_FAILED] Query [id = 5f, runId = 7a] terminated with exception: \
+An exception was raised by the Python Proxy. \
 Return Message: Traceback (most recent call last):
   File "streams/batch/process.py", line 80, in process_batch
     store.table("batches").append([row])

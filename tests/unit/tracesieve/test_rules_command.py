@@ -10,7 +10,10 @@ from click.testing import CliRunner, Result
 
 from tracesieve.commands.rules import command
 
-GOOD = "version: 1\nrules:\n  - id: a\n    when: status = 'ERROR'\n    tag: t\n    tests:\n      match: [{status: ERROR}]\n"
+GOOD = (
+    "version: 1\nrules:\n  - id: a\n    when: status = 'ERROR'\n    tag: t\n    tests:\n      match: "
+    "[{status: ERROR}]\n"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -27,7 +27,8 @@ def config(tmp_path: Path) -> Path:
 
 def test_every_mistake_is_said_at_once_with_its_line_and_mend(config: Path) -> None:
     config.write_text(
-        "sorce: 1\nsource: {kind: mlflow, experiment: [a]}\nlog:\n  level: loud\nalerts:\n  alertmanager: [{url: 5, x: 1}]\n"
+        "sorce: 1\nsource: {kind: mlflow, experiment: [a]}\nlog:\n  level: loud\nalerts:\n  alertmanager: "
+        "[{url: 5, x: 1}]\n"
     )
     assert said(config) == [
         "1: sorce: unknown key (did you mean `source`?)",
@@ -68,7 +69,8 @@ def test_a_variable_that_nearly_names_a_key_is_a_mistake_and_a_secret_is_not(
 
 def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text(
-        "source: {kind: delta_traces, table: traces}\nmetrics: {tls_cert: tls/own.pem, tls_key: /etc/own.key}\n"
+        "source: {kind: delta_traces, table: traces}\nmetrics: {tls_cert: tls/own.pem, tls_key: "
+        "/etc/own.key}\n"
         "alerts: {alertmanager: ['http://a:9093', {url: 'https://b:9093', ca_file: tls/ca.pem}]}\n"
     )
     monkeypatch.chdir("/")
