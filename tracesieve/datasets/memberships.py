@@ -1,15 +1,16 @@
-"""Wishes: the tags a trace should bear and the datasets it should be in, from its standing fact and its
-evidence.
+"""Which tags a trace should bear and which datasets it should be in, as messages in the outbox.
 
-A trace is looked at when a batch touched it, when a person said of what category it is, or when it became
-evidence, and never for another reason: what ``undo`` took back stays so until the trace is amended or a new
-episode picks it.
+Both follow from the trace's standing fact, from what it is evidence of, and from the label that a person
+gave it (``eval_candidate``).  A trace is decided again when a batch touched it, when a person changed its
+label, or when it became evidence, and for no other reason: what ``undo`` took back stays so until the trace
+is amended or a new episode picks it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -22,30 +23,42 @@ from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import APP as EVIDENCE
 
 SLACK_US = 3_600_000_000  # an amendment may move a trace's start by this much
-_IDLE_BATCHES = 200  # without anything to wish for, the cursor is committed this often
+_IDLE_BATCHES = 200  # the cursor is committed after this many batches without a message
 _EVIDENCE_CURSOR = "wishes:evidence"
-_NONE = pl.DataFrame(schema={"trace_id": pl.String, "start_us": pl.Int64})
+_NO_TRACES = pl.DataFrame(schema={"trace_id": pl.String, "start_us": pl.Int64})
+
+
+class _Label(NamedTuple):
+    """What a person last wrote into a trace's ``eval_candidate``; None: taken away."""
+
+    arrived_us: int
+    batch_us: int
+    category: str | None
 
 
 @dataclass
 class _Memory:
+    """All that a step works on; rebuilt from the store at any time."""
+
     facts: WholeBatches
-    spoken: WholeBatches
+    labels: WholeBatches
     evidence: Tail
-    committed: int  # the batch of the last cursor that was committed
-    touched: pl.DataFrame | None  # facts of batches after that, which were whole at the start
-    said: pl.DataFrame | None  # and what people said in those
-    picked: pl.DataFrame | None  # evidence that was written and not wished for before the start
-    traces: set[str]  # all that is evidence
-    candidates: dict[
-        str, tuple[int, int, str | None]
-    ]  # what a person said last: when it arrived, the batch's time, the category
-    number: int  # of the last commit of evidence that was seen
+    committed: int  # the batch of the last committed cursor
+    facts_to_do: pl.DataFrame | None  # of batches after that, which were whole at the start
+    labels_to_do: pl.DataFrame | None  # the labels of those batches
+    evidence_to_do: pl.DataFrame | None  # written before the start, without messages so far
+    evidence_traces: set[str]  # every trace that is evidence
+    label_of: dict[str, _Label]  # by trace
+    evidence_number: int  # of the last commit of evidence that was read
 
 
 @dataclass
 class TagsAndMemberships:
-    """Follows ``facts`` and ``evidence`` of one stream; its cursors are committed with the wishes."""
+    """Follows ``facts``, ``evidence`` and people's labels of one stream.
+
+    Its cursors are committed together with its messages, so a message is in the outbox once, whatever is
+    killed or repeated.
+    """
 
     store: Store
     outbox: Outbox
@@ -55,150 +68,150 @@ class TagsAndMemberships:
     _memory: _Memory | None = field(default=None, repr=False)
 
     def step(self, rule_set: RuleSet, now_us: int) -> int:
-        """Wish for every trace that whole batches touched, and for new evidence; the number of new wishes."""
+        """Decide on every trace that new whole batches touched and on new evidence; the number of new
+        messages.
+        """
         memory = self._memory or self._rebuilt()
-        self._memory = None  # until this step is through
+        self._memory = None  # until this step is through: a failure leaves nothing half done behind
         try:
             _, facts = memory.facts.poll()
-            _, said = memory.spoken.poll()
+            _, labels = memory.labels.poll()
             commits = memory.evidence.poll()
         except TailLost:
             return self.step(rule_set, now_us)
-        picked = [commit.rows for commit in commits if commit.rows.height]
-        memory.number = max([memory.number, *(commit.transactions.get(EVIDENCE, 0) for commit in commits)])
-        for frame in picked:
-            memory.traces |= set(frame["trace_id"])
-        if said is not None:
-            _hear(memory.candidates, said)
-        made = self._touched(
-            memory, rule_set, _joined(memory.touched, facts), _joined(memory.said, said), now_us
-        )
-        made += self._evidence(memory, rule_set, _joined(memory.picked, *picked), now_us)
-        memory.touched = memory.said = memory.picked = None
+        evidence = [commit.rows.select(_NO_TRACES.columns) for commit in commits]
+        numbers = [commit.transactions.get(EVIDENCE, 0) for commit in commits]
+        memory.evidence_number = max([memory.evidence_number, *numbers])
+        for frame in evidence:
+            memory.evidence_traces |= set(frame["trace_id"])
+        if labels is not None:
+            _update(memory.label_of, labels)
+        memory.facts_to_do = _concatenated(memory.facts_to_do, facts)
+        memory.labels_to_do = _concatenated(memory.labels_to_do, labels)
+        memory.evidence_to_do = _concatenated(memory.evidence_to_do, *evidence)
+        enqueued = self._after_batches(memory, rule_set, now_us)
+        enqueued += self._after_evidence(memory, rule_set, now_us)
+        memory.facts_to_do = memory.labels_to_do = memory.evidence_to_do = None
         self._memory = memory
-        return made
+        return enqueued
 
-    def _touched(
-        self,
-        memory: _Memory,
-        rule_set: RuleSet,
-        facts: pl.DataFrame | None,
-        said: pl.DataFrame | None,
-        now_us: int,
-    ) -> int:
+    def _after_batches(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> int:
         batch = memory.facts.through
-        tagged, members = [_NONE], [_NONE]
-        facts = (
-            facts.filter(pl.col("weight") != 0) if facts is not None else None
-        )  # those only say what was seen
-        if facts is not None:
-            # A withdrawn row copies the hits it withdraws, so a trace that no longer matches is among them.
-            counted = [rule.id for rule in rule_set.window_rules]
-            tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counted)).list.any()
-            found = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.traces))).select(
-                _NONE.columns
-            )
-            tagged.append(found)
-            # A trace that people speak of is in a dataset without a rule: whatever amends it is for the sink
-            # to hear.
-            members += [
-                found,
-                facts.filter(pl.col("trace_id").is_in(list(memory.candidates))).select(_NONE.columns),
-            ]
-        if said is not None:
-            members.append(said.select(_NONE.columns))
-        concerned = sum(frame.height for frame in (*tagged, *members))
-        if batch < 0 or (not concerned and batch - memory.committed < _IDLE_BATCHES):
+        tagged, members = _touched(memory, rule_set)
+        touched = tagged.height + members.height
+        if batch < 0 or (not touched and batch - memory.committed < _IDLE_BATCHES):
             return 0
-        messages = self._messages(memory, rule_set, pl.concat(tagged), pl.concat(members))
-        made = self.outbox.enqueue(messages, now_us, app_id=f"wishes:{self.stream_id}", version=batch)
+        messages = self._messages(memory, rule_set, tagged, members)
+        enqueued = self.outbox.enqueue(messages, now_us, app_id=f"wishes:{self.stream_id}", version=batch)
         memory.committed = batch
-        return made
+        return enqueued
 
-    def _evidence(self, memory: _Memory, rule_set: RuleSet, rows: pl.DataFrame | None, now_us: int) -> int:
-        if rows is None:
+    def _after_evidence(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> int:
+        if memory.evidence_to_do is None:
             return 0
-        messages = self._messages(memory, rule_set, rows.select(_NONE.columns), rows.select(_NONE.columns))
-        return self.outbox.enqueue(messages, now_us, app_id=_EVIDENCE_CURSOR, version=memory.number)
+        messages = self._messages(memory, rule_set, memory.evidence_to_do, memory.evidence_to_do)
+        return self.outbox.enqueue(messages, now_us, app_id=_EVIDENCE_CURSOR, version=memory.evidence_number)
 
     def _rebuilt(self) -> _Memory:
-        tail = Tail(self.store.table("evidence"))
-        facts, spoken = (WholeBatches(self.store, name, self.stream_id) for name in ("facts", "candidates"))
+        table = self.store.table("evidence")
+        tail = Tail(table)
+        facts, labels = (WholeBatches(self.store, name, self.stream_id) for name in ("facts", "candidates"))
         cursor = self.store.table("outbox").app_version(f"wishes:{self.stream_id}")
         committed = -1 if cursor is None else cursor
         new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > committed)
-        touched = facts.known(new) if facts.through > committed else None
-        said = spoken.known(pl.lit(True))
-        candidates: dict[str, tuple[int, int, str | None]] = {}
-        _hear(candidates, said)
-        rows = self.store.table("evidence").read(["trace_id", "start_us"])
-        number = self.store.table("evidence").app_version(EVIDENCE) or 0
-        seen = self.store.table("outbox").app_version(_EVIDENCE_CURSOR) or 0
-        picked = _picked_after(tail, seen, rows) if number > seen else None
+        known_labels = labels.known(pl.lit(True))
+        label_of: dict[str, _Label] = {}
+        _update(label_of, known_labels)
+        evidence = table.read(["trace_id", "start_us"])
+        number = table.app_version(EVIDENCE) or 0
+        done = self.store.table("outbox").app_version(_EVIDENCE_CURSOR) or 0
         return _Memory(
-            facts,
-            spoken,
-            tail,
-            committed,
-            touched,
-            said.filter(new),
-            picked,
-            set(rows["trace_id"]),
-            candidates,
-            number,
+            facts=facts,
+            labels=labels,
+            evidence=tail,
+            committed=committed,
+            facts_to_do=facts.known(new) if facts.through > committed else None,
+            labels_to_do=known_labels.filter(new),
+            evidence_to_do=_evidence_after(tail, done, evidence) if number > done else None,
+            evidence_traces=set(evidence["trace_id"]),
+            label_of=label_of,
+            evidence_number=number,
         )
 
     def _messages(
         self, memory: _Memory, rule_set: RuleSet, tagged: pl.DataFrame, members: pl.DataFrame
     ) -> list[OutboxMessage]:
         """What the tags of some traces and the memberships of others should be."""
-        tagged, members = tagged if self.tags else _NONE, members if self.datasets else _NONE
-        concerned = pl.concat([tagged, members])
-        low, high = concerned["start_us"].min(), concerned["start_us"].max()
-        if not isinstance(low, int) or not isinstance(high, int):
+        tagged, members = tagged if self.tags else _NO_TRACES, members if self.datasets else _NO_TRACES
+        traces = pl.concat([tagged, members])
+        if traces.is_empty():
             return []
-        wanted = pl.col("trace_id").is_in(concerned["trace_id"].unique().implode())
-        near = pl.col("start_us").is_between(low - SLACK_US, high + SLACK_US)
-        standing = {
-            row["trace_id"]: row
-            for row in net_facts(self.store.table("facts").read(where=near & wanted)).to_dicts()
-        }
-        evidence: dict[str, set[str]] = defaultdict(set)
-        for trace_id, rule in self.store.table("evidence").read(["trace_id", "rule"], wanted).iter_rows():
-            evidence[trace_id].add(rule)
+        facts, evidence = self._standing(traces), self._rules_by_evidence(traces)
         messages = []
         for trace_id in sorted(set(tagged["trace_id"])):
-            messages.append(
-                OutboxMessage(
-                    "mlflow_tags",
-                    trace_id,
-                    tags_of(rule_set, trace_id, standing.get(trace_id), evidence[trace_id]),
-                )
-            )
+            payload = tags_of(rule_set, trace_id, facts.get(trace_id), evidence[trace_id])
+            messages.append(OutboxMessage("mlflow_tags", trace_id, payload))
         for trace_id in sorted(set(members["trace_id"])):
-            candidate = memory.candidates.get(trace_id, (0, 0, None))[2]
-            payload = membership_of(rule_set, trace_id, standing.get(trace_id), evidence[trace_id], candidate)
+            label = memory.label_of.get(trace_id)
+            payload = membership_of(
+                rule_set, trace_id, facts.get(trace_id), evidence[trace_id], label.category if label else None
+            )
             messages.append(OutboxMessage("mlflow_datasets", trace_id, payload))
         return messages
 
+    def _standing(self, traces: pl.DataFrame) -> dict[str, dict[str, Any]]:
+        """The standing facts of some traces, by trace."""
+        start_us = pl.col("start_us")
+        low, high = traces.select(low=start_us.min() - SLACK_US, high=start_us.max() + SLACK_US).row(0)
+        where = start_us.is_between(low, high) & pl.col("trace_id").is_in(
+            traces["trace_id"].unique().implode()
+        )
+        rows = net_facts(self.store.table("facts").read(where=where)).iter_rows(named=True)
+        return {row["trace_id"]: row for row in rows}
 
-def _joined(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
-    there = [frame for frame in frames if frame is not None and frame.height]
-    return pl.concat(there) if there else None
+    def _rules_by_evidence(self, traces: pl.DataFrame) -> dict[str, set[str]]:
+        """The rules that some traces are evidence of, by trace."""
+        where = pl.col("trace_id").is_in(traces["trace_id"].unique().implode())
+        found: dict[str, set[str]] = defaultdict(set)
+        for trace_id, rule in self.store.table("evidence").read(["trace_id", "rule"], where).iter_rows():
+            found[trace_id].add(rule)
+        return found
 
 
-def _hear(candidates: dict[str, tuple[int, int, str | None]], rows: pl.DataFrame) -> None:
-    """Take in what people said: the last to arrive stands."""
-    for trace_id, arrived, now, candidate in rows.select(
-        "trace_id", "arrived_us", "now_us", "candidate"
-    ).iter_rows():
-        said = (arrived or 0, now or 0, candidate)
-        if trace_id not in candidates or said[:2] >= candidates[trace_id][:2]:
-            candidates[trace_id] = said
+def _touched(memory: _Memory, rule_set: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The traces whose tags, and those whose memberships, new batches may have changed."""
+    tagged, members = [_NO_TRACES], [_NO_TRACES]
+    if memory.facts_to_do is not None:
+        facts = memory.facts_to_do.filter(pl.col("weight") != 0)  # rows of weight 0 change no fact
+        # A withdrawn row copies the hits that it withdraws, so a trace that no longer matches is found too.
+        counting = [rule.id for rule in rule_set.window_rules]
+        tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counting)).list.any()
+        matched = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.evidence_traces)))
+        # A labelled trace is in a dataset without any rule: the sink needs to know its amendments.
+        labelled = facts.filter(pl.col("trace_id").is_in(list(memory.label_of)))
+        tagged.append(matched.select(_NO_TRACES.columns))
+        members += [frame.select(_NO_TRACES.columns) for frame in (matched, labelled)]
+    if memory.labels_to_do is not None:
+        members.append(memory.labels_to_do.select(_NO_TRACES.columns))
+    return pl.concat(tagged), pl.concat(members)
 
 
-def _picked_after(tail: Tail, number: int, rows: pl.DataFrame) -> pl.DataFrame:
-    """The evidence of the commits after that number; all there is where the log no longer tells."""
+def _concatenated(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
+    some = [frame for frame in frames if frame is not None and frame.height]
+    return pl.concat(some) if some else None
+
+
+def _update(label_of: dict[str, _Label], rows: pl.DataFrame) -> None:
+    """Take new labels in: the one that arrived last stands."""
+    columns = rows.select("trace_id", "arrived_us", "now_us", "candidate")
+    for trace_id, arrived_us, batch_us, category in columns.iter_rows():
+        label = _Label(arrived_us or 0, batch_us or 0, category)
+        if trace_id not in label_of or label[:2] >= label_of[trace_id][:2]:
+            label_of[trace_id] = label
+
+
+def _evidence_after(tail: Tail, number: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The evidence of the commits after that number; all of it if the log no longer goes back so far."""
     found: list[pl.DataFrame] = []
     try:
         for commit in tail.back():
