@@ -20,11 +20,12 @@ import polars as pl
 
 from benchmarks import measure
 from benchmarks.measure import Options, goal, median, say, timed
-from benchmarks.traces import BEGIN_US, DAY_US, SPANS, data_bytes, delta_table
+from benchmarks.traces import BEGIN_US, SPANS, data_bytes, delta_table
+from rules.groups import DEFAULT_GROUP_BY
+from rules.units import DAY_US
 
 FULL = 1_000_000
 NOW_US = BEGIN_US + 2 * DAY_US
-GROUP_BY = ("experiment", "trace_name", "environment")
 PASSES = ("cold", "warm")
 
 
@@ -125,7 +126,7 @@ def _monitor(table: Path) -> dict[str, Any]:
     from streams.batch.process import BatchConfig
     from streams.query import checkpoint_of, start, stream_id
 
-    rule_set = load_packs(["packs/default"], GROUP_BY, ".").rule_set
+    rule_set = load_packs(["packs/default"], DEFAULT_GROUP_BY, ".").rule_set
     assert rule_set is not None
     logger = logging.getLogger("streams.batch.process")
     logger.setLevel(logging.DEBUG)
@@ -142,7 +143,7 @@ def _monitor(table: Path) -> dict[str, Any]:
                     {
                         "rule_set_hash": rule_set.hash,
                         "loaded_us": 1,
-                        "group_by": ",".join(GROUP_BY),
+                        "group_by": ",".join(DEFAULT_GROUP_BY),
                         "rule_set": rule_set.to_json(),
                     }
                 ]

@@ -17,12 +17,13 @@ from typing import Any
 
 from benchmarks import measure
 from benchmarks.measure import Options, goal, median, say, timed
-from benchmarks.traces import BEGIN_US, DAY_US, SPANS, delta_table
+from benchmarks.traces import BEGIN_US, SPANS, delta_table
+from rules.groups import DEFAULT_GROUP_BY
+from rules.units import DAY_US
 
 FULL = 200_000
 FEW, MANY = 10, 1000
 NOW_US = BEGIN_US + 2 * DAY_US
-GROUP_BY = ("experiment", "trace_name", "environment")
 _WORDS = [
     "order",
     "refund",
@@ -162,7 +163,7 @@ def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
                 {
                     "rule_set_hash": rule_set.hash,
                     "loaded_us": 1,
-                    "group_by": ",".join(GROUP_BY),
+                    "group_by": ",".join(DEFAULT_GROUP_BY),
                     "rule_set": rule_set.to_json(),
                 }
             ]

@@ -25,10 +25,11 @@ from typing import Any
 
 from benchmarks.measure import Options, goal, in_child, median, say, timed
 from benchmarks.mlflow_server import mlflow_server
+from rules.units import HOUR_US, MINUTE_US
 
 TRACES = 20_000
 TEMPLATES = 60
-SPREAD_US = 23 * 3_600_000_000
+SPREAD_US = 23 * HOUR_US
 EXPERIMENT = "bench"
 CONFIG = """
 source: {{kind: mlflow, tracking_uri: "{uri}", experiments: [bench], start: -24h}}
@@ -136,7 +137,7 @@ def _fill(uri: str, database: Path, traces: int) -> None:
     templates = [_logged(experiment, pick) for _ in range(TEMPLATES)]
     with sqlite3.connect(database, timeout=60) as base:
         base.row_factory = sqlite3.Row
-        now_us = time.time_ns() // 1000 - 60_000_000
+        now_us = time.time_ns() // 1000 - MINUTE_US
         for number, template in enumerate(templates):
             ends = [now_us - (SPREAD_US * i) // traces for i in range(number, traces, TEMPLATES)]
             _copy(base, template, ends)

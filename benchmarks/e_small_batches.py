@@ -23,8 +23,10 @@ import pyarrow as pa
 
 import streams.batch.process
 from benchmarks.measure import Options, goal, median, say
+from rules.groups import DEFAULT_GROUP_BY
 from rules.loading.packs import load_packs
 from rules.rule_set import RuleSet
+from rules.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from sinks.prometheus.state import MetricsState
 from store import Store, open_store
 from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
@@ -40,18 +42,16 @@ from tracesieve.run.metrics import MetricsFollower
 
 BATCHES = 5_000
 PART = 100
-GROUP_BY = ("experiment", "trace_name", "environment")
 BEGIN_US = 1_795_132_800_000_000
-STEP_US = 2_000_000
+STEP_US = 2 * SECOND_US
 TRACES = 20
-DAY_US = 86_400_000_000
 
 
 def run(options: Options) -> dict[str, Any]:
     """The scenario's figures."""
     batches = options.sized(BATCHES)
     part = min(PART, batches // 2)
-    rule_set = load_packs(["packs/default"], GROUP_BY).rule_set
+    rule_set = load_packs(["packs/default"], DEFAULT_GROUP_BY).rule_set
     assert rule_set is not None
     options.folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=options.folder) as folder:
@@ -103,20 +103,20 @@ class Monitor:
         row = {
             "rule_set_hash": rule_set.hash,
             "loaded_us": 1,
-            "group_by": ",".join(GROUP_BY),
+            "group_by": ",".join(DEFAULT_GROUP_BY),
             "rule_set": rule_set.to_json(),
         }
         self.store.table("rule_sets").append([row])
-        self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=GROUP_BY)
+        self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=DEFAULT_GROUP_BY)
         self.outbox = Outbox(self.store)
         self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)
-        self.notifications = Notifications(
-            self.store, self.outbox, 3_600_000_000, True, self.verdicts.held_us
-        )
+        self.notifications = Notifications(self.store, self.outbox, HOUR_US, True, self.verdicts.held_us)
         self.messages = TagsAndMemberships(self.store, self.outbox, "bench", datasets=True)
-        self.metrics = MetricsFollower(self.store, MetricsState(GROUP_BY), "bench", self.outbox, GROUP_BY)
+        self.metrics = MetricsFollower(
+            self.store, MetricsState(DEFAULT_GROUP_BY), "bench", self.outbox, DEFAULT_GROUP_BY
+        )
         self.maintenance = Maintenance(
-            self.store, MaintenanceNeeds(longest_window_us=lambda: 600_000_000, messages=True)
+            self.store, MaintenanceNeeds(longest_window_us=lambda: 10 * MINUTE_US, messages=True)
         )
         self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in rule_set.trace_rules]
         streams.batch.process.matched = lambda frame: frame  # Spark's part, done by _narrow

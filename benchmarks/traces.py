@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from rules.units import DAY_US
 from store.schemas import ASSESSMENT, SPAN, SPAN_EVENT, TRACES
 
 SPANS = 5
 FILE_TRACES = 50_000
-DAY_US = 86_400_000_000
 BEGIN_US = 1_795_132_800_000_000  # 2026-11-20T00:00Z
 SCHEMA = TRACES.remove(TRACES.get_field_index("landed_us"))
 _VERSION = 2  # of what is generated; raise it when that changes

@@ -15,6 +15,7 @@ from rules.dialect.fields import NAME
 from rules.matcher import values as v
 from rules.matcher.evaluate import Evaluation
 
+DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
 MAX_VALUE = 128
 _TYPE, _MODEL, _MODEL_OLD = (
     "spans.attributes[mlflow.spanType]",

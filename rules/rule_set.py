@@ -12,7 +12,7 @@ from typing import Any
 
 from rules.dialect import Condition
 from rules.kinds import Rule, RuleModel, TraceRule, WindowRule, kind_of
-from rules.kinds.base import MINUTE_US, SEVERITY_ORDER, Severity, duration_us
+from rules.kinds.base import SEVERITY_ORDER, Severity
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ def build_rule_set(models: Sequence[RuleModel]) -> RuleSet:
 
 
 __all__ = [
-    "MINUTE_US",
     "SEVERITY_ORDER",
     "Rule",
     "RuleModel",
@@ -98,6 +97,5 @@ __all__ = [
     "WindowRule",
     "build",
     "build_rule_set",
-    "duration_us",
     "parse_rule",
 ]

@@ -11,22 +11,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from rules.units import MINUTE_US, SECOND_US, iso_time
 from sinks.credentials import lacking, secret
 from sinks.delivery import Outcome
 from sinks.errors import Refused, RetryLater
 from store.outbox import PendingMessage
 
-RESEND_US = 60_000_000
-RESOLVED_US = 300_000_000
-AHEAD_US = 240_000_000
+RESEND_US = MINUTE_US
+RESOLVED_US = 5 * MINUTE_US
+AHEAD_US = 4 * MINUTE_US
 TIMEOUT_S = 10.0
 _MOST = 100  # alerts in one post
-_MOST_WAIT_US = 30_000_000
+_MOST_WAIT_US = 30 * SECOND_US
 
 
 class AlertmanagerConfig(BaseModel):
@@ -243,8 +243,8 @@ class Alertmanager:
         alert = {
             "labels": {key: value for key, value in labels.items() if value},
             "annotations": annotations,
-            "startsAt": _iso(payload["starts_us"]),
-            "endsAt": _iso(ends),
+            "startsAt": iso_time(payload["starts_us"], "auto"),
+            "endsAt": iso_time(ends, "auto"),
         }
         return {**alert, "generatorURL": self._own_url} if self._own_url else alert
 
@@ -265,7 +265,3 @@ def _worst(errors: Sequence[RetryLater | Refused], somewhere: bool) -> RetryLate
     if waiting:
         return RetryLater(f"Alertmanager {waiting}", partly=somewhere)
     return Refused("Alertmanager " + "; ".join(map(str, errors))) if errors else None
-
-
-def _iso(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat().replace("+00:00", "Z")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from rules.units import HOUR_US
 from store.store import Store
 
-_LEFT_US = 3_600_000_000
+_LEFT_US = HOUR_US
 
 
 def stored_final_through_us(store: Store) -> int | None:

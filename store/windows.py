@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from rules.alerting.histogram import bucket_index
+from rules.units import MINUTE_US
 
-MINUTE_US = 60_000_000
 SUMS = (
     "traces",
     "errors",

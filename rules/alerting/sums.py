@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rules.alerting.histogram import add, bucket_value_us, quantile_us
+from rules.units import MINUTE_US
 
-MINUTE_US = 60_000_000
 QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 SUMS = ("traces", "errors", "tokens", "tokens_known", "cost_nusd", "cost_known")
 Ints = npt.NDArray[np.int64]

@@ -6,40 +6,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import Field
 
 from rules.dialect import Condition
 from rules.kinds.strict import Strict
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITY_ORDER = {"info": 0, "warning": 1, "critical": 2}
-MINUTE_US = 60_000_000
-_UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-
-
-def duration_us(value: Any) -> Any:
-    """Microseconds of a text such as ``30s``, ``5m``, ``2h`` or ``1d``.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    match = re.fullmatch(r"(\d{1,9})([smhd])", value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a duration such as 30s, 5m, 2h or 1d is expected")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-DurationUs = Annotated[
-    int,
-    BeforeValidator(duration_us),
-    PlainSerializer(lambda length_us: f"{length_us // 1_000_000}s", return_type=str, when_used="json"),
-    Field(json_schema_extra={"type": "string", "pattern": r"^\d+[smhd]$"}),
-]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Category = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 

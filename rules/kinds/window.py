@@ -15,17 +15,15 @@ from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Logic, fields_of
 from rules.errors import ConditionError
 from rules.kinds.base import (
-    MINUTE_US,
     Category,
-    DurationUs,
     Kind,
     Remark,
     Rule,
     RuleModel,
-    duration_us,
     hash_of,
 )
 from rules.kinds.strict import Strict
+from rules.units import MINUTE_US, DurationUs, parse_duration_us, seconds_text
 
 
 class WindowModel(Strict):
@@ -161,7 +159,7 @@ def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remar
     every = _us(window.get("every", "1m")) or MINUTE_US
     for name in ("for", "keep_firing_for"):
         if (_us(item.get(name)) or 0) % every:
-            hint = f"use a multiple of {every // 1_000_000}s, at which the rule is evaluated"
+            hint = f"use a multiple of {seconds_text(every)}, at which the rule is evaluated"
             yield Remark((name,), "grid", f"`{name}` is not on the grid of the rule's instants", hint)
     if _overlap(item.get("fire"), item.get("clear")):
         yield Remark(
@@ -175,7 +173,7 @@ def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remar
 
 def _us(value: Any) -> int | None:
     try:
-        return int(duration_us(value))
+        return parse_duration_us(value)
     except ValueError:
         return None  # reported with the shape
 

@@ -12,9 +12,8 @@ from pydantic_core import PydanticUndefined
 
 from rules.dialect import fields
 from rules.kinds import KINDS, FileModel
-from rules.kinds.base import DurationUs
+from rules.units import is_duration, seconds_text
 
-_DURATION = get_args(DurationUs)[1]
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Any": "anything"}
 _WHERE = {"trace": "Of a trace", "spans": "Of a span", "measure": "Of a window"}
 
@@ -48,7 +47,7 @@ def _keys(title: str, model: type[BaseModel], done: dict[type[BaseModel], None])
         "|---|---|---|---|",
     ]
     for name, info in model.model_fields.items():
-        duration = any(one is _DURATION for one in info.metadata)
+        duration = is_duration(info.metadata)
         value = "duration" if duration else _type(info.annotation)
         yield f"| `{info.alias or name}` | {value} | {_default(info, duration)} | {info.description or ''} |"
     yield ""
@@ -58,7 +57,7 @@ def _default(info: Any, duration: bool) -> str:
     if info.default is PydanticUndefined:
         return "required"
     if duration:
-        return f"`{info.default // 1_000_000}s`"
+        return f"`{seconds_text(info.default)}`"
     return "" if info.default in (None, "", [], {}) else f"`{info.default}`"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rules.kinds import FileModel
+from rules.units import DURATION_PATTERN, seconds_text
 
 
 def rule_schema() -> dict[str, Any]:
@@ -24,6 +25,6 @@ def _texts(part: Any) -> Any:
     if not isinstance(part, dict):
         return part
     result = {key: _texts(value) for key, value in part.items()}
-    if result.get("type") == "string" and isinstance(result.get("default"), int):
-        result["default"] = f"{result['default'] // 1_000_000}s"
+    if result.get("pattern") == DURATION_PATTERN and isinstance(result.get("default"), int):
+        result["default"] = seconds_text(result["default"])
     return result

@@ -18,13 +18,14 @@ import polars as pl
 from deltalake import DeltaTable, WriterProperties
 from deltalake.exceptions import CommitFailedError
 
+from rules.units import DAY_US, HOUR_US, MINUTE_US
 from store.files import SmallFiles
-from store.maintenance.retention import DAY_US, DEFAULTS_US, day_before, standing
+from store.maintenance.retention import DEFAULTS_US, day_before, standing
 from store.maintenance.rewrite import bound, files_of, read_files, replace
 from store.schemas import TABLES
 from store.store import Store
 from store.table import Table
-from store.windows import MINUTE_US, coarsened
+from store.windows import coarsened
 
 log = logging.getLogger(__name__)
 SMALL_FILES = 50  # a table with as many small files is compacted; each costs a reader about 0.5 ms
@@ -34,7 +35,6 @@ TARGET_BYTES = (
 )  # what compaction makes of them: what it rewrites each time, and a reader's unit of pruning
 SMALL_BYTES = TARGET_BYTES // 2
 _CHUNK_BYTES = 128 << 20  # of files rewritten in one commit
-_HOUR_US = 3_600_000_000
 FINE_US, COARSE_US = 5 * MINUTE_US, 60 * MINUTE_US
 COARSE_AFTER_US = 14 * DAY_US
 VACUUM_EVERY_US = 20 * MINUTE_US
@@ -206,7 +206,7 @@ class Maintenance:
         ones.
         """
         settled = (
-            self._needs.revise_us + self._needs.longest_window_us() + _HOUR_US
+            self._needs.revise_us + self._needs.longest_window_us() + HOUR_US
         )  # evaluation is behind by some minutes
         fine, coarse = day_before(now_us, settled), day_before(now_us, max(settled, COARSE_AFTER_US))
         app = "maintenance:coarsen"
@@ -312,8 +312,8 @@ class Maintenance:
         if following > delta.version():
             return UNUSED_HOURS
         behind = delta.history(delta.version() - following + 1)
-        age_us = now_us - int(behind[-1]["timestamp"]) * 1000 if behind else _UNREAD_HOURS * _HOUR_US
-        return UNUSED_HOURS if age_us < _HOUR_US // 2 else age_us // _HOUR_US + 2
+        age_us = now_us - int(behind[-1]["timestamp"]) * 1000 if behind else _UNREAD_HOURS * HOUR_US
+        return UNUSED_HOURS if age_us < HOUR_US // 2 else age_us // HOUR_US + 2
 
 
 def _rows_in(table: Table, paths: list[str]) -> int:

@@ -14,11 +14,11 @@ from typing import Final
 
 import polars as pl
 
+from rules.units import DAY_US
 from store.outbox import FINAL
 from store.schemas import TABLES
 from store.store import Store
 
-DAY_US: Final = 86_400_000_000
 _DAYS: Final = {
     "traces": 30,
     "landing": 7,

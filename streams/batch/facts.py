@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rules.units import HOUR_US, MINUTE_US
 from store import net_facts
 from streams.batch.person_labels import SAID
 
-MINUTE_US = 60_000_000
-SLACK_US = 3_600_000_000  # how far an amendment may move a trace's start and still be recognised
+SLACK_US = HOUR_US  # how far an amendment may move a trace's start and still be recognised
 LEFT_OUT, SEEN = "LEFT_OUT", "SEEN"  # what ``state`` says in a row of weight 0
 STATES = ("OK", "ERROR", "STATE_UNSPECIFIED", "IN_PROGRESS")
 VALUES = (

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pyarrow as pa
 
+from rules.groups import DEFAULT_GROUP_BY
 from rules.rule_set import RuleSet
+from rules.units import DAY_US
 from store import Store, open_store
 from store.schemas import TABLES
 from store.windows import partials
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streams.batch.process")
 Clock = Callable[[], int]
-MINUTE_US = 60_000_000
 LARGE = 20_000  # rows of a batch
 
 
@@ -44,9 +45,9 @@ class BatchConfig:
     stream_id: str
     checkpoint: str
     config_hash: str = ""
-    group_by: tuple[str, ...] = ("experiment", "trace_name", "environment")
+    group_by: tuple[str, ...] = DEFAULT_GROUP_BY
     include_evaluation: bool = False
-    dedupe_horizon_us: int = 30 * 86_400_000_000
+    dedupe_horizon_us: int = 30 * DAY_US
     columns: tuple[tuple[str, str], ...] = ()
     source_table: str = ""
     rule_set_hash: str = ""  # of the rules that the query matches with; start() puts it in

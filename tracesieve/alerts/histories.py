@@ -17,9 +17,9 @@ from rules.alerting.fold import Fold, Looker
 from rules.alerting.sums import Minutes
 from rules.alerting.verdicts import Look, State, Verdict, looks, quantiles_of
 from rules.rule_set import RuleSet, WindowRule
+from rules.units import MINUTE_US
 from store.windows import merge, regrouped
 
-MINUTE_US = 60_000_000
 Group = tuple[str, ...]
 Key = tuple[str, Group]  # rule hash, group
 _SERIES = tuple[str, Group]  # partial key, by

@@ -16,11 +16,12 @@ import polars as pl
 
 from rules.alerting.verdicts import Verdict
 from rules.rule_set import RuleSet, WindowRule, build, parse_rule
+from rules.units import MINUTE_US
 from store import Store
 from store.tail import TailLost
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import Episode, Evidence
-from tracesieve.alerts.histories import MINUTE_US, Group, Histories, Key, episode_id, state_of
+from tracesieve.alerts.histories import Group, Histories, Key, episode_id, state_of
 from tracesieve.alerts.verdict_log import Row, VerdictLog, identity
 
 INSTANTS = (

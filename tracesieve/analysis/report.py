@@ -20,11 +20,11 @@ import polars as pl
 from rules.alerting.histogram import bucket_index, quantile_us
 from rules.rule_set import RuleSet
 from rules.tags import category_of
+from rules.units import MINUTE_US
 from store.content import TraceTable
 from store.final_through import stored_final_through_us
 from store.store import Store, net_facts
 
-MINUTE_US = 60_000_000
 SAMPLES = 5
 _FRESH = ("late", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
 _TOKENS = ("tokens_input", "tokens_output", "tokens_total")

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from rules.units import SECOND_US, iso_time, parse_duration_us
 from tracesieve.errors import OutsideError, TracesieveError
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
@@ -45,7 +45,7 @@ def _show(alert: dict[str, Any]) -> None:
 
     group = "/".join(alert["group"].values())
     head = (
-        f"{alert['status'].upper():8}  {_iso(alert['starts_us'])}  {alert['rule']} "
+        f"{alert['status'].upper():8}  {iso_time(alert['starts_us'])}  {alert['rule']} "
         f"({alert['severity']})  {group}"
     )
     click.echo(fitted(head))
@@ -95,7 +95,7 @@ def test(config: str) -> None:
         "rule": _TEST_RULE,
         "severity": "info",
         "group": {},
-        "starts_us": now - 1_000_000,
+        "starts_us": now - SECOND_US,
         "resolved_us": now,
         "value": None,
         "condition": "",
@@ -121,16 +121,16 @@ def mute(config: str, rule: str, how_long: str) -> None:
     import requests
 
     from sinks.alertmanager import TIMEOUT_S, access
-    from tracesieve.config.settings import parse_duration_s
 
-    seconds = parse_duration_s(how_long)
-    if not isinstance(seconds, float):
-        raise TracesieveError(f"--for {how_long}: write a duration such as 30m, 4h or 1d")
+    try:
+        length_us = parse_duration_us(how_long)
+    except ValueError as error:
+        raise TracesieveError(f"--for {how_long}: write a duration such as 30m, 4h or 1d") from error
     now = time.time_ns() // 1000
     silence = {
         "matchers": [{"name": "alertname", "value": rule, "isRegex": False, "isEqual": True}],
-        "startsAt": _iso(now),
-        "endsAt": _iso(now + int(seconds * 1e6)),
+        "startsAt": iso_time(now),
+        "endsAt": iso_time(now + length_us),
         "createdBy": "tracesieve",
         "comment": f"tracesieve alerts mute {rule}",
     }
@@ -157,7 +157,3 @@ def _instances(config: str) -> list[Any]:
     if missing:
         raise ConfigError(missing)
     return list(found)
-
-
-def _iso(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

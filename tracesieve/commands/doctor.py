@@ -8,10 +8,11 @@ import json
 import sys
 import textwrap
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from rules.units import utc
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -81,4 +82,4 @@ def _tables(tables: list[dict[str, Any]]) -> list[str]:
 
 
 def _day(time_us: int | None) -> str:
-    return "-" if time_us is None else datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d")
+    return "-" if time_us is None else utc(time_us).date().isoformat()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from rules.units import parse_duration_us, readable_time
 from tracesieve.errors import TracesieveError
 
 _MOST_GROUPS = 21
@@ -36,18 +37,19 @@ def command(
     """Error rate, latency, tokens and cost of a range of time."""
     from store import open_store
     from tracesieve.analysis.report import report
-    from tracesieve.config.settings import load_settings, parse_duration_s
+    from tracesieve.config.settings import load_settings
     from tracesieve.config.trace_table import trace_table
 
     settings = load_settings(config)
     now = time.time_ns() // 1000
-    seconds = parse_duration_s(last)
-    if not isinstance(seconds, float):
-        raise TracesieveError(f"--last {last}: write a duration such as 30m, 24h or 7d")
+    try:
+        last_us = parse_duration_us(last)
+    except ValueError as error:
+        raise TracesieveError(f"--last {last}: write a duration such as 30m, 24h or 7d") from error
     if by and by not in settings.group_by:
         raise TracesieveError(f"--by {by}: use a key of group_by ({', '.join(settings.group_by)})")
     to_us = when_us(end) if end else now
-    from_us = when_us(start) if start else to_us - int(seconds * 1e6)
+    from_us = when_us(start) if start else to_us - last_us
     store = open_store(settings.store_path, create=False)
     document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings, store))
     if as_json:
@@ -77,11 +79,7 @@ def show(document: dict[str, Any]) -> None:
         f"{name.replace('_', ' ')} {value:,}" for name, value in fresh.items() if name != "final_through"
     )
     through = fresh["final_through"]
-    until = (
-        "nothing read yet"
-        if through is None
-        else f"counted through {datetime.fromtimestamp(through, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    )
+    until = "nothing read yet" if through is None else f"counted through {readable_time(int(through * 1e6))}"
     click.echo(wrapped(f"{until}; {counts}"))
 
 

@@ -14,12 +14,12 @@ from typing import Any
 import click
 
 from rules.errors import Finding
+from rules.groups import DEFAULT_GROUP_BY
 from rules.loading.packs import Loaded, load_packs
 from rules.rule_set import Rule, TraceRule
 from tracesieve.terminal import plain, wrapped
 
 DEFAULT_CONFIG = "tracesieve.yaml"
-DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
 
 
 @click.group(name="rules")

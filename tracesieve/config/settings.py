@@ -12,12 +12,11 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -27,7 +26,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from rules.groups import label_names
+from rules.groups import DEFAULT_GROUP_BY, label_names
+from rules.units import DAY_US, HOUR_US, SECOND_US, DurationUs
 from sinks.alertmanager import AlertmanagerTarget
 from sinks.http.server import MetricsConfig
 from sinks.mlflow.datasets import DatasetsConfig
@@ -37,31 +37,8 @@ from streams.sources import SourceConfig
 from tracesieve.config.mistakes import misspelt, mistake, model_parts, place_of, told_once, unknown, variable
 from tracesieve.errors import ConfigError, Mistake
 
-DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
 _FILES = {"ca_file", "tls_cert", "tls_key"}  # keys that name a file: relative to the config, as the store is
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration_s(value: Any) -> Any:
-    """Seconds from ``30s``, ``5m``, ``24h``, ``7d`` or a plain number; anything else is left to pydantic to
-    refuse.
-    """
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value.strip())):
-        return float(match[1]) * _UNITS_S[match[2]]
-    return value
-
-
-def _duration_s(value: Any) -> Any:
-    found = parse_duration_s(value)
-    if isinstance(found, str) and not re.fullmatch(r"\d+(\.\d+)?", found):
-        raise ValueError(f"{found!r} is no duration: write seconds, or 30s, 5m, 24h, 7d")
-    return found
-
-
-Duration = Annotated[
-    float, BeforeValidator(_duration_s), Field(ge=0, description="seconds, or 30s, 5m, 24h, 7d")
-]
 
 
 class _Part(BaseModel):
@@ -83,8 +60,8 @@ class AlertsConfig(_Part):
     alertmanager: list[AlertmanagerTarget] = Field(
         default=[], description="URLs, or {url, username, password_env, …}; all are told"
     )
-    page_if_newer_than: Duration = Field(
-        default=3600.0, description="windows that ended longer ago are counted, never paged"
+    page_if_newer_than: DurationUs = Field(
+        default=HOUR_US, description="windows that ended longer ago are counted, never paged"
     )
 
 
@@ -98,10 +75,18 @@ class LogConfig(_Part):
 
 
 class Settings(BaseSettings):
-    """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description."""
+    """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description.
+
+    Durations are in µs; defaults are not validated, because a plain number of a config file is seconds.
+    """
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="TRACESIEVE_", env_nested_delimiter="__", case_sensitive=False
+        extra="forbid",
+        frozen=True,
+        validate_default=False,
+        env_prefix="TRACESIEVE_",
+        env_nested_delimiter="__",
+        case_sensitive=False,
     )
 
     source: SourceConfig = Field(description="where traces come from")
@@ -128,15 +113,19 @@ class Settings(BaseSettings):
         default=DatasetsConfig(), description="regression datasets in MLflow, one a category; false: none"
     )
     log: LogConfig = Field(default=LogConfig(), description="how the program logs, on stderr")
-    settle: Duration = Field(default=2.0, description="how long after its end a trace is left alone")
-    evaluate_after: Duration = Field(
-        default=15.0, description="an instant is judged at the latest this long after it has passed"
+    settle: DurationUs = Field(
+        default=2 * SECOND_US, description="how long after its end a trace is left alone"
     )
-    dedupe_horizon: Duration = Field(
-        default=30 * 86400.0, description="repeats are known this far back; what is older is not counted"
+    evaluate_after: DurationUs = Field(
+        default=15 * SECOND_US, description="an instant is judged at the latest this long after it has passed"
     )
-    revise_for: Duration = Field(default=2 * 86400.0, description="late traces change verdicts this far back")
-    retention: dict[str, Duration] = Field(
+    dedupe_horizon: DurationUs = Field(
+        default=30 * DAY_US, description="repeats are known this far back; what is older is not counted"
+    )
+    revise_for: DurationUs = Field(
+        default=2 * DAY_US, description="late traces change verdicts this far back"
+    )
+    retention: dict[str, DurationUs] = Field(
         default={}, description="how long a table of the store is kept, such as {facts: 90d}"
     )
     include_evaluation: bool = Field(
@@ -157,18 +146,13 @@ class Settings(BaseSettings):
 
     @field_validator("retention")
     @classmethod
-    def _retention(cls, value: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+    def _retention(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
         """Every mistake at once: a table that does not expire, and a time too short for what still needs the
         rows.
         """
         data = info.data
         relists = int(getattr(data.get("source"), "amend_for", 0))
-        wrong = mistakes(
-            {name: int(seconds * 1e6) for name, seconds in value.items()},
-            int(data.get("dedupe_horizon", 0) * 1e6),
-            int(data.get("revise_for", 0) * 1e6),
-            relists,
-        )
+        wrong = mistakes(value, data.get("dedupe_horizon", 0), data.get("revise_for", 0), relists)
         if wrong:
             raise ValueError("; ".join(wrong))
         return value
@@ -199,9 +183,8 @@ class Settings(BaseSettings):
     @property
     def config_hash(self) -> str:
         """Twelve hex digits over everything in the config that changes what counts."""
-        meaning = self.model_dump(
-            mode="json", include={"source", "group_by", "include_evaluation", "dedupe_horizon"}
-        )
+        meaning = self.model_dump(include={"source", "group_by", "include_evaluation"})
+        meaning["dedupe_horizon"] = self.dedupe_horizon / SECOND_US  # stores hold hashes over seconds
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
 
 

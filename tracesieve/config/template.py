@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from rules.units import duration_text, is_duration
 from tracesieve.config.settings import OWN_FIELDS, Settings
 
 _HEAD = """# The config of tracesieve. Every key there is is below; a key that is commented out has the value
@@ -77,23 +78,15 @@ def _kinds(annotation: Any) -> list[Any]:
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
-    return "…" if value is PydanticUndefined else _yaml(value)
+    if value is PydanticUndefined:
+        return "…"
+    return duration_text(value) if is_duration(field.metadata) else _yaml(value)
 
 
 def _yaml(value: Any) -> str:
-    """The value in one line of YAML; JSON is YAML, and durations read better with their unit."""
+    """The value in one line of YAML; JSON is YAML."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
-    if isinstance(value, float):
-        unit, size = next(
-            (
-                (unit, size)
-                for unit, size in (("d", 86400), ("h", 3600), ("m", 60))
-                if value and value % size == 0
-            ),
-            ("s", 1),
-        )
-        return f"{value / size:g}{unit}"
     if isinstance(value, str):
         return (
             value

@@ -16,13 +16,14 @@ import polars as pl
 
 from rules.rule_set import RuleSet
 from rules.tags import membership_of, tags_of
+from rules.units import HOUR_US
 from store import Store, net_facts
 from store.outbox import Outbox, OutboxMessage
 from store.tail import Tail, TailLost
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import APP as EVIDENCE
 
-SLACK_US = 3_600_000_000  # an amendment may move a trace's start by this much
+SLACK_US = HOUR_US  # an amendment may move a trace's start by this much
 _IDLE_BATCHES = 200  # the cursor is committed after this many batches without a message
 _EVIDENCE_CURSOR = "wishes:evidence"
 _NO_TRACES = pl.DataFrame(schema={"trace_id": pl.String, "start_us": pl.Int64})

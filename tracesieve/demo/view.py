@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from rules.units import MINUTE_US
 from tracesieve.demo.stage import Stage
 from tracesieve.terminal import plain
 
-_RANGE_US = 1_800_000_000
-_MINUTE_US = 60_000_000
+_RANGE_US = 30 * MINUTE_US
 _BARS = " ▁▂▃▄▅▆▇█"
 _SHOWN = 2  # alerts on the page
 _PREFIX = "tracesieve_"
@@ -68,9 +68,9 @@ def seen(stage: Stage) -> Picture:
     ].n_unique()
     records = store.table("records").read(["dataset", "record"]).unique()
     facts = net_facts(store.table("facts").read(where=pl.col("end_us") >= now - _RANGE_US))
-    ended = Counter(facts["end_us"] // _MINUTE_US)
-    failed = Counter(facts.filter(pl.col("error"))["end_us"] // _MINUTE_US)
-    last = now // _MINUTE_US
+    ended = Counter(facts["end_us"] // MINUTE_US)
+    failed = Counter(facts.filter(pl.col("error"))["end_us"] // MINUTE_US)
+    last = now // MINUTE_US
     return Picture(
         report(store, now - _RANGE_US, now, [], now),
         [(ended[minute], failed[minute]) for minute in range(last - 29, last + 1)],

@@ -5,11 +5,11 @@ have come.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from rules.units import MINUTE_US, iso_time
 from tracesieve.doctor import Check, one_line
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from store.lease.row_lease import Holder
     from tracesieve.config.settings import Settings
 
-_LAG_US = 300_000_000  # a run that is this far behind is said to be
+_LAG_US = 5 * MINUTE_US  # a run that is this far behind is said to be
 
 
 def examine(settings: Settings, now_us: int) -> Iterator[Check]:
@@ -113,7 +113,7 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
         return Check("cursors", "ok", "no batch has ended yet", details=details)
     stream, last, at_us = ended["stream_id"][-1], ended["batch_id"][-1], ended["now_us"][-1]
     details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us}
-    told = [f"batch {last} of {_iso(at_us)}"]
+    told = [f"batch {last} of {iso_time(at_us)}"]
     messages = store.table("outbox").app_version(f"wishes:{stream}")
     if messages is not None:
         details["wishes_behind_batches"] = max(last - messages, 0)
@@ -121,9 +121,9 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
     instants = store.table("verdicts").app_version("instants")
     if instants is not None:
         details["verdicts_through_us"] = instants
-        told.append(f"verdicts through {_iso(instants)}")
+        told.append(f"verdicts through {iso_time(instants)}")
     if held is not None and instants is not None and now_us - instants > _LAG_US:
-        behind = (now_us - instants) // 60_000_000
+        behind = (now_us - instants) // MINUTE_US
         return Check(
             "cursors", "warn", "; ".join(told), f"the run is {behind} minutes behind: see its log", details
         )
@@ -155,12 +155,8 @@ def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
         return Check(
             "outbox",
             "warn",
-            f"{told}, the oldest since {_iso(oldest)}",
+            f"{told}, the oldest since {iso_time(oldest)}",
             "a sink is down: see the checks above",
             details,
         )
     return Check("outbox", "ok", told, details=details)
-
-
-def _iso(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

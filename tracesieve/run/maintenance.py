@@ -26,12 +26,12 @@ def maintenance_needs(
         return max((rule.size_us for rule in found.window_rules), default=0) if found is not None else 0
 
     return MaintenanceNeeds(
-        keep_us={name: int(seconds * 1e6) for name, seconds in settings.retention.items()},
+        keep_us=settings.retention,
         least_us={
-            "facts": int(settings.dedupe_horizon * 1e6),
+            "facts": settings.dedupe_horizon,
             "traces": int(getattr(settings.source, "amend_for", 0)),
         },
-        revise_us=int(settings.revise_for * 1e6),
+        revise_us=settings.revise_for,
         longest_window_us=longest_us,
         source_next=lambda: needed_version(checkpoint_of(settings.store_path)),
         messages=messages,

@@ -15,6 +15,7 @@ import polars as pl
 
 from rules.alerting.sums import QUANTILES, Minutes
 from rules.rule_set import RuleSet
+from rules.units import MINUTE_US
 from sinks.prometheus.state import Key, MetricsState
 from sinks.registry import SINKS
 from store import Store
@@ -23,7 +24,6 @@ from store.tail import Tail, TailLost
 from store.whole_batches import WholeBatches
 from store.windows import merge
 
-MINUTE_US = 60_000_000
 CLOSED_MINUTES = 5
 _SUMS = ("traces", "errors", "tokens_total", "tokens_total_known", "cost_nusd", "cost_known")
 

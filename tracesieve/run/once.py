@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from rules.units import SECOND_US
 from sinks.delivery import drain
 from streams.errors import Stopped
 from streams.query import start
@@ -51,7 +52,7 @@ def _count(run: Run, fixed_us: int) -> bool:
     ) as starting:  # Spark takes as long to start as most landings
         spark = starting.submit(spark_of, run)
         if run.landing is not None:
-            run.stop.wait(run.settings.settle)
+            run.stop.wait(run.settings.settle / SECOND_US)
             try:
                 run.landing.land_through(fixed_us)
             except Stopped:

@@ -69,11 +69,11 @@ class Run:
 
     def __post_init__(self) -> None:
         s = self.settings
-        self._verdicts = Verdicts(self.store, self.config.stream_id, int(s.revise_for * 1e6))
+        self._verdicts = Verdicts(self.store, self.config.stream_id, s.revise_for)
         self._notifications = Notifications(
             self.store,
             self.outbox,
-            int(s.alerts.page_if_newer_than * 1e6),
+            s.alerts.page_if_newer_than,
             bool(s.alerts.alertmanager) and not self.dry_run,
             self._verdicts.held_us,
         )
@@ -103,7 +103,7 @@ class Run:
         """
         final_us = self._progress.final_through_us(self._verdicts.arrived_us())
         if through_us is None:
-            through_us = evaluate_through_us(final_us, now_us, int(self.settings.evaluate_after * 1e6))
+            through_us = evaluate_through_us(final_us, now_us, self.settings.evaluate_after)
         self._verdicts.step(self.rule_set, through_us, now_us)
         self._notifications.step(self.rule_set, now_us, self._verdicts.evaluated())
         self.enqueue(now_us)
@@ -194,7 +194,7 @@ def open_run(
         settings.config_hash,
         settings.group_by,
         settings.include_evaluation,
-        int(settings.dedupe_horizon * 1e6),
+        settings.dedupe_horizon,
         columns,
         table,
     )

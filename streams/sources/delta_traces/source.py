@@ -10,13 +10,13 @@ before anything starts.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
+from rules.units import readable_time
 from store.schemas import TRACES
 from streams.errors import SourceError
 from streams.sources.delta_traces.log import last_batch, offset, oldest
@@ -150,14 +150,9 @@ def check_versions(table: str, checkpoint: str, counted_through_us: int | None =
         )
     first = oldest(table)
     if first is not None and int(wanted["reservoirVersion"]) < first.version:
-        since = f"after {_utc(counted_through_us)}" if counted_through_us else "since the last run"
+        since = f"after {readable_time(counted_through_us)}" if counted_through_us else "since the last run"
         raise SourceError(
             f"source.table: {table}: versions {wanted['reservoirVersion']} to {first.version - 1} are gone "
-            "from its log, so what "
-            f"was committed {since} and before {_utc(first.time_us)} cannot be told from what was counted; "
-            f"{rebuild}"
+            f"from its log, so what was committed {since} and before {readable_time(first.time_us)} "
+            f"cannot be told from what was counted; {rebuild}"
         )
-
-
-def _utc(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

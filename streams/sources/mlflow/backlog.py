@@ -7,12 +7,12 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+
+from rules.units import DAY_US, HOUR_US, MINUTE_US, readable_time
 
 _LOG = logging.getLogger(__name__)
-_HOUR_US = 3_600_000_000
-_FIRST_US = _HOUR_US // 2  # the first piece of a backlog
-_LEAST_US, _MOST_US = 60_000_000, 28 * 24 * _HOUR_US
+_FIRST_US = HOUR_US // 2  # the first piece of a backlog
+_LEAST_US, _MOST_US = MINUTE_US, 28 * DAY_US
 # Traces: a piece with more is halved, one with fewer doubled (by number: a busy server is slow at any size).
 _MANY, _FEW = 300, 100
 _SAY_S = 10.0
@@ -63,11 +63,11 @@ class Backlog:
                 "%s: a backlog of %d traces since %s is read, about %.0f s",
                 self.name,
                 expected,
-                _when(self.start),
+                readable_time(self.start, "minutes"),
                 seconds,
             )
         elif expected is None:
-            _LOG.info("%s: the backlog since %s is read", self.name, _when(self.start))
+            _LOG.info("%s: the backlog since %s is read", self.name, readable_time(self.start, "minutes"))
 
     def next_piece(self) -> tuple[int, int]:
         """The end times (from, to] to read next; the caller then says what it took."""
@@ -88,7 +88,11 @@ class Backlog:
         elif self._expected != 0 and time.monotonic() - self._said_s >= _SAY_S:
             self._said_s = time.monotonic()
             _LOG.info(
-                "%s: %d%s traces of the backlog, back to %s", self.name, self.landed, of, _when(self.low)
+                "%s: %d%s traces of the backlog, back to %s",
+                self.name,
+                self.landed,
+                of,
+                readable_time(self.low, "minutes"),
             )
 
 
@@ -111,7 +115,3 @@ class Experiment:
     deleted: bool = False
     # By (start, size) of a piece: the numbers there and here that a listing found in order.
     explained: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-
-
-def _when(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from rules.units import HOUR_US
 from streams.errors import NoAccess, SourceDown, SourceRefuses, UnknownExperiment
 
 _LOG = logging.getLogger(__name__)
-HOUR_US = 3_600_000_000
 _BATCH = 10  # traces in one batchGet call, the most a server takes
 _READS = 8
 _PATIENCE = {

@@ -13,10 +13,10 @@ from typing import Any
 
 import polars as pl
 
+from rules.units import DAY_US, MINUTE_US
 from store import Table
 from streams.sources.mlflow.rows import light_hash
 
-MINUTE_US = 60_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = [
     "trace_id",
@@ -97,7 +97,7 @@ class Known:
 def read_known(traces: Table, experiments: Collection[str], amend_since_us: int) -> tuple[Known, int]:
     """What the table holds of those experiments, and the greatest ``landed_us``."""
     known = Known()
-    recent = pl.from_epoch(pl.lit(amend_since_us - 86_400_000_000), "us").dt.replace_time_zone("UTC")
+    recent = pl.from_epoch(pl.lit(amend_since_us - DAY_US), "us").dt.replace_time_zone("UTC")
     mine = pl.col("experiment_id").is_in(list(experiments))
     frame = traces.read(["trace_id", "experiment_id", "request_time", "landed_us"], where=mine)
     hashes: dict[str, int] = {}

@@ -14,26 +14,26 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rules.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from store import Store
 from streams.errors import Stopped
 from streams.sources.mlflow.backlog import Backlog, Experiment, LandingStep
-from streams.sources.mlflow.client import HOUR_US, MlflowReader
-from streams.sources.mlflow.known import MINUTE_US, Cursor, Known, read_cursors, read_known
+from streams.sources.mlflow.client import MlflowReader
+from streams.sources.mlflow.known import Cursor, Known, read_cursors, read_known
 from streams.sources.mlflow.rows import end_us, info_row, promised_spans, trace_row
 from streams.sources.mlflow.source import MlflowSource
 
 _LOG = logging.getLogger(__name__)
 _FETCH = 500  # traces with spans in memory and in one commit
-_SHORT_OVERLAP_US = 15_000_000
-_RELIST_US = 30_000_000  # how often the whole overlap is listed again
-_COUNT_US = (
-    10_000_000  # and the last hour's counts compared, besides at the end of each minute: verdicts wait for it
-)
+_SHORT_OVERLAP_US = 15 * SECOND_US
+_RELIST_US = 30 * SECOND_US  # how often the whole overlap is listed again
+# The last hour's counts are compared this often, besides at the end of each minute: verdicts wait for it.
+_COUNT_US = 10 * SECOND_US
 _BACKLOG_S = 2.0  # live traces are looked at again after this long
-_SPANLESS_US = 15_000_000  # a finished trace waits this long for its spans
-_QUIET_US = 60_000_000  # a cursor without traces is written this often
-_FUTURE_US = 400 * 24 * HOUR_US
-_MOST_COUNTED_US = 30 * 24 * HOUR_US  # of time in one call for counts
+_SPANLESS_US = 15 * SECOND_US  # a finished trace waits this long for its spans
+_QUIET_US = MINUTE_US  # a cursor without traces is written this often
+_FUTURE_US = 400 * DAY_US
+_MOST_COUNTED_US = 30 * DAY_US  # of time in one call for counts
 
 
 class MlflowLanding:

@@ -6,38 +6,17 @@ Auth comes from MLflow's own environment variables (``MLFLOW_TRACKING_USERNAME``
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-_UNITS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-
-
-def duration_us(value: object) -> object:
-    """``"10m"`` as microseconds; a plain number is seconds.
-
-    Raises:
-        ValueError: neither.
-    """
-    if isinstance(value, bool):
-        raise ValueError("a duration such as 10m, not a boolean")
-    if isinstance(value, int | float):
-        return int(value * 1_000_000)
-    match = _DURATION.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError(f"{value!r} is no duration: write a number and ms, s, m, h or d, such as 10m")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-Duration = Annotated[int, BeforeValidator(duration_us), Field(ge=0)]
+from rules.units import DAY_US, MINUTE_US, SECOND_US, DurationUs, parse_duration_us
 
 
 class MlflowSource(BaseModel):
     """Finished traces of some experiments of an MLflow server; durations are given as ``10m``, kept as µs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["mlflow"] = Field(
         default="mlflow", description="finished traces of an MLflow tracking server"
@@ -45,14 +24,18 @@ class MlflowSource(BaseModel):
     tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
     experiments: tuple[str, ...] = Field(min_length=1, description="which experiments, by name or id")
     start: str = Field(default="-24h", description="from when on: now, earliest, or a time back such as -24h")
-    overlap: Duration = Field(
-        default="10m", description="how far back the last slice of time is listed again"
-    )  # type: ignore[assignment]
-    reconcile: Duration = Field(default="15m", description="how often the server's own counts are compared")  # type: ignore[assignment]
-    amend_for: Duration = Field(default="24h", description="how long later feedback and tags are looked for")  # type: ignore[assignment]
-    settle: Duration = Field(
-        default="2s", description="how long after its end a trace is left alone before it is landed"
-    )  # type: ignore[assignment]
+    overlap: DurationUs = Field(
+        default=10 * MINUTE_US, description="how far back the last slice of time is listed again"
+    )
+    reconcile: DurationUs = Field(
+        default=15 * MINUTE_US, description="how often the server's own counts are compared"
+    )
+    amend_for: DurationUs = Field(
+        default=DAY_US, description="how long later feedback and tags are looked for"
+    )
+    settle: DurationUs = Field(
+        default=2 * SECOND_US, description="how long after its end a trace is left alone before it is landed"
+    )
 
     @field_validator("experiments", mode="before")
     @classmethod
@@ -70,7 +53,7 @@ class MlflowSource(BaseModel):
         if value not in ("now", "earliest"):
             if not value.startswith("-"):
                 raise ValueError(f"{value!r}: write now, earliest or a time back such as -24h")
-            duration_us(value[1:])
+            parse_duration_us(value[1:])
         return value
 
     def start_us(self, now_us: int, earliest_us: int) -> int:
@@ -79,9 +62,7 @@ class MlflowSource(BaseModel):
             return now_us
         if self.start == "earliest":
             return min(earliest_us, now_us)
-        back = duration_us(self.start[1:])
-        assert isinstance(back, int)
-        return now_us - back
+        return now_us - parse_duration_us(self.start[1:])
 
     def check(self) -> dict[str, str]:
         """The experiments by id, if the server answers and has them all.
