@@ -1,22 +1,39 @@
-"""What can go wrong with a source.
+"""What can go wrong between the source and the store's tables.
 
 ::
 
-    SourceError             exit 3: the source cannot be read as it is
-    ├── UnknownExperiment   an experiment of the config is not on the server
-    └── SourceDown          the server does not answer, or answers with a failure of its own
-        ├── NoAccess        it wants a login that it was not given
-        └── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading one
-    Stopped                 no failure: the run was told to end
+    StreamsError              exit 3
+    ├── SourceError           the source cannot be read as it is
+    │   ├── UnknownExperiment   an experiment of the config is not on the server
+    │   └── SourceDown          the server does not answer, or answers with a failure of its own
+    │       ├── NoAccess        it wants a login that it was not given
+    │       └── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading
+    ├── SparkUnavailable      Spark cannot be started
+    │   ├── JavaMissing         there is no Java that it runs on
+    │   └── JarsMissing         Delta's jars are neither kept here nor to be had
+    ├── StreamMismatch        the checkpoint and the store do not belong together
+    ├── QueryFailed           the streaming query ended with an error
+    ├── NoRuleSet             the store holds no rules to match with
+    ├── RuleSetChanged        no failure: other rules are in force, the query starts anew with them
+    └── Stopped               no failure: landing was asked to end in the middle of a pass
 """
 
 from __future__ import annotations
 
 
-class SourceError(RuntimeError):
-    """The source cannot be read as it is; the message names what is wrong and what mends it."""
+class StreamsError(Exception):
+    """Reading, matching or counting cannot go on; the message says why and what mends it."""
 
     exit_code = 3
+
+
+class SourceError(StreamsError):
+    """The source cannot be read as it is; the message names what is wrong and what mends it.
+
+    ``hint`` says what a person may do, where that is the same for every failure of this class.
+    """
+
+    hint = "mend `source:` in the config, or the table"
 
 
 class UnknownExperiment(SourceError):  # noqa: N818
@@ -24,7 +41,17 @@ class UnknownExperiment(SourceError):  # noqa: N818
 
 
 class SourceDown(SourceError):  # noqa: N818
-    """The server cannot be reached or failed; trying again later may help."""
+    """The server cannot be reached or failed; trying again later may help.
+
+    ``reason`` is the failure in a few words, such as ``connection refused``; empty where the message is all
+    there is.
+    """
+
+    hint = "start the server, or mend source.tracking_uri or the login"
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NoAccess(SourceDown):
@@ -35,7 +62,33 @@ class SourceRefuses(SourceDown):
     """The server answered, with an error: what was asked for cannot be had, though other things may."""
 
 
-class Stopped(Exception):  # noqa: N818
-    """Landing was told to stop in the middle of a pass; what had landed stays, and the next pass begins where
-    this one did.
-    """
+class SparkUnavailable(StreamsError):  # noqa: N818
+    """Spark cannot be started on this machine, or its master cannot be reached."""
+
+
+class JavaMissing(SparkUnavailable):
+    """No Java 17 or 21 was found, or none can be made ready; the message says where it was looked for."""
+
+
+class JarsMissing(SparkUnavailable):
+    """Delta's jars are not kept here and could not be resolved; the message holds Ivy's last lines."""
+
+
+class StreamMismatch(StreamsError):  # noqa: N818
+    """The checkpoint and the store do not belong together; reading on would lose or repeat traces."""
+
+
+class QueryFailed(StreamsError):  # noqa: N818
+    """The query ended with an error; what it had committed stays, and the next run goes on from there."""
+
+
+class NoRuleSet(StreamsError):  # noqa: N818
+    """The store's table of rules is empty; a run fills it before it starts the stream."""
+
+
+class RuleSetChanged(StreamsError):  # noqa: N818
+    """Other rules are in force than those that the query matches with; no facts of the batch were written."""
+
+
+class Stopped(StreamsError):  # noqa: N818
+    """Landing was asked to end in the middle of a pass; what had landed stays, and the next pass goes on."""

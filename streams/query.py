@@ -22,12 +22,11 @@ from store.files import SmallFiles
 from streams.batch.process import (
     BatchConfig,
     Clock,
-    RuleSetChanged,
     narrow_plan,
     present_rule_set,
     process_batch,
 )
-from streams.errors import SourceError
+from streams.errors import QueryFailed, RuleSetChanged, SourceError, StreamMismatch
 from streams.sources.delta_traces.log import last_batch, offset
 from streams.sources.delta_traces.source import check, check_versions
 
@@ -37,20 +36,6 @@ if TYPE_CHECKING:
 _IDENTITY = "tracesieve-stream.json"
 _TRIGGER = "2 seconds"
 _MOST_BYTES = "256m"  # of source files in one batch: what a driver of 2 GB can take as narrow rows
-
-
-class StreamMismatch(RuntimeError):  # noqa: N818
-    """The checkpoint and the store do not belong together; reading on would lose or repeat traces
-    silently.
-    """
-
-    exit_code = 3
-
-
-class QueryFailed(RuntimeError):  # noqa: N818
-    """The query ended with an error; what it had committed stays, and the next run goes on from there."""
-
-    exit_code = 3
 
 
 # Our own errors cross Spark as text: a Python traceback inside a Java exception.

@@ -27,6 +27,7 @@ from streams.batch import person_labels
 from streams.batch.columns import raw_frame
 from streams.batch.facts import COUNTERS, Classified, classify, known_where, resolve, totals
 from streams.batch.match import PACKED_DDL, mapper, plan, unpacked
+from streams.errors import NoRuleSet, RuleSetChanged
 from streams.sources.delta_traces.log import FileArrivals, arrivals
 
 if TYPE_CHECKING:
@@ -69,16 +70,6 @@ class Stages:
         self._since = now
 
 
-class NoRuleSet(RuntimeError):  # noqa: N818
-    """The store's table ``packs`` is empty: whoever starts a stream puts the present rules there first."""
-
-
-class RuleSetChanged(RuntimeError):  # noqa: N818
-    """Other rules are in force than those that the query matches with: it ends, starts anew and repeats the
-    batch.
-    """
-
-
 @lru_cache(maxsize=4)
 def _rule_set(text: str) -> RuleSet:
     return RuleSet.from_json(text)
@@ -92,7 +83,9 @@ def present_rule_set(store: Store) -> tuple[RuleSet, str]:
     """The pack in force (the last row of ``packs``) and its hash."""
     rows = store.table("rule_sets").read().sort("loaded_us", maintain_order=True)
     if rows.is_empty():
-        raise NoRuleSet("no rules in the store's table packs")
+        raise NoRuleSet(
+            f"{store.path} holds no rules (its table rule_sets is empty): `tracesieve run` puts them there"
+        )
     return _rule_set(rows["rule_set"][-1]), str(rows["rule_set_hash"][-1])
 
 
@@ -113,8 +106,8 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
     """Process one micro-batch of rows of :func:`narrow_plan`; repeating it with the same id changes nothing.
 
     Raises:
-        NoPack: there are no rules in the store.
-        PackChanged: the frame was matched with other rules than those now in force; no facts were written.
+        NoRuleSet: there are no rules in the store.
+        RuleSetChanged: the frame was matched with other rules than those now in force; no facts were written.
         StoreUnwritable: the store's place can't be written; the batch will be repeated.
     """
     stages = Stages()

@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from streams.errors import JarsMissing, StreamsError
 from streams.session.java import cache_dir, java_home
 
 VERSION = "4.4.0"
@@ -44,6 +45,7 @@ _EXCLUDED = (
     "javax.annotation:*",
     "com.google.code.findbugs:*",
 )
+_PATIENCE_S = 600
 _BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 _RESOLVE = """
 import sys
@@ -56,10 +58,6 @@ if options:
     builder = builder.config("spark.driver.extraJavaOptions", options)
 builder.getOrCreate().stop()
 """
-
-
-class JarsMissing(RuntimeError):  # noqa: N818
-    """Delta's jars are not kept here and could not be resolved; the message holds Ivy's last lines."""
 
 
 def folder() -> Path:
@@ -77,43 +75,58 @@ def resolve() -> list[Path]:
     """The jars' paths, resolved first where they are not kept (5–60 s, 10 MB, needs a Maven repository).
 
     Raises:
-        JarsMissing: the repository could not be reached or does not have them.
+        JarsMissing: the repository cannot be reached or lacks them, or the cache cannot be written.
+        JavaMissing: there is no Java to run Spark's Ivy on.
     """
     if paths := kept():
         return paths
     with tempfile.TemporaryDirectory(prefix="tracesieve-ivy-") as name:
         scratch = Path(name)
-        said = _fetch(scratch / "first", "")
-        found = [scratch / "first" / "jars" / jar for jar in NEEDED]
+        found, log = _fetch(scratch / "first", "")
         # Java has certificates of its own: behind a proxy that opens TLS it lacks the one that Python's tools
-        # are told of.
-        if not all(path.is_file() for path in found) and (options := trust(scratch)):
-            said = _fetch(scratch / "second", options)
-            found = [scratch / "second" / "jars" / jar for jar in NEEDED]
-        if not all(path.is_file() for path in found):
-            raise JarsMissing(f"Delta's jars ({_PACKAGES}) could not be resolved:\n{said}")
-        folder().mkdir(parents=True, exist_ok=True)
-        for path in found:
-            fresh = folder() / f"{path.name}.{os.getpid()}"
-            shutil.copy2(path, fresh)
-            fresh.replace(folder() / path.name)
+        # are pointed to.
+        if not found and (options := trust(scratch)):
+            found, log = _fetch(scratch / "second", options)
+        if not found:
+            raise JarsMissing(f"Delta's jars ({_PACKAGES}) could not be resolved:\n{log}")
+        try:
+            _keep(found)
+        except OSError as error:
+            raise JarsMissing(
+                f"{folder()} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder that can"
+            ) from error
     return [folder() / jar for jar in NEEDED]
 
 
-def _fetch(ivy: Path, options: str) -> str:
-    """Have Spark's Ivy resolve the jars into a folder of our own; its last lines.
+def _fetch(ivy: Path, options: str) -> tuple[list[Path], str]:
+    """Have Spark's Ivy resolve the jars into a folder of our own: their paths, none where one is missing, and
+    its last lines.
 
     Of our own: a ~/.m2 or ~/.ivy2 that holds a POM without its jar makes Ivy fail.
     """
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", _RESOLVE, _PACKAGES, ",".join(_EXCLUDED), str(ivy), options],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-        env={**os.environ, "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable},
-    )
-    return "\n".join(done.stderr.strip().splitlines()[-15:])
+    try:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", _RESOLVE, _PACKAGES, ",".join(_EXCLUDED), str(ivy), options],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE_S,
+            env={**os.environ, "JAVA_HOME": str(java_home()), "PYSPARK_PYTHON": sys.executable},
+        )
+    except subprocess.TimeoutExpired:
+        return [], f"not done after {_PATIENCE_S} s"
+    paths = [ivy / "jars" / jar for jar in NEEDED]
+    log = "\n".join(done.stderr.strip().splitlines()[-15:])
+    return (paths if all(path.is_file() for path in paths) else []), log
+
+
+def _keep(found: list[Path]) -> None:
+    """Copy the jars into the cache, each whole or not at all."""
+    folder().mkdir(parents=True, exist_ok=True)
+    for path in found:
+        fresh = folder() / f"{path.name}.{os.getpid()}"
+        shutil.copy2(path, fresh)
+        fresh.replace(folder() / path.name)
 
 
 def trust(scratch: Path) -> str:
@@ -143,13 +156,13 @@ def trust(scratch: Path) -> str:
 
 
 def main() -> int:
-    """Resolve, say what was done, and return the exit code."""
+    """Resolve, print what was done, and return the exit code."""
     had = kept() is not None
     try:
         paths = resolve()
-    except (JarsMissing, RuntimeError) as error:
+    except StreamsError as error:
         print(error, file=sys.stderr)  # noqa: T201
-        return 3
+        return error.exit_code
     size = sum(path.stat().st_size for path in paths) / 1e6
     print(f"{'already kept' if had else 'resolved'}: {len(paths)} jars, {size:.1f} MB, in {folder()}")  # noqa: T201
     return 0

