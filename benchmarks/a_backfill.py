@@ -123,6 +123,7 @@ def _monitor(table: Path) -> dict[str, Any]:
 
     from rules.loading.packs import load_packs
     from store import open_store
+    from store.rule_sets import RuleSets
     from streams.batch.process import BatchConfig
     from streams.query import checkpoint_of, start, stream_id
 
@@ -138,16 +139,7 @@ def _monitor(table: Path) -> dict[str, Any]:
         folder = tempfile.mkdtemp(prefix="tracesieve-bench-")
         with timed() as timer:
             store = open_store(folder)
-            store.table("rule_sets").append(
-                [
-                    {
-                        "rule_set_hash": rule_set.hash,
-                        "loaded_us": 1,
-                        "group_by": ",".join(DEFAULT_GROUP_BY),
-                        "rule_set": rule_set.to_json(),
-                    }
-                ]
-            )
+            RuleSets(store).put(rule_set, DEFAULT_GROUP_BY, 1)
             checkpoint = checkpoint_of(folder)
             config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, source_table=str(table))
             start(spark, config, lambda: NOW_US, once=True).wait()

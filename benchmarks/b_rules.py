@@ -151,6 +151,7 @@ def child(table: str) -> dict[str, Any]:
 def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
     from rules.rule_set import build_rule_set, parse_rule
     from store import open_store
+    from store.rule_sets import RuleSets
     from streams.batch.process import BatchConfig
     from streams.query import checkpoint_of, start, stream_id
 
@@ -158,16 +159,7 @@ def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
     with timed() as timer:
         rule_set = build_rule_set([parse_rule(item) for item in rules(number)])
         store = open_store(folder)
-        store.table("rule_sets").append(
-            [
-                {
-                    "rule_set_hash": rule_set.hash,
-                    "loaded_us": 1,
-                    "group_by": ",".join(DEFAULT_GROUP_BY),
-                    "rule_set": rule_set.to_json(),
-                }
-            ]
-        )
+        RuleSets(store).put(rule_set, DEFAULT_GROUP_BY, 1)
         checkpoint = checkpoint_of(folder)
         config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, source_table=table)
         start(spark, config, lambda: NOW_US, once=True).wait()

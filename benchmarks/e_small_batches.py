@@ -31,6 +31,7 @@ from sinks.prometheus.state import MetricsState
 from store import Store, open_store
 from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
 from store.outbox import Ack, Outbox
+from store.rule_sets import RuleSets
 from store.schemas import HIT, TABLES
 from streams.batch.match import NARROW
 from streams.batch.process import BatchConfig, process_batch
@@ -100,13 +101,7 @@ class Monitor:
     def __init__(self, path: Path, rule_set: RuleSet) -> None:
         self.rule_set = rule_set
         self.store: Store = open_store(str(path))
-        row = {
-            "rule_set_hash": rule_set.hash,
-            "loaded_us": 1,
-            "group_by": ",".join(DEFAULT_GROUP_BY),
-            "rule_set": rule_set.to_json(),
-        }
-        self.store.table("rule_sets").append([row])
+        RuleSets(self.store).put(rule_set, DEFAULT_GROUP_BY, 1)
         self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=DEFAULT_GROUP_BY)
         self.outbox = Outbox(self.store)
         self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)

@@ -3,7 +3,7 @@
 An append that carries an application transaction (``app_id``, ``version``) happens once, however often it is
 repeated: delta-rs records the version in the same atomic commit, and does not itself refuse a used one, so it
 is compared first. That comparison is safe because every table has a single writer
-(``store/schemas/tables.py``).
+(``store/schemas``).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ SUMS = (
     "cost_nusd",
     "cost_known",
 )
+_STRINGS = pl.List(pl.String)
 KEYS = ("start_us", "size_us", "group_by", "group", "rule_hash")
 
 
@@ -90,13 +91,14 @@ def coarsened(windows: pl.DataFrame, size_us: int) -> pl.DataFrame:
 def regrouped(windows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     """The same partials with ``group`` reduced to the keys of ``by`` (each a key of ``group_by``)."""
     frames = []
-    for (keys,), part in windows.partition_by("group_by", as_dict=True).items():
-        names = str(keys).split(",") if keys else []
+    for (names,), part in windows.group_by("group_by", maintain_order=True):
         if not set(by) <= set(names):
             continue
         picked = [pl.col("group").list.get(names.index(key)) for key in by]
-        group = pl.concat_list(picked) if picked else pl.lit([], dtype=pl.List(pl.String))
-        frames.append(part.with_columns(group.alias("group"), pl.lit(",".join(by)).alias("group_by")))
+        group = pl.concat_list(picked) if picked else pl.lit([], dtype=_STRINGS)
+        frames.append(
+            part.with_columns(group.alias("group"), pl.lit(list(by), dtype=_STRINGS).alias("group_by"))
+        )
     return pl.concat(frames) if frames else windows.clear()
 
 

@@ -19,11 +19,12 @@ import polars as pl
 
 from store import Store, StoreUnwritable, open_store
 from store.files import SmallFiles
+from store.rule_sets import RuleSets
 from streams.batch.process import (
     BatchConfig,
     Clock,
+    in_force,
     narrow_plan,
-    present_rule_set,
     process_batch,
 )
 from streams.errors import QueryFailed, RuleSetChanged, SourceError, StreamMismatch
@@ -253,7 +254,7 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     Raises:
         SourceError: see :func:`check_source`.
     """
-    store = open_store(config.store_path)
+    rule_sets = RuleSets(open_store(config.store_path))
     check_source(config)
     reader = (
         spark.readStream.format("delta")
@@ -263,10 +264,10 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     trigger = {"availableNow": True} if once else {"processingTime": _TRIGGER}
 
     def begin() -> Any:
-        rule_set, rule_set_hash = present_rule_set(store)
-        work = replace(config, rule_set_hash=rule_set_hash)
+        present = in_force(rule_sets)
+        work = replace(config, rule_set_hash=present.hash)
         writer = (
-            narrow_plan(reader.load(config.source_table), rule_set, work)
+            narrow_plan(reader.load(config.source_table), present.rules, work)
             .writeStream.queryName(f"tracesieve-{config.stream_id}")
             .option("checkpointLocation", config.checkpoint)
             .foreachBatch(partial(process_batch, config=work, clock=clock))

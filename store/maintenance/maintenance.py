@@ -66,7 +66,7 @@ class MaintenanceNeeds:
             kept = max(kept, self.revise_us + self.longest_window_us() + DAY_US)
         if name == "evidence":  # a trace whose evidence outlived its fact would lose its tags
             kept = min(kept, (self.kept_us("facts") or 0) - self.longest_window_us() - 2 * DAY_US)
-        if name == "candidates":  # the same holds for what a person says of a trace
+        if name == "person_labels":  # a label that outlived its fact would be delivered no more
             kept = max(kept, (self.kept_us("facts") or 0) + 2 * DAY_US)
         least = self.least_us.get(name)
         return kept if least is None else max(kept, least + 2 * DAY_US)

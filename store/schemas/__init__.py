@@ -1,5 +1,37 @@
-"""The columns of every table in the store, one file a family."""
+"""The columns of every table in the store, as Arrow schemas, one file a family, retention beside each.
 
-from store.schemas.tables import ASSESSMENT, FACTS, HIT, SPAN, SPAN_EVENT, TABLES, TRACES, TableSpec
+Times are integer microseconds since the epoch, UTC (``…_us``); money is integer 1e-9 USD (``…_nusd``), so
+that whatever is summed gives the same answer in any order, split or replay.
+"""
 
-__all__ = ["ASSESSMENT", "FACTS", "HIT", "SPAN", "SPAN_EVENT", "TABLES", "TRACES", "TableSpec"]
+from __future__ import annotations
+
+from typing import Final
+
+from store.schemas import alerts, facts, outbox, rule_sets, traces
+from store.schemas.facts import FACTS
+from store.schemas.outbox import FINAL, SETTLED
+from store.schemas.spec import TableSpec
+from store.schemas.traces import ASSESSMENT, SPAN, SPAN_EVENT, TRACES
+from store.schemas.types import HIT
+
+TABLES: Final[dict[str, TableSpec]] = {
+    **traces.TABLES,
+    **rule_sets.TABLES,
+    **facts.TABLES,
+    **alerts.TABLES,
+    **outbox.TABLES,
+}
+
+__all__ = [
+    "ASSESSMENT",
+    "FACTS",
+    "FINAL",
+    "HIT",
+    "SETTLED",
+    "SPAN",
+    "SPAN_EVENT",
+    "TABLES",
+    "TRACES",
+    "TableSpec",
+]

@@ -193,13 +193,13 @@ class Shape:
             "duration_ms": self.column("execution_duration_ms"),
             "source_run": f"try_element_at({metadata}, {literal(SOURCE_RUN)})",
             "judge": f"coalesce({', '.join(scorer)})",
-            "candidate": self._candidate(),
+            "label": self._label(),
             "file": "input_file_name()",
             "content_hash": self.content_hash(),
             "change_us": self.change_us(),
         }
 
-    def _candidate(self) -> str:
+    def _label(self) -> str:
         """The category that a person gave: one that we delivered is in ``tracesieve.category`` too."""
         theirs, ours = (
             f"try_element_at({self.column('tags')}, '{key}')"

@@ -77,7 +77,7 @@ class Resolved:
 def classify(
     incoming: pl.DataFrame,
     *,
-    group_by: str,
+    group_by: Sequence[str],
     now_us: int,
     horizon_us: int,
     verdicts_through_us: int,
@@ -113,7 +113,7 @@ def classify(
         .with_columns(
             pl.when(usable).then(micros).otherwise(None).cast(pl.Int64).alias("duration_us"),
             (pl.col("state") == "ERROR").alias("error"),
-            pl.lit(group_by).alias("group_by"),
+            pl.lit(list(group_by), dtype=pl.List(pl.String)).alias("group_by"),
             (evaluated & pl.lit(not include_evaluation)).alias("left_out"),
             pl.col("landed_us").is_not_null().alias("dated"),
         )

@@ -34,7 +34,7 @@ NARROW = pa.schema(
         ("state", pa.string()),
         ("source_run", pa.string()),
         ("judge", pa.string()),
-        ("candidate", pa.string()),
+        ("label", pa.string()),
         ("landed_us", pa.int64()),
         ("file", pa.string()),
         ("content_hash", pa.int64()),
@@ -50,7 +50,7 @@ NARROW = pa.schema(
 PACKED_DDL = "narrow binary"
 # Columns of few distinct values travel as codes.
 _FEW = frozenset(
-    {"experiment_id", "experiment", "state", "source_run", "judge", "candidate", "file", "json_error"}
+    {"experiment_id", "experiment", "state", "source_run", "judge", "label", "file", "json_error"}
 )
 _PLAIN = (
     "trace_id",
@@ -61,7 +61,7 @@ _PLAIN = (
     "state",
     "source_run",
     "judge",
-    "candidate",
+    "label",
     "landed_us",
     "file",
     "content_hash",

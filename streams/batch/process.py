@@ -21,6 +21,7 @@ from rules.groups import DEFAULT_GROUP_BY
 from rules.rule_set import RuleSet
 from rules.units import DAY_US
 from store import Store, open_store
+from store.rule_sets import InForce, RuleSets
 from store.schemas import TABLES
 from store.windows import partials
 from streams.batch import person_labels
@@ -70,29 +71,27 @@ class Stages:
         self._since = now
 
 
-@lru_cache(maxsize=4)
-def _rule_set(text: str) -> RuleSet:
-    return RuleSet.from_json(text)
-
-
 # A store's handles know the log so far: opening them anew would read all of it for every batch.
 _opened = lru_cache(maxsize=2)(open_store)
 
 
-def present_rule_set(store: Store) -> tuple[RuleSet, str]:
-    """The pack in force (the last row of ``packs``) and its hash."""
-    rows = store.table("rule_sets").read().sort("loaded_us", maintain_order=True)
-    if rows.is_empty():
-        raise NoRuleSet(
-            f"{store.path} holds no rules (its table rule_sets is empty): `tracesieve run` puts them there"
-        )
-    return _rule_set(rows["rule_set"][-1]), str(rows["rule_set_hash"][-1])
-
-
 @lru_cache(maxsize=2)
-def _rule_set_at(path: str, version: int) -> tuple[RuleSet, str]:
-    """The pack in force at a version of ``packs``: it is read when that has changed."""
-    return present_rule_set(_opened(path))
+def _rule_sets(path: str) -> RuleSets:
+    return RuleSets(_opened(path))
+
+
+def in_force(rule_sets: RuleSets) -> InForce:
+    """The rule set in force.
+
+    Raises:
+        NoRuleSet: there is none.
+    """
+    found = rule_sets.in_force()
+    if found is None:
+        raise NoRuleSet(
+            "the store holds no rules (its table rule_sets is empty): `tracesieve run` puts them there"
+        )
+    return found
 
 
 def verdicts_through(store: Store) -> int:
@@ -117,7 +116,8 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
     if ended is not None and ended >= batch_id:
         return
     begun = _begun(store, config.stream_id, batch_id)
-    rule_set, rule_set_hash = _rule_set_at(config.store_path, store.table("rule_sets").version())
+    present = in_force(_rule_sets(config.store_path))
+    rule_set, rule_set_hash = present.rules, present.hash
     row: dict[str, Any] = {
         "stream_id": config.stream_id,
         "batch_id": batch_id,
@@ -126,7 +126,7 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
         "verdicts_through_us": begun["verdicts_through_us"][0] if begun.height else verdicts_through(store),
         "rule_set_hash": rule_set_hash,
         "config_hash": config.config_hash,
-        "group_by": ",".join(config.group_by),
+        "group_by": list(config.group_by),
     }
     kept = _facts_are_in(store, config.stream_id, batch_id)
     stages.done("begin")
@@ -136,7 +136,7 @@ def process_batch(frame: DataFrame, batch_id: int, config: BatchConfig, clock: C
         counters = _write_facts(store, frame, row, config, stages)
     else:  # the windows are made with the pack that made the facts, which may no longer be the present one
         row["rule_set_hash"] = kept.get("rule_set_hash", rule_set_hash)
-        rule_set = _rule_set_of(store, row["rule_set_hash"]) or rule_set
+        rule_set = _rule_sets(config.store_path).of_hash(row["rule_set_hash"]) or rule_set
         counters = {name: int(kept.get(name, 0)) for name in (*COUNTERS, "arrived_through_us")}
     _write_windows(store, rule_set, row)
     stages.done("windows")
@@ -158,11 +158,6 @@ def _begun(store: Store, stream_id: str, batch_id: int) -> pl.DataFrame:
         (pl.col("stream_id") == stream_id) & (pl.col("batch_id") == batch_id) & (pl.col("phase") == "begin")
     )
     return batches.read(where=mine).sort("now_us", maintain_order=True)
-
-
-def _rule_set_of(store: Store, rule_set_hash: str) -> RuleSet | None:
-    rows = store.table("rule_sets").read(where=pl.col("rule_set_hash") == rule_set_hash)
-    return _rule_set(rows["rule_set"][-1]) if rows.height else None
 
 
 def _facts_are_in(store: Store, stream_id: str, batch_id: int) -> dict[str, str] | None:
@@ -278,14 +273,14 @@ def _write_side_outputs(store: Store, parts: Classified, row: dict[str, Any]) ->
     """What waits, what was refused and what people say, before the facts: a retry with facts in no longer
     knows them.
     """
-    known = store.table("candidates").read(
+    known = store.table("person_labels").read(
         where=person_labels.known_where(parts.said, (row["stream_id"], row["batch_id"]))
     )
     said = person_labels.changes(parts.said, known)
     for name, frame in (
         ("quarantine", parts.quarantined),
         ("in_progress", parts.in_progress),
-        ("candidates", said),
+        ("person_labels", said),
     ):
         own = frame.with_columns(
             pl.lit(row["stream_id"]).alias("stream_id"),

@@ -34,7 +34,7 @@ def facts_of(batch: int) -> list[dict[str, Any]]:
             "batch_id": batch,
             "weight": 1,
             "trace_id": f"t{batch}-{n}",
-            "group_by": "experiment",
+            "group_by": ["experiment"],
             "hits": [],
             "group": [dice.choice("ab")],
             "start_us": end - 5,

@@ -19,6 +19,7 @@ from support.delta_script import DOOMED, Script, play
 
 import streams.batch.process
 from store import Store, open_store
+from store.rule_sets import RuleSets
 from streams.batch.match import NARROW
 from streams.batch.process import BatchConfig, process_batch
 
@@ -65,9 +66,7 @@ def read(folder: Path, table: Path, cuts: list[int], shuffle: random.Random) -> 
     end.
     """
     store = open_store(str(folder))
-    store.table("rule_sets").append(
-        [{"rule_set_hash": "p1", "loaded_us": 1, "group_by": "", "rule_set": rule_set().to_json()}]
-    )
+    RuleSets(store).put(rule_set(), (), 1)
     config = BatchConfig(str(folder), "s", str(folder / "checkpoint"), source_table=str(table))
     (folder / "checkpoint" / "offsets").mkdir(parents=True)
     for batch, (first, last) in enumerate(zip([0, *cuts], cuts, strict=False)):

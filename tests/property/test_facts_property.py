@@ -71,7 +71,7 @@ def play(
         frame = pl.DataFrame(pa.Table.from_pylist(batch, schema=COLUMNS))
         ready = classify(
             frame,
-            group_by="experiment",
+            group_by=["experiment"],
             now_us=NOW,
             horizon_us=NOW,
             verdicts_through_us=0,

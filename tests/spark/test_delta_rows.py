@@ -19,6 +19,7 @@ from support.delta_cases import SHORT, T0, clock, ends, rule_set, trace, write
 
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
 from store import net_facts, open_store
+from store.rule_sets import RuleSets
 from streams.batch.process import BatchConfig, matched, narrow_plan
 from streams.query import checkpoint_of, start, stream_id
 
@@ -209,9 +210,7 @@ def counted(
 ) -> dict[str, dict[str, Any]]:
     """The facts that a run over ``folder/source`` leaves, by trace id."""
     store = open_store(str(folder / "store"))
-    store.table("rule_sets").append(
-        [{"rule_set_hash": "p", "loaded_us": 1, "group_by": "", "rule_set": rules.to_json()}]
-    )
+    RuleSets(store).put(rules, (), 1)
     checkpoint = checkpoint_of(str(folder / "store"))
     config = BatchConfig(
         str(folder / "store"),

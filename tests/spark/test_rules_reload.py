@@ -13,6 +13,7 @@ from support.delta_cases import clock, ends, opened, trace, write
 
 from rules.rule_set import build_rule_set, parse_rule
 from store import Store
+from store.rule_sets import RuleSets
 from streams.query import start
 
 pytestmark = pytest.mark.spark
@@ -30,10 +31,7 @@ def test_sem_08_rules_that_come_into_force_while_it_runs_match_the_next_batch(
     handle = start(spark, config, clock)
     try:
         wait_for(handle, store, 1)
-        text = changed.to_json()
-        store.table("rule_sets").append(
-            [{"rule_set_hash": "p2", "loaded_us": 2, "group_by": "", "rule_set": text}]
-        )
+        RuleSets(store).put(changed, (), 2)
         write(source, [trace(2)])
         wait_for(handle, store, 2)
     finally:

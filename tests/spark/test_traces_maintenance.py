@@ -18,6 +18,7 @@ import store.maintenance.maintenance
 from rules.rule_set import build_rule_set, parse_rule
 from store import Store, open_store
 from store.maintenance.maintenance import Maintenance
+from store.rule_sets import RuleSets
 from streams.batch.process import BatchConfig
 from streams.query import checkpoint_of, needed_version, read_through, start, stream_id
 
@@ -48,11 +49,8 @@ def land(store: Store, first: int, number: int, days_ago: float = 0) -> None:
 def opened(uri: str) -> tuple[Store, BatchConfig]:
     store = open_store(uri)
     store.table("traces").create()
-    if not store.table("rule_sets").read().height:
-        rule_set = build_rule_set([parse_rule({"id": "a", "when": "execution_time_ms > 1", "tag": "x"})])
-        store.table("rule_sets").append(
-            [{"rule_set_hash": "p", "loaded_us": 1, "group_by": "", "rule_set": rule_set.to_json()}]
-        )
+    rule = parse_rule({"id": "a", "when": "execution_time_ms > 1", "tag": "x"})
+    RuleSets(store).put(build_rule_set([rule]), (), 1)
     checkpoint = checkpoint_of(uri)
     return store, BatchConfig(
         uri, stream_id(store, checkpoint), checkpoint, source_table=store.table("traces").uri

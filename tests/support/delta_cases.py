@@ -16,6 +16,7 @@ from deltalake import write_deltalake
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
 from store import Store, net_facts, open_store
 from store.outbox import Outbox
+from store.rule_sets import RuleSets
 from store.schemas import TRACES
 from store.windows import merge
 from streams.batch.process import BatchConfig
@@ -93,11 +94,8 @@ def rule_set() -> RuleSet:
 
 def opened(path: Path, source: Path, rebuild: bool = False) -> tuple[Store, BatchConfig]:
     store = open_store(str(path))
-    if not store.table("rule_sets").read().height:
-        text = rule_set().to_json()
-        store.table("rule_sets").append(
-            [{"rule_set_hash": "p1", "loaded_us": 1, "group_by": "", "rule_set": text}]
-        )
+    if RuleSets(store).in_force() is None:
+        RuleSets(store).put(rule_set(), (), 1)
     checkpoint = checkpoint_of(str(path))
     return store, BatchConfig(
         str(path), stream_id(store, checkpoint, rebuild=rebuild), checkpoint, source_table=str(source)

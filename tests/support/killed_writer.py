@@ -16,6 +16,7 @@ from support.delta_cases import NOW_US, follower, rule_set
 
 import streams.batch.process
 from store import open_store
+from store.rule_sets import RuleSets
 from streams.batch.process import BatchConfig, process_batch
 
 STREAM = "killed"
@@ -31,10 +32,7 @@ def work(folder: Path, followed: bool) -> None:
     """Go on after the last committed batch, to the end."""
     streams.batch.process.matched = lambda frame: frame  # type: ignore[assignment]
     store = open_store(str(folder / "store"))
-    if not store.table("rule_sets").read().height:
-        store.table("rule_sets").append(
-            [{"rule_set_hash": "p1", "loaded_us": 1, "group_by": "", "rule_set": rule_set().to_json()}]
-        )
+    RuleSets(store).put(rule_set(), (), 1)
     config = BatchConfig(str(folder / "store"), STREAM, str(folder / "checkpoint"))
     (folder / "commits").mkdir(exist_ok=True)
     step = follower(store, STREAM)

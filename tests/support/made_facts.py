@@ -10,6 +10,7 @@ import polars as pl
 
 from rules.rule_set import RuleSet
 from store import Store
+from store.rule_sets import RuleSets
 from store.windows import partials
 
 MINUTE = 60_000_000
@@ -25,7 +26,7 @@ def fact(
         "trace_id": trace_id,
         "experiment_id": "1",
         "experiment": "support",
-        "group_by": "experiment",
+        "group_by": ["experiment"],
         "group": ["support"],
         "start_us": end - 1000,
         "end_us": end,
@@ -42,14 +43,8 @@ def fact(
 
 
 def put(store: Store, rule_set: RuleSet, loaded_us: int) -> None:
-    """Put a pack in force."""
-    row = {
-        "rule_set_hash": rule_set.hash,
-        "loaded_us": loaded_us,
-        "group_by": "experiment",
-        "rule_set": rule_set.to_json(),
-    }
-    store.table("rule_sets").append([row])
+    """Bring a rule set into force."""
+    RuleSets(store).put(rule_set, ["experiment"], loaded_us)
 
 
 def batch(

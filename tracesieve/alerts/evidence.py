@@ -82,7 +82,7 @@ def _pick(episode: Episode, facts: pl.DataFrame) -> list[dict[str, Any]]:
     rule, end = episode.rule, episode.instant_us
     facts = facts.filter((pl.col("end_us") >= end - rule.size_us) & (pl.col("end_us") < end))
     for index, key in enumerate(rule.by):
-        position = pl.col("group_by").str.split(",").list.eval(pl.element() == key).list.arg_max()
+        position = pl.col("group_by").list.eval(pl.element() == key).list.arg_max()
         facts = facts.filter(pl.col("group").list.get(position, null_on_oob=True) == episode.group[index])
     if rule.where is not None:
         facts = facts.filter(

@@ -265,9 +265,7 @@ def _waits_for(row: Row, rule_set: RuleSet, evaluated: Collection[str] | None, n
     """
     if row["status"] != "resolved" or row["reason"] != "superseded" or evaluated is None:
         return set()
-    heirs = [
-        rule for rule in rule_set.window_rules if rule.id == row["rule"] and ",".join(rule.by) == row["by"]
-    ]
+    heirs = [rule for rule in rule_set.window_rules if rule.id == row["rule"] and list(rule.by) == row["by"]]
     return {
         rule.hash
         for rule in heirs
@@ -277,14 +275,13 @@ def _waits_for(row: Row, rule_set: RuleSet, evaluated: Collection[str] | None, n
 
 def target_of(row: Row) -> str:
     """What a newer alert supersedes: the rule and the group, whatever the rule's version."""
-    text = "\x1f".join([row["rule"], row["by"], *row["group"]])
+    text = "\x1f".join([row["rule"], ",".join(row["by"]), *row["group"]])
     return f"{row['rule']}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def payload_of(row: Row) -> dict[str, Any]:
     """A notification as Alertmanager's sink takes it."""
-    keys = row["by"].split(",") if row["by"] else []
-    names = label_names(keys)
+    names = label_names(row["by"])
     return {
         "status": row["status"],
         "rule": row["rule"],

@@ -12,7 +12,7 @@ from store import Store
 from store.tail import Tail
 from tracesieve.alerts.histories import Key
 
-_IDENTITY = ("rule", "rule_hash", "by", "instant_us", "state", "since_us", "value", "traces", "errors")
+_IDENTITY = ("rule", "rule_hash", "instant_us", "state", "since_us", "value", "traces", "errors")
 Row = dict[str, Any]
 
 
@@ -20,7 +20,7 @@ def identity(row: Row) -> tuple[Any, ...]:
     """What makes two rows the same verdict: a late trace that changes only what was measured makes another
     one.
     """
-    return (*(row[name] for name in _IDENTITY), tuple(row["group"]))
+    return (*(row[name] for name in _IDENTITY), tuple(row["by"]), tuple(row["group"]))
 
 
 def net_verdicts(rows: pl.DataFrame) -> list[Row]:

@@ -8,16 +8,16 @@ says, so that a crash at any point is mended by the next pass, and a pass with n
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from rules.alerting.verdicts import Verdict
-from rules.rule_set import RuleSet, WindowRule, build, parse_rule
+from rules.rule_set import RuleSet, WindowRule
 from rules.units import MINUTE_US
 from store import Store
+from store.rule_sets import RuleSets
 from store.tail import TailLost
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import Episode, Evidence
@@ -144,12 +144,12 @@ class Verdicts:
         for key in log.known():
             rows = log.rows(key)
             before = [row for row in rows if row["instant_us"] < first]
-            if before and key[0] in rules and rows[0]["by"] == ",".join(rules[key[0]].by):
+            if before and key[0] in rules and rows[0]["by"] == list(rules[key[0]].by):
                 final[key] = state_of(before[-1], first)
             episodes |= {episode_id(*key, row["instant_us"]) for row in rows if row["state"] == "firing"}
         evidence = Evidence(self.store)
         evidence.picked(episodes)
-        rule_sets_with = _rule_sets_with(self.store, rule_set)
+        rule_sets_with = RuleSets(self.store).holding(rule_set.window_rules)
         longest = max((rule.size_us + rule.every_us for rule in rule_set.window_rules), default=0)
         windows = arrivals.known(pl.col("start_us") >= first - longest)
         histories = Histories(rule_set, first, final, _begins(arrivals.ends, rule_sets_with, windows))
@@ -162,7 +162,7 @@ def _row(rule: WindowRule, group: Group, change: Verdict, now_us: int) -> Row:
         "weight": 1,
         "rule": rule.id,
         "rule_hash": rule.hash,
-        "by": ",".join(rule.by),
+        "by": list(rule.by),
         "group": list(group),
         "instant_us": change.instant_us,
         "state": change.state.phase,
@@ -176,7 +176,7 @@ def _row(rule: WindowRule, group: Group, change: Verdict, now_us: int) -> Row:
 
 def _superseded(memory: _Memory, rule_set: RuleSet, through: int, now_us: int) -> list[Row]:
     """The end of what was going on under rules that are edited or gone (SEMANTICS 18)."""
-    by_id = {rule.id: ",".join(rule.by) for rule in rule_set.window_rules}
+    by_id = {rule.id: list(rule.by) for rule in rule_set.window_rules}
     rows = []
     for key in memory.log.known():
         if key[0] in memory.histories.rules:
@@ -196,24 +196,6 @@ def _superseded(memory: _Memory, rule_set: RuleSet, through: int, now_us: int) -
                 }
             )
     return rows
-
-
-def _rule_sets_with(store: Store, rule_set: RuleSet) -> dict[str, set[str]]:
-    """For each window rule of the pack, the packs (hashes) that were ever in force and hold it."""
-    ids = {rule.id: rule.hash for rule in rule_set.window_rules}
-    found: dict[str, set[str]] = {rule.hash: set() for rule in rule_set.window_rules}
-    hashes: dict[str, str] = {}
-    for rule_set_hash, text in (
-        store.table("rule_sets").read(["rule_set_hash", "rule_set"]).unique("rule_set_hash").iter_rows()
-    ):
-        for item in json.loads(text):
-            if item.get("id") not in ids or "when" in item:
-                continue
-            key = json.dumps(item, sort_keys=True)
-            hashes[key] = hashes.get(key) or build(parse_rule(item)).hash
-            if hashes[key] == ids[item["id"]]:
-                found[hashes[key]].add(rule_set_hash)
-    return found
 
 
 def _begins(

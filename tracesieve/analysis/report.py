@@ -9,20 +9,19 @@ rule.) ``candidates`` counts the traces by the category that they are tagged wit
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from rules.alerting.histogram import bucket_index, quantile_us
-from rules.rule_set import RuleSet
 from rules.tags import category_of
 from rules.units import MINUTE_US
 from store.content import TraceTable
 from store.final_through import stored_final_through_us
+from store.rule_sets import RuleSets
 from store.store import Store, net_facts
 
 SAMPLES = 5
@@ -104,8 +103,7 @@ def _sum(values: pl.Series) -> int | None:
 
 def _groups(facts: pl.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     parts: dict[tuple[tuple[str, str], ...], list[pl.DataFrame]] = defaultdict(list)
-    for (keys, values), part in facts.group_by("group_by", "group"):
-        names = str(keys).split(",") if keys else []
+    for (names, values), part in facts.group_by("group_by", "group"):
         whole = dict(zip(names, values, strict=True))
         parts[tuple((key, whole.get(key, "")) for key in (by or names))].append(part)
     rows = [{"group": dict(key), **_numbers(pl.concat(frames))} for key, frames in parts.items()]
@@ -114,9 +112,10 @@ def _groups(facts: pl.DataFrame, by: list[str]) -> list[dict[str, Any]]:
 
 def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[str, int]]:
     """Traces by rule and by category, from their hits and from what they are evidence of."""
-    packs = store.table("rule_sets").read().sort("loaded_us", maintain_order=True)
-    rule_set = RuleSet.from_json(packs["rule_set"][-1]) if packs.height else None
-    counting = _window_rules(packs["rule_set"].unique()) - {
+    rule_sets = RuleSets(store)
+    present = rule_sets.in_force()
+    rule_set = present.rules if present is not None else None
+    counting = _window_rules(rule_sets.ever()) - {
         rule.id for rule in (rule_set.trace_rules if rule_set else ())
     }
     evidence = store.table("evidence").read(["trace_id", "rule"], pl.col("instant_us") >= from_us).unique()
@@ -141,9 +140,9 @@ def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[
     return {"candidates": dict(candidates), "rules": dict(rules)}
 
 
-def _window_rules(packs: Iterable[str]) -> set[str]:
-    """The ids of the window rules that were ever in force."""
-    return {str(item.get("id")) for text in packs for item in json.loads(text) if "when" not in item}
+def _window_rules(rules: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The ids of the window rules among some rules, given by the keys of their files."""
+    return {str(item.get("id")) for item in rules if "when" not in item}
 
 
 def _freshness(store: Store) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def listed(store: Any) -> list[dict[str, Any]]:
     )
     found = []
     for row in last.values():
-        group = dict(zip(row["by"].split(",") if row["by"] else [], row["group"], strict=True))
+        group = dict(zip(row["by"], row["group"], strict=True))
         resolved = row["instant_us"] if row["status"] == "resolved" else None
         found.append({**{name: row[name] for name in names}, "group": group, "resolved_us": resolved})
     return sorted(found, key=lambda alert: (-alert["starts_us"], alert["rule"], alert["episode"]))

@@ -116,7 +116,9 @@ class TagsAndMemberships:
     def _rebuilt(self) -> _Memory:
         table = self.store.table("evidence")
         tail = Tail(table)
-        facts, labels = (WholeBatches(self.store, name, self.stream_id) for name in ("facts", "candidates"))
+        facts, labels = (
+            WholeBatches(self.store, name, self.stream_id) for name in ("facts", "person_labels")
+        )
         cursor = self.store.table("outbox").app_version(f"wishes:{self.stream_id}")
         committed = -1 if cursor is None else cursor
         new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > committed)
@@ -204,7 +206,7 @@ def _concatenated(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
 
 def _update(label_of: dict[str, _Label], rows: pl.DataFrame) -> None:
     """Take new labels in: the one that arrived last stands."""
-    columns = rows.select("trace_id", "arrived_us", "now_us", "candidate")
+    columns = rows.select("trace_id", "arrived_us", "now_us", "label")
     for trace_id, arrived_us, batch_us, category in columns.iter_rows():
         label = _Label(arrived_us or 0, batch_us or 0, category)
         if trace_id not in label_of or label[:2] >= label_of[trace_id][:2]:

@@ -49,7 +49,7 @@ class MetricsFollower:
         self, store: Store, state: MetricsState, stream_id: str, outbox: Outbox, group_by: Sequence[str]
     ) -> None:
         self._store, self._state, self._stream, self._outbox = store, state, stream_id, outbox
-        self._group_by = ",".join(group_by)
+        self._group_by = list(group_by)
         self._held: dict[str, dict[str, Any]] = {}
         self._memory: _Memory | None = self._opened()
         first = store.table("batches").read(["now_us"], pl.col("stream_id") == stream_id)["now_us"].min()
@@ -143,7 +143,7 @@ class MetricsFollower:
         """Groups beyond a label's cap share one series, so they are added up under what the label says."""
         own = (
             (pl.col("rule_hash") == "")
-            & (pl.col("group_by") == self._group_by)
+            & (pl.col("group_by") == pl.lit(self._group_by, dtype=pl.List(pl.String)))
             & (pl.col("size_us") == MINUTE_US)
         )
         merged = merge(windows.filter(own))

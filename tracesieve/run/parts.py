@@ -27,6 +27,7 @@ from store import Store, open_store
 from store.lease import Lease
 from store.maintenance.maintenance import Maintenance
 from store.outbox import Outbox
+from store.rule_sets import RuleSets
 from streams.batch.process import BatchConfig
 from streams.query import check_source, checkpoint_of, stream_id
 from streams.session.spark import session
@@ -141,7 +142,7 @@ class Run:
             log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
             return
         self.rule_set = loaded.rule_set
-        put_rule_set(self.store, self.rule_set, self.settings, now_us)
+        RuleSets(self.store).put(self.rule_set, self.settings.group_by, now_us)
         log.info(
             "rules reloaded: %d trace rules, %d window rules",
             len(self.rule_set.trace_rules),
@@ -199,7 +200,7 @@ def open_run(
         table,
     )
     check_source(config)
-    put_rule_set(store, loaded.rule_set, settings, now_us)
+    RuleSets(store).put(loaded.rule_set, settings.group_by, now_us)
     metrics = MetricsState(settings.group_by)
     run = Run(
         settings, store, config, Outbox(store), loaded.rule_set, metrics, lease, stop, stack, dry_run, landing
@@ -223,28 +224,6 @@ def told(settings: Settings, store: Store) -> SinkContext:
         own_experiments=isinstance(settings.source, MlflowSource),
         alertmanager=tuple(settings.alerts.alertmanager),
         own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
-    )
-
-
-def put_rule_set(store: Store, rule_set: RuleSet, settings: Settings, now_us: int) -> None:
-    """Make the pack the one in force: the last row of ``packs``; nothing is written if it is already."""
-    rows = store.table("rule_sets").read().sort("loaded_us", maintain_order=True)
-    group_by = ",".join(settings.group_by)
-    if (
-        rows.height
-        and rows.row(-1, named=True)["rule_set_hash"] == rule_set.hash
-        and rows.row(-1, named=True)["group_by"] == group_by
-    ):
-        return
-    store.table("rule_sets").append(
-        [
-            {
-                "rule_set_hash": rule_set.hash,
-                "loaded_us": now_us,
-                "group_by": group_by,
-                "rule_set": rule_set.to_json(),
-            }
-        ]
     )
 
 

@@ -19,7 +19,7 @@ def facts(count: int, seed: int) -> pl.DataFrame:
         {
             "weight": 1,
             "trace_id": str(i),
-            "group_by": "experiment,environment",
+            "group_by": ["experiment", "environment"],
             "group": [rng.choice("ab"), "p"],
             "end_us": rng.randrange(HOUR),
             "error": rng.random() < 0.1,

@@ -115,7 +115,7 @@ def test_a_store_on_a_uri_opens_appends_and_reads(tmp_path):
     table = store.table("rule_sets")
     assert table.read().height == 0
     table.append(
-        [{"rule_set_hash": "p", "loaded_us": 1, "group_by": "", "rule_set": "{}"}], app_id="a", version=3
+        [{"rule_set_hash": "p", "loaded_us": 1, "group_by": [], "rule_set": "{}"}], app_id="a", version=3
     )
     assert not table.append([{"rule_set_hash": "p"}], app_id="a", version=3)
     assert open_store(uri, create=False).table("rule_sets").read()["rule_set_hash"].to_list() == ["p"]

@@ -26,7 +26,7 @@ def fact(trace: str, end_us: int, **changes: Any) -> dict[str, Any]:
         "batch_id": 0,
         "weight": 1,
         "trace_id": trace,
-        "group_by": "experiment",
+        "group_by": ["experiment"],
         "group": ["a"],
         "start_us": end_us - 1000,
         "end_us": end_us,
@@ -216,7 +216,7 @@ def test_sem_19_23_wishes_that_wait_and_what_undo_goes_by_stay(tmp_path):
 def test_sem_15_16_an_alert_that_fires_stays_with_its_verdict_however_old(tmp_path):
     store = open_store(str(tmp_path))
     old = NOW - 500 * DAY_US
-    verdict = {"weight": 1, "rule": "r", "rule_hash": "h", "by": "", "group": [], "since_us": old}
+    verdict = {"weight": 1, "rule": "r", "rule_hash": "h", "by": [], "group": [], "since_us": old}
     store.table("verdicts").append([{**verdict, "instant_us": old, "state": "firing"}])
     closed = [
         {**verdict, "rule_hash": "k", "instant_us": old + n, "state": s}
@@ -364,7 +364,7 @@ def test_sem_10_every_table_says_for_how_long_it_is_kept_or_is_kept_for_ever():
         store.maintenance.maintenance.Store("none"), MaintenanceNeeds(keep_us={"facts": 60 * DAY_US})
     )
     evidence, facts, said = (
-        maintenance.cutoff(name, NOW) or 0 for name in ("evidence", "facts", "candidates")
+        maintenance.cutoff(name, NOW) or 0 for name in ("evidence", "facts", "person_labels")
     )
     assert said < facts < evidence  # tags would be taken back, did evidence outlive its fact
     assert maintenance.cutoff("rule_sets", NOW) is None

@@ -16,7 +16,7 @@ from store.files import SmallFiles
 from store.schemas import TABLES
 from store.upgrade import STORE_VERSION, version_of
 
-PACK = {"rule_set_hash": "p", "loaded_us": 1, "group_by": "", "rule_set": "{}"}
+PACK = {"rule_set_hash": "p", "loaded_us": 1, "group_by": [], "rule_set": "{}"}
 
 
 def at_version(folder: Path, number: int) -> None:
@@ -82,14 +82,14 @@ def test_a_column_that_an_older_table_lacks_reads_as_null_and_the_next_append_ad
     table = open_store(str(tmp_path)).table("rule_sets")
     assert table.read().columns == schema.names
     assert table.read(["group_by"])["group_by"].to_list() == [None]
-    table.append([{**PACK, "rule_set_hash": "q", "group_by": "a"}])
+    table.append([{**PACK, "rule_set_hash": "q", "group_by": ["a"]}])
     rows = (
         open_store(str(tmp_path))
         .table("rule_sets")
         .read(["rule_set_hash", "group_by", "rule_set"])
         .sort("rule_set_hash")
     )
-    assert rows.rows() == [("p", None, "{}"), ("q", "a", "{}")]
+    assert rows.rows() == [("p", None, "{}"), ("q", ["a"], "{}")]
 
 
 def test_a_full_disk_is_one_message_and_the_next_append_goes_on(tmp_path):

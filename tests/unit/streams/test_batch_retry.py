@@ -15,16 +15,17 @@ from support.delta_cases import NOW_US, rule_set
 import streams.batch.process
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
 from store import Store, open_store
+from store.rule_sets import RuleSets
 from store.windows import merge
 from streams.batch.match import NARROW
-from streams.batch.process import BatchConfig, present_rule_set, process_batch
+from streams.batch.process import BatchConfig, in_force, process_batch
 
 
 class Cut(Exception):
     """Stands for a kill."""
 
 
-def other_pack() -> RuleSet:
+def other_rules() -> RuleSet:
     rule = {
         "id": "slow-rate",
         "where": "execution_time_ms > 9",
@@ -34,12 +35,6 @@ def other_pack() -> RuleSet:
     return build_rule_set([parse_rule(rule)])
 
 
-def put(store: Store, rules: RuleSet, at: int) -> None:
-    store.table("rule_sets").append(
-        [{"rule_set_hash": rules.hash, "loaded_us": at, "group_by": "", "rule_set": rules.to_json()}]
-    )
-
-
 def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[Store, list[str]]:
     """One trace that every window rule counts; the first attempt ends before ``cut_at``, the second has other
     rules.
@@ -47,7 +42,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
     used: list[str] = []
 
     def matched(_frame: Any) -> pa.Table:
-        rules, _ = present_rule_set(open_store(str(tmp_path)))
+        rules = in_force(RuleSets(open_store(str(tmp_path)))).rules
         used.append(rules.hash)
         hits = [{"rule": rule.id, "hash": rule.hash} for rule in rules.window_rules if rule.where is not None]
         row = {
@@ -65,7 +60,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
 
     monkeypatch.setattr(streams.batch.process, "matched", matched)
     store = open_store(str(tmp_path))
-    put(store, rule_set(), 1)
+    RuleSets(store).put(rule_set(), (), 1)
     config = BatchConfig(str(tmp_path), "s", str(tmp_path / "checkpoint"))
 
     def cut(*_: Any) -> None:
@@ -75,7 +70,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
         patched.setattr(streams.batch.process, cut_at, cut)
         with pytest.raises(Cut):
             process_batch(None, 0, config, lambda: NOW_US)  # type: ignore[arg-type]
-    put(store, other_pack(), 2)
+    RuleSets(store).put(other_rules(), (), 2)
     process_batch(None, 0, config, lambda: NOW_US + 10**6)  # type: ignore[arg-type]
     return open_store(str(tmp_path)), used
 
@@ -103,8 +98,8 @@ def test_sem_08_facts_that_are_not_in_are_made_afresh_with_the_present_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, used = play(tmp_path, monkeypatch, "_write_side_outputs")
-    assert used == [rule_set().hash, other_pack().hash]
-    assert window_hashes(store) == where_hash(other_pack())
+    assert used == [rule_set().hash, other_rules().hash]
+    assert window_hashes(store) == where_hash(other_rules())
     batches = store.table("batches").read()
     assert batches["now_us"].unique().to_list() == [NOW_US]  # the batch keeps the time of its first attempt
-    assert batches.filter(pl.col("phase") == "end")["rule_set_hash"].to_list() == [other_pack().hash]
+    assert batches.filter(pl.col("phase") == "end")["rule_set_hash"].to_list() == [other_rules().hash]

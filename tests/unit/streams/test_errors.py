@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from store import open_store
+from store.rule_sets import RuleSets
 from streams import errors
-from streams.batch.process import present_rule_set
+from streams.batch.process import in_force
 
 PACKAGE = Path(errors.__file__).parent
 
@@ -37,5 +38,5 @@ def test_no_file_of_the_package_has_an_error_of_its_own(file: Path) -> None:
 
 def test_a_store_without_rules_is_an_error_with_its_mend(tmp_path: Path) -> None:
     with pytest.raises(errors.NoRuleSet, match="tracesieve run") as caught:
-        present_rule_set(open_store(str(tmp_path)))
+        in_force(RuleSets(open_store(str(tmp_path))))
     assert caught.value.exit_code == 3

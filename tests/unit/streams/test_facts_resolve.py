@@ -40,7 +40,7 @@ def sort(*rows: dict[str, Any], **options: Any) -> Classified:
         pa.Table.from_pylist(list(rows), schema=NARROW.append(pa.field("arrived_us", pa.int64())))
     )
     settings = {
-        "group_by": "experiment",
+        "group_by": ["experiment"],
         "now_us": NOW,
         "horizon_us": 1_000 * MINUTE,
         "verdicts_through_us": 0,

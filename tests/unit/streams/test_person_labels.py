@@ -17,7 +17,7 @@ from store.outbox import Outbox
 from streams.batch.person_labels import changes
 from tracesieve.datasets.memberships import TagsAndMemberships
 
-SCHEMA = {"trace_id": pl.String, "start_us": pl.Int64, "candidate": pl.String, "arrived_us": pl.Int64}
+SCHEMA = {"trace_id": pl.String, "start_us": pl.Int64, "label": pl.String, "arrived_us": pl.Int64}
 PACK = build_rule_set(
     [
         parse_rule(
@@ -38,7 +38,7 @@ def said(*rows: tuple[str, str | None, int]) -> pl.DataFrame:
 
 
 def new(frame: pl.DataFrame, known: pl.DataFrame) -> list[tuple[str, str | None]]:
-    return sorted(changes(frame, known).select("trace_id", "candidate").iter_rows())
+    return sorted(changes(frame, known).select("trace_id", "label").iter_rows())
 
 
 def test_sem_22_only_what_is_new_is_noted() -> None:
@@ -60,7 +60,7 @@ def test_sem_22_what_arrived_last_stands_however_it_is_split_and_repeated() -> N
             batch, rows = rows[:cut], rows[cut:]
             known = pl.concat([known, changes(said(*batch), known)])
         last = known.sort("arrived_us").unique("trace_id", keep="last")
-        assert {t: c for t, c in last.select("trace_id", "candidate").iter_rows() if c} == {"a": "y"}
+        assert {t: c for t, c in last.select("trace_id", "label").iter_rows() if c} == {"a": "y"}
 
 
 def fact(
@@ -72,7 +72,7 @@ def fact(
         "weight": weight,
         "trace_id": trace_id,
         "experiment_id": "7",
-        "group_by": "",
+        "group_by": [],
         "group": [],
         "start_us": 1,
         "end_us": 2,
@@ -99,10 +99,10 @@ def candidate(store: Store, batch_id: int, trace_id: str, value: str | None) -> 
         "batch_id": batch_id,
         "trace_id": trace_id,
         "start_us": 1,
-        "candidate": value,
+        "label": value,
         "arrived_us": batch_id,
     }
-    store.table("candidates").append([row])
+    store.table("person_labels").append([row])
 
 
 def whole(store: Store, batch_id: int) -> None:

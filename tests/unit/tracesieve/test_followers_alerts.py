@@ -56,6 +56,20 @@ def test_sem_15_verdicts_follow_windows_and_a_second_pass_writes_nothing(tmp_pat
     assert store.table("verdicts").version() == version
 
 
+def test_sem_17_a_comma_in_a_key_of_by_is_a_part_of_the_key(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    keys = {"group_by": ["experiment", "tags.a,b"], "group": ["support", "x"]}
+    batch(store, 0, [fact(f"b{i}", 1, error=True, **keys) for i in range(5)])
+    rules = rule_set(window={"size": "2m", "by": ["tags.a,b"]})
+    assert Verdicts(store, "s", 86_400_000_000).step(rules, T0 + 3 * MINUTE, T0 + 3 * MINUTE) > 0
+    assert store.table("verdicts").read()["by"].to_list() == [["tags.a,b"]]
+    rows = Notifications(store, Outbox(store), 3_600_000_000, True).step(rules, T0 + 3 * MINUTE)
+    assert [(row["by"], row["group"]) for row in rows] == [(["tags.a,b"], ["x"])]
+    assert rows[0]["evidence"] == ["b0", "b1"]
+    message = Outbox(store).pending("alertmanager")[0]
+    assert message.payload["group"] == {"tags_a_b": "x"}
+
+
 def test_sem_15_a_late_trace_recomputes_the_verdicts_that_it_touches(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     outage(store)

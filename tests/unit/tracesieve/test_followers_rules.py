@@ -135,7 +135,7 @@ def test_sem_18_other_keys_end_the_groups_that_can_no_longer_occur(tmp_path: Pat
     edit(monitor, rule_set(window={"size": "2m", "by": []}), 2)
     assert monitor.step(1.5) == [("resolved", "regrouped")]
     assert monitor.heard() == [("resolved", "error_rate > 0.1")]
-    batch(monitor.store, 1, [fact("c", 1, error=True, group_by="model", group=["m"])], monitor.rules)
+    batch(monitor.store, 1, [fact("c", 1, error=True, group_by=["model"], group=["m"])], monitor.rules)
     assert monitor.step(2) == [("firing", "crossed")]
 
 

@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> str:
             start_us=start,
             end_us=start + 1000,
             experiment=EVIL,
-            group_by="experiment,trace_name,environment",
+            group_by=["experiment", "trace_name", "environment"],
             stream_id="s",
             batch_id=0,
         )
@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> str:
         "status": "firing",
         "rule": "error-rate-high",
         "severity": "critical",
-        "by": "experiment,trace_name",
+        "by": ["experiment", "trace_name"],
         "group": [EVIL + LONG, LONG],
         "starts_us": start,
         "instant_us": now,

@@ -14,6 +14,7 @@ from rules.rule_set import build_rule_set, parse_rule
 from store import Store, open_store
 from store.content import TraceTable
 from store.outbox import Ack, Outbox, OutboxMessage
+from store.rule_sets import RuleSets
 from store.schemas import TRACES
 from tracesieve.analysis.report import report
 
@@ -64,9 +65,7 @@ def test_sem_11_a_trace_dated_in_the_future_is_held_back_until_its_minute(tmp_pa
 
 def test_sem_07_rules_count_matches_and_evidence_and_not_what_a_window_counts(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    store.table("rule_sets").append(
-        [{"rule_set_hash": PACK.hash, "loaded_us": 1, "group_by": "experiment", "rule_set": PACK.to_json()}]
-    )
+    RuleSets(store).put(PACK, ["experiment"], 1)
     write(
         store,
         fact("a", 1, hits=hits("slow", "bad")),
@@ -86,14 +85,29 @@ def test_groups_by_a_key_of_several_group_bys(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     write(
         store,
-        fact("a", 1, group_by="experiment,model", group=["x", "m"]),
-        fact("b", 2, group_by="model", group=["m"]),
-        fact("c", 2, group_by="experiment,model", group=["x", "n"], error=True),
+        fact("a", 1, group_by=["experiment", "model"], group=["x", "m"]),
+        fact("b", 2, group_by=["model"], group=["m"]),
+        fact("c", 2, group_by=["experiment", "model"], group=["x", "n"], error=True),
     )
     groups = of(store, by=["model"])["groups"]
     assert [(row["group"], row["traces"], row["errors"]) for row in groups] == [
         ({"model": "m"}, 2, 0),
         ({"model": "n"}, 1, 1),
+    ]
+
+
+def test_a_comma_in_a_grouping_key_is_a_part_of_the_key(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    write(
+        store,
+        fact("a", 1, group_by=["tags.a,b"], group=["x"]),
+        fact("b", 2, group_by=["tags.a,b", "model"], group=["x", "m"]),
+    )
+    groups = of(store, by=["tags.a,b"])["groups"]
+    assert [(row["group"], row["traces"]) for row in groups] == [({"tags.a,b": "x"}, 2)]
+    assert [row["group"] for row in of(store)["groups"]] == [
+        {"tags.a,b": "x", "model": "m"},
+        {"tags.a,b": "x"},
     ]
 
 

@@ -110,6 +110,6 @@ def test_sem_18_a_changed_group_by_is_in_force_with_the_next_batch(settings: Set
         run = opened(changed, stack, T0 + 1)
         assert run.config.group_by == ("experiment", "model")
         assert run.store.table("rule_sets").read().sort("loaded_us")["group_by"].to_list() == [
-            "experiment",
-            "experiment,model",
+            ["experiment"],
+            ["experiment", "model"],
         ]

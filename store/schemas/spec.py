@@ -1,0 +1,35 @@
+"""What is stated of every table: its columns, its single writer, how long its rows are kept, and which old
+rows stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from store.store import Store
+
+# Given the store, some rows of the table and a time (µs), the rows that stay when older ones expire.
+Keeps = Callable[["Store", "pl.DataFrame", int], "pl.DataFrame"]
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table.
+
+    ``writer`` alone may append to it.  Rows expire by whole days (UTC) of the column ``expires_by``, after
+    ``kept_days`` unless the config says otherwise (None: never).  ``keeps`` says which old rows stay all the
+    same, because something still depends on them; None: no old row stays.
+    """
+
+    schema: pa.Schema
+    writer: str
+    expires_by: str | None = None
+    kept_days: int | None = None
+    keeps: Keeps | None = None
