@@ -80,9 +80,7 @@ def sources(uri: str, key: str) -> int:
 
 
 def check_nothing_missing_nothing_twice(uri: str, key: str, name: str, store: Path) -> None:
-    """Facts, windows, tags and records are those of the server's finished traces, each once (SEMANTICS
-    28).
-    """
+    """Store and server hold every finished trace once: facts, windows, tags, records (SEMANTICS 28)."""
     frame = oracle.traces(uri, {key: name})
     facts = facts_of(store)
     assert sorted(facts["trace_id"]) == sorted(frame["trace_id"])
@@ -104,10 +102,48 @@ def check_nothing_missing_nothing_twice(uri: str, key: str, name: str, store: Pa
         trace: set(found["tracesieve.rules"].split(",")) & set(oracle.WINDOW_RULES)
         for trace, found in tags.items()
     }
-    # Which traces a window rule picked depends on when they arrived (SEMANTICS 28): all else must be as the
-    # rules say.
+    # Which traces a window rule picked depends on when they arrived: all else must be as the rules say.
     assert tags == oracle.wanted_tags(frame, evidence)
     assert oracle.present_records(uri, {key: name}) == oracle.wanted_records(frame, evidence)
+
+
+@contextmanager
+def sending(server: MlflowServer, key: str) -> Iterator[None]:
+    """Three traces a second until the end of the block, one in four of them failed."""
+    stop = threading.Event()
+
+    def send() -> None:
+        for number in range(100_000):
+            if stop.wait(0.3):
+                return
+            failed, now = number % 4 == 0, time.time_ns() // 1000
+            inputs = {"q": number if failed else "same"}
+            log_trace(server, key, now, ms=200, error=failed, inputs=inputs)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        sender.join()
+
+
+def kill_at_random(config: Path, store: Path, log: Path, rng: random.Random) -> None:
+    """Start a run and kill it: one in three during the start, the others among batches and deliveries."""
+
+    def version() -> int:
+        return open_store(str(store)).table("facts").version()
+
+    with live(config, log) as run:
+        before, starting = version(), rng.random() < 0.34
+        if not starting:
+            wait_for("batch", lambda: version() > before, run, log)
+        after_s = rng.uniform(1, 8)
+        print(f"seed {SEED}: killed {after_s:.2f} s after {'the command' if starting else 'a batch'}")
+        time.sleep(after_s)
+        assert run.poll() is None, log.read_text()[-3000:]
+        run.send_signal(signal.SIGKILL)
 
 
 @pytest.mark.long
@@ -115,47 +151,10 @@ def test_sem_28_killed_at_random_moments_nothing_is_missing_and_nothing_twice(
     mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
 ) -> None:
     key, name = experiment
-    config, log, rng = write_config(tmp_path, mlflow_server.uri, name), tmp_path / "log", random.Random(SEED)
-    stop = threading.Event()
-
-    def traffic() -> None:
-        for number in range(100_000):
-            if stop.wait(0.3):
-                return
-            failed = number % 4 == 0
-            log_trace(
-                mlflow_server,
-                key,
-                time.time_ns() // 1000,
-                ms=200,
-                error=failed,
-                inputs={"q": number if failed else "same"},
-            )
-
-    sender = threading.Thread(target=traffic)
-    sender.start()
-    try:
+    config, rng = write_config(tmp_path, mlflow_server.uri, name), random.Random(SEED)
+    with sending(mlflow_server, key):
         for _ in range(3):
-            with live(config, log) as run:
-                before = open_store(str(tmp_path / "st")).table("facts").version()
-                starting = (
-                    rng.random() < 0.34
-                )  # some kills fall into the start, the others among batches and deliveries
-                if not starting:
-                    wait_for(
-                        "batch",
-                        lambda n=before: open_store(str(tmp_path / "st")).table("facts").version() > n,
-                        run,
-                        log,
-                    )  # type: ignore[misc]
-                after_s = rng.uniform(1, 8)
-                print(f"seed {SEED}: killed {after_s:.2f} s after {'the command' if starting else 'a batch'}")
-                time.sleep(after_s)
-                assert run.poll() is None, log.read_text()[-3000:]
-                run.send_signal(signal.SIGKILL)
-    finally:
-        stop.set()
-        sender.join()
+            kill_at_random(config, tmp_path / "st", tmp_path / "log", rng)
     done = tracesieve("run", "--once", "-c", str(config), seconds=300)
     assert done.returncode == 0, done.stderr
     check_nothing_missing_nothing_twice(mlflow_server.uri, key, name, tmp_path / "st")
@@ -182,9 +181,9 @@ def test_sem_21_the_server_stops_and_comes_back_while_a_run_goes_on(tmp_path: Pa
             run.send_signal(signal.SIGTERM)
             assert run.wait(40) == 0, log.read_text()[-3000:]
             check_nothing_missing_nothing_twice(server.uri, key, "support", tmp_path / "st")
-    said = log.read_text()[marked:]
-    assert "Traceback" not in said
-    assert "Retrying" not in said
-    assert len(said.splitlines()) < 40, said
+    logged = log.read_text()[marked:]
+    assert "Traceback" not in logged
+    assert "Retrying" not in logged
+    assert len(logged.splitlines()) < 40, logged
     refused = open_store(str(tmp_path / "st")).table("deliveries").read().filter(pl.col("outcome") == "dead")
     assert refused.is_empty(), json.dumps(refused.to_dicts())

@@ -246,11 +246,13 @@ def test_the_matcher_agrees_with_spark_sql(spark: Any, tmp_path: Path) -> None:
         raw = raw_table(table, matcher.columns)
         found = matcher.match(raw)
         for index, one in enumerate(drawn):
-            said = expected[f"c{index}"].tolist()
-            assert found[index].tolist() == said, f"{one.ours}\n{one.spark}"
+            of_spark = expected[f"c{index}"].tolist()
+            assert found[index].tolist() == of_spark, f"{one.ours}\n{one.spark}"
             row = index * 7 % ROWS
-            assert (explain(conditions[index], raw.slice(row, 1))["matched"] is True) == said[row], one.ours
-            decided.append(0 < sum(said) < ROWS)
+            assert (explain(conditions[index], raw.slice(row, 1))["matched"] is True) == of_spark[row], (
+                one.ours
+            )
+            decided.append(0 < sum(of_spark) < ROWS)
 
     spark.conf.set(
         "spark.sql.codegen.factoryMode", "NO_CODEGEN"

@@ -37,37 +37,39 @@ def commits(store: Path) -> int:
     return len(list((store / "batches" / "_delta_log").glob("*.json")))
 
 
+def start_query(store: Path, source: Path) -> subprocess.Popen[bytes]:
+    script = ROOT / "tests" / "support" / "killed_query.py"
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, str(script), str(store), str(source)],
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def kill_after_some_commits(store: Path, source: Path, random_: random.Random) -> None:
+    wanted = commits(store) + random_.randint(1, 6)
+    child, until = start_query(store, source), time.monotonic() + 150
+    while commits(store) < wanted:
+        assert child.poll() is None, "the query ended by itself"
+        assert time.monotonic() < until, "no batch within 150 s"
+        time.sleep(0.01)
+    time.sleep(random_.uniform(0.0, 1.0))
+    os.killpg(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+
+
 def test_sem_28_killed_at_random_moments_while_the_table_grows(spark: Any, tmp_path: Path) -> None:
     random_ = random.Random(28)
     source, store_path = tmp_path / "source", tmp_path / "store"
     write(source, [trace(n) for n in range(3)])
-    command = [
-        sys.executable,
-        str(ROOT / "tests" / "support" / "killed_query.py"),
-        str(store_path),
-        str(source),
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
-    }
     done = threading.Event()
     writer = threading.Thread(target=append_slowly, args=(source, random.Random(1), done))
     writer.start()
     try:
         for _ in range(KILLS):
-            before, more = commits(store_path), random_.randint(1, 6)
-            child = subprocess.Popen(
-                command, start_new_session=True, env=environment, stderr=subprocess.DEVNULL
-            )
-            until = time.monotonic() + 150
-            while commits(store_path) < before + more:
-                assert child.poll() is None, "the query ended by itself"
-                assert time.monotonic() < until, "no batch within 150 s"
-                time.sleep(0.01)
-            time.sleep(random_.uniform(0.0, 1.0))
-            os.killpg(child.pid, signal.SIGKILL)
-            assert child.wait() == -signal.SIGKILL
+            kill_after_some_commits(store_path, source, random_)
     finally:
         done.set()
         writer.join()

@@ -168,8 +168,8 @@ def verdicts(store: Store) -> list[tuple[Any, ...]]:
 
 
 def messages(store: Store) -> dict[tuple[str, str], Any]:
-    """The newest wish of each trace, where it is for something; no wish and one for nothing are the same."""
+    """The newest message of each trace; none, and one that takes everything back, are the same."""
     rows = store.table("outbox").read().filter(pl.col("sink") != "alertmanager").sort("seq")
     last = rows.unique(["sink", "target"], keep="last").iter_rows(named=True)
     wanted = {(row["sink"], row["target"]): json.loads(row["payload"]) for row in last}
-    return {key: told for key, told in wanted.items() if told.get("rules") or told.get("categories")}
+    return {key: one for key, one in wanted.items() if one.get("rules") or one.get("categories")}
