@@ -1,65 +1,40 @@
-"""What can be wrong with a rule, said with the place and the mend.
+"""The errors of rules; each ends the command line with its exit code.
 
 ::
 
-    RuleError
-    ├── ConditionError   one condition; carries every finding in its text
-    └── PackError        a set of rule files that cannot be used; carries every finding
+    RuleError                exit 2: a rule or a set of rules cannot be used
+    ├── ConditionError       one condition
+    └── RuleFilesError       rule files that make no set of rules
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class ConditionFinding:
-    """One thing wrong in a condition; ``line`` and ``column`` count from 1 inside its text."""
-
-    code: str
-    line: int
-    column: int
-    message: str
-    hint: str = ""
-    severity: str = "error"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing wrong in a rule file; an error stops the load, a warning does not."""
-
-    file: str
-    line: int
-    column: int
-    code: str
-    message: str
-    hint: str = ""
-    severity: str = "error"
-    rule: str = ""
-
-    def __str__(self) -> str:
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}{hint}"
+from rules.diagnostics import Diagnostic
 
 
 class RuleError(Exception):
-    """A rule or a pack cannot be used."""
+    """A rule cannot be used; ``diagnostics`` says all that is wrong with it."""
 
     exit_code = 2
 
+    def __init__(self, message: str, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__(message)
+
 
 class ConditionError(RuleError):
-    """A condition cannot be used."""
+    """A condition cannot be used; lines and columns count inside its text."""
 
-    def __init__(self, findings: Sequence[ConditionFinding]) -> None:
-        self.findings = tuple(findings)
-        super().__init__("; ".join(f"{f.line}:{f.column}: {f.message}" for f in self.findings))
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__(
+            "; ".join(f"{one.line}:{one.column}: {one.message}" for one in diagnostics), diagnostics
+        )
 
 
-class PackError(RuleError):
-    """A set of rules cannot be used."""
+class RuleFilesError(RuleError):
+    """Rule files make no set of rules."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(findings)
-        super().__init__("\n".join(str(finding) for finding in self.findings))
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        super().__init__("\n".join(map(str, diagnostics)), diagnostics)

@@ -36,7 +36,7 @@ def compile_condition(text: str, *, kind: Literal["trace", "measure"] = "trace")
     """Parse and check a condition on a trace, or on the measures of a window.
 
     Raises:
-        rules.errors.ConditionError: with every finding in the text.
+        rules.errors.ConditionError: with everything that is wrong in the text.
     """
     return Condition(text, Parser(text, kind).parse())
 

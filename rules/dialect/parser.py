@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from rules.diagnostics import Diagnostic
 from rules.dialect import fields
 from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
 from rules.dialect.patterns import regex_error
-from rules.dialect.tokens import MAX_DEPTH, Token, finding, tokenize, unquote
+from rules.dialect.tokens import MAX_DEPTH, Token, diagnostic, tokenize, unquote
 from rules.dialect.types import any_assessment, scopes_of, type_of
-from rules.errors import ConditionError, ConditionFinding
+from rules.errors import ConditionError
 
 _COMPARE = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _OVER = ("ANY", "ALL", "COUNT", "SUM")
@@ -30,23 +31,23 @@ class Parser:
         self.tokens = tokenize(text)
         self.at = 0
         self.scope = scope
-        self.findings: list[ConditionFinding] = []
+        self.diagnostics: list[Diagnostic] = []
 
     def parse(self) -> Node:
         """The whole text as one condition.
 
         Raises:
-            ConditionError: with every finding.
+            ConditionError: with everything that is wrong.
         """
         node = self._or(0)
         if self._now.kind != "end":
             self._fail(f"{self._now.value!r} is not expected here", "join conditions with AND or OR")
-        if not self.findings and type_of(node) not in ("truth", "null"):
+        if not self.diagnostics and type_of(node) not in ("truth", "null"):
             self._note(self.tokens[0], "type", "a condition has to be true or false", "compare it: `… > 0`")
-        if not self.findings and (reason := never_true(node)):
+        if not self.diagnostics and (reason := never_true(node)):
             self._note(self.tokens[0], "never-true", f"the condition can never be true: {reason}")
-        if self.findings:
-            raise ConditionError(self.findings)
+        if self.diagnostics:
+            raise ConditionError(self.diagnostics)
         return node
 
     @property
@@ -64,11 +65,11 @@ class Parser:
             self._fail(f"{value!r} is expected before {self._now.value or 'the end'!r}")
 
     def _note(self, token: Token, code: str, message: str, hint: str = "") -> None:
-        self.findings.append(finding(self.text, token.at, code, message, hint))
+        self.diagnostics.append(diagnostic(self.text, token.at, code, message, hint))
 
     def _fail(self, message: str, hint: str = "") -> None:
         self._note(self._now, "syntax", message, hint)
-        raise ConditionError(self.findings)
+        raise ConditionError(self.diagnostics)
 
     def _truth(self, at: Token, node: Node) -> Node:
         if type_of(node) not in ("truth", "null"):

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rules.errors import ConditionError, ConditionFinding
+from rules.diagnostics import Diagnostic
+from rules.errors import ConditionError
 
 MAX_BYTES = 10_000
 MAX_DEPTH = 32
@@ -43,10 +44,10 @@ def position(text: str, at: int) -> tuple[int, int]:
     return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
 
 
-def finding(text: str, at: int, code: str, message: str, hint: str = "") -> ConditionFinding:
-    """A finding at an offset of the text."""
+def diagnostic(text: str, at: int, code: str, message: str, hint: str = "") -> Diagnostic:
+    """What is wrong at an offset of the text."""
     line, column = position(text, at)
-    return ConditionFinding(code, line, column, message, hint)
+    return Diagnostic(code, message, hint, line=line, column=column)
 
 
 def tokenize(text: str) -> list[Token]:
@@ -56,23 +57,21 @@ def tokenize(text: str) -> list[Token]:
         ConditionError: it is too long or too deep, or holds something that no condition has.
     """
     if len(text.encode()) > MAX_BYTES:
-        raise ConditionError(
-            [ConditionFinding("too-long", 1, 1, f"a condition has at most {MAX_BYTES} bytes")]
-        )
+        raise ConditionError([diagnostic("", 0, "too-long", f"a condition has at most {MAX_BYTES} bytes")])
     tokens: list[Token] = []
     at = depth = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup == "comment":
             what = "a comment" if match else "an unclosed quote" if text[at] in "'\"`" else f"{text[at]!r}"
-            raise ConditionError([finding(text, at, "syntax", f"{what} is not allowed here")])
+            raise ConditionError([diagnostic(text, at, "syntax", f"{what} is not allowed here")])
         kind = str(match.lastgroup)
         if kind != "space":
             tokens.append(Token(kind, match[0], at))
             depth += (match[0] == "(") - (match[0] == ")")
             if depth > MAX_DEPTH:
                 raise ConditionError(
-                    [finding(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")]
+                    [diagnostic(text, at, "too-deep", f"parentheses are nested more than {MAX_DEPTH} deep")]
                 )
         at = match.end()
     return [*tokens, Token("end", "", len(text))]

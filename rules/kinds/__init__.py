@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Discriminator, Field, Tag
 
 from rules.kinds import trace, window
-from rules.kinds.base import Kind, Remark, Rule, RuleModel
+from rules.kinds.base import Kind, Rule, RuleModel
 from rules.kinds.strict import Strict
 from rules.kinds.trace import TraceRule
 from rules.kinds.window import WindowRule
@@ -42,4 +42,4 @@ class FileModel(Strict):
     rules: list[_OF_ANY_KIND] = Field(description="the rules, of any kind")
 
 
-__all__ = ["KINDS", "FileModel", "Kind", "Remark", "Rule", "RuleModel", "TraceRule", "WindowRule", "kind_of"]
+__all__ = ["KINDS", "FileModel", "Kind", "Rule", "RuleModel", "TraceRule", "WindowRule", "kind_of"]

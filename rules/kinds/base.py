@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from rules.diagnostics import Diagnostic
 from rules.dialect import Condition
 from rules.kinds.strict import Strict
 
@@ -61,17 +62,6 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Remark:
-    """Something about a rule as written, at a path inside it."""
-
-    path: tuple[str | int, ...]
-    code: str
-    message: str
-    hint: str = ""
-    severity: Literal["error", "warning"] = "error"
-
-
-@dataclass(frozen=True)
 class Kind:
     """One kind of rule, as the registry knows it.
 
@@ -81,7 +71,7 @@ class Kind:
         model: the keys of its file format.
         build: from the checked keys to the rule; raises ``ConditionError``.
         conditions: which keys hold conditions, and on what.
-        remarks: what else there is to say of a rule as written, whatever else is wrong with it.
+        check: what else is wrong with a rule as written, each with its path; it may have any other fault too.
     """
 
     name: str
@@ -89,7 +79,7 @@ class Kind:
     model: type[RuleModel]
     build: Callable[[Any], Rule]
     conditions: Mapping[str, Literal["trace", "measure"]]
-    remarks: Callable[[Mapping[str, Any], Sequence[str]], Iterator[Remark]]
+    check: Callable[[Mapping[str, Any], Sequence[str]], Iterator[Diagnostic]]
 
     @property
     def keys(self) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
-from rules.kinds.base import Category, Kind, Remark, Rule, RuleModel, hash_of
+from rules.kinds.base import Category, Kind, Rule, RuleModel, hash_of
 from rules.kinds.short_trace import ShortTrace
 from rules.kinds.strict import Strict
 
@@ -71,11 +72,11 @@ def _build(model: TraceRuleModel) -> TraceRule:
     )
 
 
-def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remark]:
+def _check(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Diagnostic]:
     tests = item.get("tests")
     if not tests or (isinstance(tests, dict) and not any(tests.values())):
         hint = "give traces that must and must not match: `tests: {match: […], no_match: […]}`"
-        yield Remark(("id",), "no-tests", "the rule has no tests", hint, "warning")
+        yield Diagnostic("no-tests", "the rule has no tests", hint, "warning", path=("id",))
 
 
-KIND = Kind("trace", "when", TraceRuleModel, _build, {"when": "trace"}, _remarks)
+KIND = Kind("trace", "when", TraceRuleModel, _build, {"when": "trace"}, _check)

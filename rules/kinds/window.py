@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
 from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Logic, fields_of
@@ -17,7 +18,6 @@ from rules.errors import ConditionError
 from rules.kinds.base import (
     Category,
     Kind,
-    Remark,
     Rule,
     RuleModel,
     hash_of,
@@ -140,34 +140,32 @@ def _build(model: WindowRuleModel) -> WindowRule:
     )
 
 
-def _remarks(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Remark]:
+def _check(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Diagnostic]:
     window = item.get("window")
     window = window if isinstance(window, dict) else {}
     by = window.get("by")
     for index, key in enumerate(by if isinstance(by, list) else []):
         if isinstance(key, str) and key not in group_by:
-            yield Remark(
-                ("window", "by", index),
-                "by",
-                f"`{key}` is not in group_by",
-                f"use some of {', '.join(group_by)}",
-            )
+            hint = f"use some of {', '.join(group_by)}"
+            yield Diagnostic("by", f"`{key}` is not in group_by", hint, path=("window", "by", index))
     for name in ("size", "every"):
         length = _us(window.get(name))
         if length is not None and (length < MINUTE_US or length % MINUTE_US):
-            yield Remark(("window", name), "window", f"`{name}` must be whole minutes", "such as 5m")
+            yield Diagnostic("window", f"`{name}` must be whole minutes", "such as 5m", path=("window", name))
     every = _us(window.get("every", "1m")) or MINUTE_US
     for name in ("for", "keep_firing_for"):
         if (_us(item.get(name)) or 0) % every:
             hint = f"use a multiple of {seconds_text(every)}, at which the rule is evaluated"
-            yield Remark((name,), "grid", f"`{name}` is not on the grid of the rule's instants", hint)
+            yield Diagnostic(
+                "grid", f"`{name}` is not on the grid of the rule's instants", hint, path=(name,)
+            )
     if _overlap(item.get("fire"), item.get("clear")):
-        yield Remark(
-            ("clear",),
+        yield Diagnostic(
             "clear-overlaps",
             "`clear` can hold while `fire` does: the alert would end and begin again",
             "let it hold only where `fire` does not",
             "warning",
+            path=("clear",),
         )
 
 
@@ -200,5 +198,5 @@ KIND = Kind(
     WindowRuleModel,
     _build,
     {"where": "trace", "fire": "measure", "clear": "measure"},
-    _remarks,
+    _check,
 )

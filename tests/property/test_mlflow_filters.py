@@ -54,7 +54,7 @@ class Both:
         try:
             condition = compile_condition(text)
         except ConditionError as error:
-            assert {finding.code for finding in error.findings} == {"never-true"}, f"{text}: {error}"
+            assert {finding.code for finding in error.diagnostics} == {"never-true"}, f"{text}: {error}"
             return set()
         matched = Matcher([condition]).match(raw_table(self.landed, condition.columns))[0]
         return set(self.landed["trace_id"].filter(pa.array(matched)).to_pylist())

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from rules.errors import Finding
+from rules.diagnostics import Diagnostic, errors_among
 from rules.groups import DEFAULT_GROUP_BY
 from rules.loading.packs import Loaded, load_packs
 from rules.rule_set import Rule, TraceRule
@@ -40,19 +40,19 @@ def _options(function: Any) -> Any:
 def lint(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     """Report everything that is wrong in rule files, each with its place."""
     loaded = _load(paths, config)
-    count = _rule_count(loaded)
+    count = len(loaded.places)
     if as_json:
         _print_json(
             {
                 "ok": not loaded.errors,
                 "rules": count,
-                "findings": [vars(finding) for finding in loaded.findings],
+                "findings": [one.as_json() for one in loaded.diagnostics],
             }
         )
     else:
-        _print_findings(loaded.findings)
+        _print(loaded.diagnostics)
         errors = len(loaded.errors)
-        click.echo(f"{count} rules, {errors} errors, {len(loaded.findings) - errors} warnings", err=True)
+        click.echo(f"{count} rules, {errors} errors, {len(loaded.diagnostics) - errors} warnings", err=True)
     sys.exit(1 if loaded.errors else 0)
 
 
@@ -63,7 +63,7 @@ def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     from rules.loading.rule_tests import run_tests
 
     loaded = _load(paths, config)
-    findings, results = list(loaded.findings), []
+    diagnostics, results = list(loaded.diagnostics), []
     ran = failed = 0
     for rule in loaded.rule_set.trace_rules if loaded.rule_set else ():
         failures = run_tests(rule)
@@ -72,19 +72,15 @@ def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
         )
         ran, failed = ran + len(rule.tests), failed + len(failures)
         for failure in failures:
-            place = loaded.places[f"{rule.id}#{failure.number}"]
-            said = "should match and does not" if failure.expected else "should not match and does"
-            findings.append(
-                Finding(
-                    *place, "test-failed", f"rule `{rule.id}`: this trace {said}", failure.why, rule=rule.id
-                )
-            )
-    ok = loaded.rule_set is not None and not any(finding.severity == "error" for finding in findings)
+            wrong = "should match and does not" if failure.expected else "should not match and does"
+            fault = Diagnostic("test-failed", f"rule `{rule.id}`: this trace {wrong}", failure.why)
+            diagnostics.append(fault.at(loaded.test_places[rule.id, failure.number], rule.id))
+    ok = loaded.rule_set is not None and not errors_among(diagnostics)
     if as_json:
-        found = [vars(finding) for finding in findings]
+        found = [one.as_json() for one in diagnostics]
         _print_json({"ok": ok, "tests": ran, "failed": failed, "rules": results, "findings": found})
     else:
-        _print_findings(findings)
+        _print(diagnostics)
         click.echo(
             f"{ran} tests, {failed} failed" if loaded.rule_set else "not tested: the rules have errors",
             err=True,
@@ -99,11 +95,10 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
     loaded = _load(paths, config)
     if loaded.rule_set is None:
         if as_json:
-            _print_json(
-                {"ok": False, "rules": [], "findings": [vars(finding) for finding in loaded.findings]}
-            )
+            found = [one.as_json() for one in loaded.diagnostics]
+            _print_json({"ok": False, "rules": [], "findings": found})
         else:
-            _print_findings(loaded.findings)
+            _print(loaded.diagnostics)
         sys.exit(1)
     rows = [_row(rule, loaded) for rule in loaded.rule_set.rules]
     if as_json:
@@ -147,13 +142,9 @@ def _load(paths: tuple[str, ...], config: str | None) -> Loaded:
         if not paths:
             entries, base = settings.rules, settings.base_dir
     loaded = load_packs(entries or ["packs/default"], group_by, base)
-    if missing := [finding for finding in loaded.findings if finding.code == "no-file"]:
-        raise click.UsageError("\n".join(f"{finding.file}: {finding.message}" for finding in missing))
+    if missing := [one for one in loaded.diagnostics if one.code == "no-file"]:
+        raise click.UsageError("\n".join(f"{one.file}: {one.message}" for one in missing))
     return loaded
-
-
-def _rule_count(loaded: Loaded) -> int:
-    return sum("#" not in place for place in loaded.places)
 
 
 def _row(rule: Rule, loaded: Loaded) -> dict[str, Any]:
@@ -172,9 +163,9 @@ def _row(rule: Rule, loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _print_findings(findings: list[Finding]) -> None:
-    for finding in findings:
-        click.echo(" ".join(str(finding).split("\n")))
+def _print(diagnostics: list[Diagnostic]) -> None:
+    for one in diagnostics:
+        click.echo(" ".join(str(one).split("\n")))
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""The config file: its keys, its mistakes, the file that `init` writes."""
+"""The config file: its keys, what is wrong with it, the file that `init` writes."""

@@ -1,5 +1,5 @@
-"""The config file ``tracesieve.yaml``: its model, and loading it with every mistake named by file, line and
-key.
+"""The config file ``tracesieve.yaml``: its model, and loading it, with all that is wrong named by
+file, line and key.
 
 Each source and sink brings its own part of the model from the file that implements it; this module composes
 them. Environment variables ``TRACESIEVE_<KEY>`` (``__`` between levels) win over the file.  Secrets are never
@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from rules.diagnostics import Diagnostic
 from rules.groups import DEFAULT_GROUP_BY, label_names
 from rules.units import DAY_US, HOUR_US, SECOND_US, DurationUs
 from sinks.alertmanager import AlertmanagerTarget
@@ -34,8 +35,18 @@ from sinks.mlflow.datasets import DatasetsConfig
 from store.maintenance.retention import mistakes
 from streams.session.spark import SparkConfig
 from streams.sources import SourceConfig
-from tracesieve.config.mistakes import misspelt, mistake, model_parts, place_of, told_once, unknown, variable
-from tracesieve.errors import ConfigError, Mistake
+from tracesieve.config.diagnostics import (
+    diagnostic,
+    found_parts,
+    misspelt_variables,
+    model_parts,
+    of_file,
+    of_variable,
+    unknown_key,
+    variable,
+    without_other_form,
+)
+from tracesieve.errors import ConfigError
 
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
 _FILES = {"ca_file", "tls_cert", "tls_key"}  # keys that name a file: relative to the config, as the store is
@@ -201,14 +212,14 @@ def load_settings(path: str | Path) -> Settings:
     """Read and check a config file.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or holds mistakes; all of them are in the message.
+        ConfigError: the file is missing, is not YAML, or is wrong; the message says all that is wrong.
     """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         hint = "write one with `tracesieve init`, or name another with -c"
-        raise ConfigError([Mistake(str(path), 1, "-", f"cannot be read: {error.strerror}", hint)]) from error
+        raise ConfigError([of_file(str(path), 1, (), f"cannot be read: {error.strerror}", hint)]) from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -216,14 +227,13 @@ def load_settings(path: str | Path) -> Settings:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "is not YAML"
         raise ConfigError(
-            [Mistake(str(path), mark.line + 1 if mark else 1, "-", f"YAML: {problem}")]
+            [of_file(str(path), mark.line + 1 if mark else 1, (), f"YAML: {problem}")]
         ) from error
     if not isinstance(data, dict) or root is None:
-        raise ConfigError([Mistake(str(path), 1, "-", "is not a mapping of keys", "start with `source:`")])
+        raise ConfigError([of_file(str(path), 1, (), "is not a mapping of keys", "start with `source:`")])
     known = set(Settings.model_fields) - OWN_FIELDS
-    strange = [unknown(str(path), root, [str(key)], known) for key in data if key not in known] + misspelt(
-        known
-    )
+    unknown = [unknown_key(str(path), root, [str(key)], known) for key in data if key not in known]
+    unknown += misspelt_variables(known)
     try:
         settings = Settings(
             **{
@@ -234,17 +244,21 @@ def load_settings(path: str | Path) -> Settings:
         )
     except ValidationError as error:
         raise ConfigError(
-            [*strange, *(mistake(str(path), root, item, _all_keys()) for item in told_once(error.errors()))]
+            [
+                *unknown,
+                *(
+                    diagnostic(str(path), root, item, _all_keys())
+                    for item in without_other_form(error.errors())
+                ),
+            ]
         ) from error
     except SettingsError as error:  # a variable that should hold JSON, such as a list
         field = re.search(r'field "(\w+)"', str(error))
-        name = variable([field[1]]) if field else None
-        wrong = Mistake(
-            name or "environment", 0, "", "is not the JSON that this key needs", """such as '["a", "b"]'"""
-        )
-        raise ConfigError([*strange, wrong]) from error
-    if strange:
-        raise ConfigError(strange)
+        name = (variable([field[1]]) if field else None) or "environment"
+        wrong = of_variable(name, "is not the JSON that this key needs", """such as '["a", "b"]'""")
+        raise ConfigError([*unknown, wrong]) from error
+    if unknown:
+        raise ConfigError(unknown)
     return settings
 
 
@@ -253,7 +267,7 @@ def _all_keys() -> set[str]:
     return {name for part in model_parts(Settings) for name in part.model_fields} - OWN_FIELDS
 
 
-def lacking(settings: Settings) -> list[Mistake]:
+def lacking(settings: Settings) -> list[Diagnostic]:
     """What the environment lacks for this config to be run: secrets that are unset, files that cannot be
     read.
     """
@@ -270,6 +284,8 @@ def lacking(settings: Settings) -> list[Mistake]:
         else None
     )
     return [
-        Mistake(settings.config_file, place_of(root, key.split("."))[1] if root else 1, key, what)
+        of_file(
+            settings.config_file, found_parts(root, key.split("."))[1] if root else 1, key.split("."), what
+        )
         for key, what in found.items()
     ]

@@ -107,7 +107,7 @@ def rules(settings: Settings) -> Iterator[Check]:
     from rules.loading.packs import load_packs
 
     loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
-    lines = [str(finding) for finding in loaded.findings]
+    lines = [str(finding) for finding in loaded.diagnostics]
     if loaded.rule_set is None:
         yield Check(
             "rules",

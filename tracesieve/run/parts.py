@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rules.errors import RuleFilesError
 from rules.loading.packs import load_packs
 from rules.rule_set import RuleSet
 from sinks.alert_log import AlertLog
@@ -38,7 +39,7 @@ from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.config.settings import Settings, lacking
 from tracesieve.config.trace_table import table_uri, trace_table
 from tracesieve.datasets.memberships import TagsAndMemberships
-from tracesieve.errors import ConfigError, TracesieveError
+from tracesieve.errors import ConfigError
 from tracesieve.run.final_through import Progress, evaluate_through_us
 from tracesieve.run.maintenance import maintenance_needs
 from tracesieve.run.metrics import MetricsFollower
@@ -163,14 +164,15 @@ def open_run(
     set, ends it.
 
     Raises:
-        TracesieveError, StoreError, SourceError, StreamMismatch: with one message that says what to do.
+        ConfigError, RuleFilesError, StoreError, SourceError, StreamMismatch: with one message that says what
+            to do.
     """
     missing = lacking(settings)
     if missing:
         raise ConfigError(missing)
     loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
     if loaded.rule_set is None:
-        raise TracesieveError("\n".join(map(str, loaded.errors)))
+        raise RuleFilesError(loaded.errors)
     store = open_store(settings.store_path)
     lease = Lease(settings.store_path)
     lease.acquire()

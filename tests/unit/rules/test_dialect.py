@@ -63,7 +63,7 @@ def test_canonical_text_and_binding_of_spans(text, normal):
     if normal is None:
         with pytest.raises(ConditionError) as caught:
             compile_condition(text)
-        assert [f.code for f in caught.value.findings] == ["unknown-field", "unknown-field"]
+        assert [f.code for f in caught.value.diagnostics] == ["unknown-field", "unknown-field"]
     else:
         assert compile_condition(text).normal == normal
 
@@ -96,7 +96,7 @@ def test_canonical_text_and_binding_of_spans(text, normal):
 def test_sem_29_findings_carry_line_and_column(text, code, place):
     with pytest.raises(ConditionError) as caught:
         compile_condition(text)
-    found = caught.value.findings[0]
+    found = caught.value.diagnostics[0]
     assert found.code == code
     assert place is None or (found.line, found.column) == place
 

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import pytest
 
 from rules import kinds
+from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
-from rules.kinds import Kind, Remark, Rule, RuleModel
+from rules.kinds import Kind, Rule, RuleModel
 from rules.kinds.base import hash_of
 from rules.loading.packs import Loaded, load_packs
 from rules.loading.reference import rules_reference
@@ -34,7 +35,7 @@ def test_sem_29_a_warning_does_not_stop_a_load(tmp_path: Path) -> None:
         tmp_path,
         "  - id: a\n    when: status = 'ERROR'\n    tag: t\n" + WINDOW + "    clear: error_rate < 0.2\n",
     )
-    assert [(f.line, f.column, f.code, f.severity) for f in loaded.findings] == [
+    assert [(f.line, f.column, f.code, f.severity) for f in loaded.diagnostics] == [
         (3, 5, "no-tests", "warning"),
         (9, 5, "clear-overlaps", "warning"),
     ]
@@ -45,7 +46,7 @@ def test_sem_29_a_warning_does_not_stop_a_load(tmp_path: Path) -> None:
     "clear", ["error_rate < 0.02", "error_rate <= 0.05", "p95_ms < 5", "error_rate < 0.02 OR traces < 5"]
 )
 def test_a_clear_that_may_be_meant_is_not_remarked(tmp_path: Path, clear: str) -> None:
-    assert load(tmp_path, WINDOW + f"    clear: {clear}\n").findings == []
+    assert load(tmp_path, WINDOW + f"    clear: {clear}\n").diagnostics == []
 
 
 @pytest.mark.parametrize(
@@ -113,15 +114,15 @@ def _build(model: _Sampled) -> _SampledRule:
     )
 
 
-def _remarks(_: Any, group_by: Any) -> Iterator[Remark]:
-    yield Remark(("id",), "of-its-own", f"{len(group_by)} keys", severity="warning")
+def _check(_: Any, group_by: Any) -> Iterator[Diagnostic]:
+    yield Diagnostic("of-its-own", f"{len(group_by)} keys", severity="warning", path=("id",))
 
 
 def test_a_new_kind_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = Kind("sample", "sample", _Sampled, _build, {"sample": "trace"}, _remarks)
+    kind = Kind("sample", "sample", _Sampled, _build, {"sample": "trace"}, _check)
     monkeypatch.setattr(kinds, "KINDS", (kind, *kinds.KINDS))
     loaded = load(tmp_path, "  - id: s\n    sample: status = 'OK'\n" + WINDOW)
-    assert [finding.code for finding in loaded.findings] == ["of-its-own"]
+    assert [finding.code for finding in loaded.diagnostics] == ["of-its-own"]
     assert loaded.rule_set is not None
     assert [(rule.id, condition.text) for rule, condition in loaded.rule_set.per_trace] == [
         ("s", "status = 'OK'")

@@ -16,7 +16,7 @@ def reported(text: str, kind: Literal["trace", "measure"] = "trace") -> bool:
     try:
         return bool(never_true(compile_condition(text, kind=kind).node))
     except ConditionError as error:
-        return [finding.code for finding in error.findings] == ["never-true"]
+        return [finding.code for finding in error.diagnostics] == ["never-true"]
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_measures_have_ranges(text: str, never: bool) -> None:
 
 
 def test_the_default_pack_has_no_such_condition() -> None:
-    assert load_packs(["default"], ("experiment", "trace_name")).findings == []
+    assert load_packs(["default"], ("experiment", "trace_name")).diagnostics == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rules.loading.packs import Loaded, load_packs
-from rules.loading.yaml_source import MAX_BYTES
+from rules.loading.yaml_file import MAX_BYTES
 
 GROUP_BY = ("experiment", "trace_name", "environment")
 HEAD = "version: 1\nrules:\n"
@@ -31,13 +31,15 @@ def test_sem_30_a_pack_is_a_shipped_name_a_file_or_a_folder(tmp_path: Path) -> N
     for name in ("packs/default", "default"):
         loaded = load_packs([name], GROUP_BY)
         assert (
-            loaded.findings == [] and loaded.rule_set is not None and len(loaded.rule_set.window_rules) == 2
+            loaded.diagnostics == []
+            and loaded.rule_set is not None
+            and len(loaded.rule_set.window_rules) == 2
         )
     (tmp_path / "a.yaml").write_text(HEAD + rule("status = 'ERROR'"))
     (tmp_path / "b.yml").write_text(HEAD + rule("status = 'OK'", "b"))
     loaded = load_packs([tmp_path], GROUP_BY)
     assert loaded.rule_set is not None and [r.id for r in loaded.rule_set.trace_rules] == ["a", "b"]
-    assert [f.code for f in load_packs(["nope"], GROUP_BY).findings] == ["no-file"]
+    assert [f.code for f in load_packs(["nope"], GROUP_BY).diagnostics] == ["no-file"]
 
 
 def test_sem_29_a_syntax_error_hides_no_finding_and_duplicates_are_reported_at_the_second(
@@ -107,13 +109,13 @@ def test_a_place_inside_a_condition_is_a_place_in_the_file(
 def test_a_file_that_is_no_rule_file_is_a_finding_never_a_crash(
     tmp_path: Path, text: str, code: str, line: int
 ) -> None:
-    found = [(finding.code, finding.line) for finding in load(tmp_path, text).findings]
+    found = [(finding.code, finding.line) for finding in load(tmp_path, text).diagnostics]
     assert found == ([(code, line)] if code else [])
 
 
 def test_a_test_in_a_rule_is_checked_like_the_rest(tmp_path: Path) -> None:
     text = HEAD + rule("status = 'OK'") + "    tests:\n      match: [{spnas: []}, {tokens: 5}]\n"
-    assert [(f.line, f.column, f.code) for f in load(tmp_path, text).findings] == [
+    assert [(f.line, f.column, f.code) for f in load(tmp_path, text).diagnostics] == [
         (7, 16, "unknown-key"),
         (7, 29, "wrong-value"),
     ]

@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from store.schemas import TRACES
 from tracesieve.commands.init import command
-from tracesieve.config.mistakes import model_parts
+from tracesieve.config.diagnostics import model_parts
 from tracesieve.config.settings import OWN_FIELDS, Settings, load_settings
 from tracesieve.config.template import rendered
 

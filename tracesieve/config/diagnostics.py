@@ -1,31 +1,31 @@
-"""A config's mistakes as lines of the file or as environment variables: from what pydantic found to what a
-person reads.
+"""What is wrong with a config, as lines of the file or as environment variables: from what pydantic found to
+what a person reads.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
 
-from tracesieve.errors import Mistake
+from rules.diagnostics import Diagnostic
 
 
-def told_once(items: list[Any]) -> list[Any]:
-    """Without "should be a string" for a value that was taken for the other form, a mapping, and has mistakes
-    as such.
-    """
+def without_other_form(items: list[Any]) -> list[Any]:
+    """Without "should be a string" for a mapping with errors of its own, where a key takes a text as well."""
     tried = {item["loc"][:-1] for item in items if item["loc"][-1:] == ("str",)}
-    others = {item["loc"][: len(place)] for item in items for place in tried if item["loc"][-1] != "str"}
-    return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in others)]
+    mappings = {item["loc"][: len(loc)] for item in items for loc in tried if item["loc"][-1] != "str"}
+    return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in mappings)]
 
 
-def mistake(path: str, root: yaml.Node, item: Any, keys: set[str]) -> Mistake:
-    """One pydantic error as a line of the file or an environment variable; union tags in its location are
-    stepped over.
+def diagnostic(path: str, root: yaml.Node, item: Any, keys: set[str]) -> Diagnostic:
+    """One pydantic error as a line of the file or an environment variable.
+
+    Tags of unions stand in its location and not in the file: they are stepped over.
 
     ``keys`` is every key of the config, at any depth.
     """
@@ -33,28 +33,38 @@ def mistake(path: str, root: yaml.Node, item: Any, keys: set[str]) -> Mistake:
     message = item["msg"].removeprefix("Value error, ")
     tag = item.get("ctx", {}).get("discriminator", "").strip("'")
     if named := variable([*loc, tag] if tag else loc):
-        return Mistake(named, 0, "", "unknown key" if item["type"] == "extra_forbidden" else message)
+        return of_variable(named, "unknown key" if item["type"] == "extra_forbidden" else message)
     if item["type"] == "extra_forbidden":
-        return unknown(path, root, loc, keys)
-    parts, line = place_of(root, loc)
+        return unknown_key(path, root, loc, keys)
+    parts, line = found_parts(root, loc)
     if item["type"] == "missing":
-        return Mistake(path, line, ".".join([*parts, loc[-1]]), "is required")
-    return Mistake(path, line, ".".join(parts) or ".".join(loc), message)
+        return of_file(path, line, [*parts, loc[-1]], "is required")
+    return of_file(path, line, parts or loc, message)
 
 
-def unknown(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Mistake:
+def of_file(path: str, line: int, parts: Sequence[str], message: str, hint: str = "") -> Diagnostic:
+    """What is wrong at a key of the config file; no ``parts``: with the file as a whole."""
+    return Diagnostic("", message, hint, path=tuple(parts), file=path, line=line)
+
+
+def of_variable(name: str, message: str, hint: str = "") -> Diagnostic:
+    """What is wrong with an environment variable."""
+    return Diagnostic("", message, hint, file=name)
+
+
+def unknown_key(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Diagnostic:
     """A key that the config does not have, with the nearest of those that it knows."""
-    named, line = place_of(root, loc)
+    named, line = found_parts(root, loc)
     near = difflib.get_close_matches(
         loc[-1], known - {loc[-1]}, 1, 0.75
     )  # a key of another part is unknown here
     hint = f"did you mean `{near[0]}`?" if near else "`tracesieve init` writes a config with every key"
-    return Mistake(path, line, ".".join(named), "unknown key", hint)
+    return of_file(path, line, named, "unknown key", hint)
 
 
-def misspelt(known: set[str]) -> list[Mistake]:
+def misspelt_variables(known: set[str]) -> list[Diagnostic]:
     """Variables that nearly name a key; others with our prefix may well be secrets, which have any name."""
-    mistakes = []
+    found = []
     for name in sorted(os.environ):
         key = name.removeprefix("TRACESIEVE_").split("__")[0].lower()
         near = (
@@ -62,10 +72,10 @@ def misspelt(known: set[str]) -> list[Mistake]:
             if name.startswith("TRACESIEVE_") and key not in known
             else []
         )
-        mistakes += [
-            Mistake(name, 0, "", "sets no key", f"did you mean `TRACESIEVE_{one.upper()}`?") for one in near
+        found += [
+            of_variable(name, "sets no key", f"did you mean `TRACESIEVE_{one.upper()}`?") for one in near
         ]
-    return mistakes
+    return found
 
 
 def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:
@@ -95,7 +105,7 @@ def variable(loc: list[str]) -> str | None:
     return None
 
 
-def place_of(root: yaml.Node, loc: list[str]) -> tuple[list[str], int]:
+def found_parts(root: yaml.Node, loc: list[str]) -> tuple[list[str], int]:
     """The parts of ``loc`` that the file has, and the line of the last of them."""
     node, line = root, 1
     named: list[str] = []

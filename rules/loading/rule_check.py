@@ -1,0 +1,130 @@
+"""The checks of one rule of a file; each is made whatever the others found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from rules.diagnostics import Diagnostic, Path, Place
+from rules.dialect import compile_condition
+from rules.errors import ConditionError
+from rules.kinds import KINDS, kind_of
+from rules.loading.yaml_file import YamlFile
+from rules.rule_set import RuleModel, parse_rule
+
+
+class RuleCheck:
+    """Checks one rule; :attr:`diagnostics` holds what is wrong with it, in no order."""
+
+    def __init__(self, file: YamlFile, path: Path, item: Any, group_by: Sequence[str]) -> None:
+        self.diagnostics: list[Diagnostic] = []
+        self._file, self._path, self._item, self._group_by = file, path, item, group_by
+        given = item["id"] if isinstance(item, dict) else None
+        self._id = given if isinstance(given, str) else ""
+        self._kind = kind_of(item)
+
+    def run(self, places: dict[str, Place], test_places: dict[tuple[str, int], Place]) -> RuleModel | None:
+        """Make every check; the rule, unless it does not have the shape of one.
+
+        ``places`` has the rules that came before; this one and its tests are added.
+        """
+        if not isinstance(self._item, dict):
+            self._add(Diagnostic("format", "a rule is a mapping of keys"))
+            return None
+        model: RuleModel | None = None
+        try:
+            model = parse_rule(self._item)
+        except ValidationError as error:
+            for problem in error.errors():
+                self._add(self._wrong_shape(problem))
+        if self._id in places:
+            first = places[self._id]
+            hint = f"first in {first.file}:{first.line}"
+            self._add(Diagnostic("duplicate-id", f"rule `{self._id}` is defined twice", hint, path=("id",)))
+        elif self._id:
+            places[self._id] = self._file.place((*self._path, "id"))
+            self._place_tests(test_places)
+        for key, scope in self._kind.conditions.items():
+            self._condition(key, scope)
+        for fault in self._kind.check(self._item, self._group_by):
+            self._add(fault)
+        return model
+
+    def _add(self, fault: Diagnostic) -> None:
+        self.diagnostics.append(fault.at(self._file.place((*self._path, *fault.path)), self._id))
+
+    def _wrong_shape(self, problem: Any) -> Diagnostic:
+        """What pydantic found, in the words of a rule file."""
+        path = tuple(part for part in problem["loc"] if isinstance(part, str | int))
+        key = ".".join(str(part) for part in path)
+        if problem["type"] == "extra_forbidden":
+            return Diagnostic("unknown-key", f"unknown key `{key}`", self._nearest_key(path), path=path)
+        if problem["type"] == "missing":
+            message = f"`{key}` is required in a {self._kind.name} rule{self._why_this_kind()}"
+            return Diagnostic("missing-key", message, path=path)
+        message = str(problem["msg"]).removeprefix("Value error, ")
+        return Diagnostic("wrong-value", f"`{key}`: {message}", path=path)
+
+    def _why_this_kind(self) -> str:
+        """By which key the rule was taken for one of its kind."""
+        if self._kind.key in self._item:
+            return f" (it has `{self._kind.key}`)"
+        others = (kind for kind in KINDS if kind is not self._kind)
+        return "; " + ", ".join(f"a {kind.name} rule has `{kind.key}`" for kind in others)
+
+    def _nearest_key(self, path: Path) -> str:
+        """A hint at the key that an unknown one may stand for."""
+        key, names = str(path[-1]), known_keys(self._kind.model, path[:-1])
+        others = [
+            kind.name for kind in KINDS if kind is not self._kind and len(path) == 1 and key in kind.keys
+        ]
+        if others:
+            return f"only {' and '.join(others)} rules have it"
+        close = get_close_matches(key, names, 1)
+        return f"did you mean `{close[0]}`?" if close else f"there are: {', '.join(names)}" if names else ""
+
+    def _place_tests(self, test_places: dict[tuple[str, int], Place]) -> None:
+        tests = self._item.get("tests")
+        groups: Mapping[str, Any] = tests if isinstance(tests, dict) else {}
+        number = 0
+        for key in ("match", "no_match"):
+            traces = groups.get(key)
+            for index in range(len(traces) if isinstance(traces, list) else 0):
+                number += 1
+                place = self._file.place((*self._path, "tests", key, index))
+                test_places[self._id, number] = place
+
+    def _condition(self, key: str, scope: Literal["trace", "measure"]) -> None:
+        text = self._item.get(key)
+        if not isinstance(text, str):
+            return
+        try:
+            compile_condition(text, kind=scope)
+        except ConditionError as error:
+            for fault in error.diagnostics:
+                place = self._file.place_inside((*self._path, key), fault.line, fault.column)
+                self.diagnostics.append(fault.at(place, self._id))
+
+
+def known_keys(model: type[BaseModel], path: Path) -> list[str]:
+    """The keys that a rule file may have at a path inside a model; none where any may be."""
+    for part in path:
+        if isinstance(part, str):
+            found = next(
+                (info for name, info in model.model_fields.items() if part in (name, info.alias)), None
+            )
+            inner = _model_in(found.annotation) if found else None
+            if inner is None:
+                return []
+            model = inner
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model in ``Model | None`` or ``list[Model]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)
