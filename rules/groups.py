@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from rules.dialect.fields import NAME
 from rules.matcher import values as v
-from rules.matcher.evaluate import Evaluation
+from rules.matcher.batch import Batch
 
 DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
 MAX_VALUE = 128
@@ -64,9 +64,9 @@ def label_names(group_by: Sequence[str]) -> list[str]:
     return names
 
 
-def group_values(table: pa.Table | Evaluation, group_by: Sequence[str]) -> pa.Array:
+def group_values(table: pa.Table | Batch, group_by: Sequence[str]) -> pa.Array:
     """For each row the list of its values, ``""`` for null, in the order of ``group_by``."""
-    batch = table if isinstance(table, Evaluation) else Evaluation(table)
+    batch = table if isinstance(table, Batch) else Batch(table)
     columns, rows = [_values(batch, key) for key in group_by], batch.size("trace")
     if not columns:
         return pa.array([[]] * rows, pa.list_(pa.string()))
@@ -75,7 +75,7 @@ def group_values(table: pa.Table | Evaluation, group_by: Sequence[str]) -> pa.Ar
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.string()))
 
 
-def _values(batch: Evaluation, key: str) -> pa.Array:
+def _values(batch: Batch, key: str) -> pa.Array:
     if key == "model":
         found = _first_model(batch, batch.size("trace"))
     else:
@@ -83,7 +83,7 @@ def _values(batch: Evaluation, key: str) -> pa.Array:
     return pc.utf8_slice_codeunits(pc.fill_null(found, ""), 0, MAX_VALUE)
 
 
-def _first_model(batch: Evaluation, rows: int) -> pa.Array:
+def _first_model(batch: Batch, rows: int) -> pa.Array:
     kinds = v.remap(batch.texts(_TYPE), v.json_text)
     models = v.remap(v.texts(pc.coalesce(batch.flat(_MODEL), batch.flat(_MODEL_OLD))), v.json_text)
     chat = [i for i, word in enumerate(kinds.words) if word == "CHAT_MODEL"]

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Node, Not, Over
+from rules.dialect.nodes import (
+    FLIPPED,
+    NEGATED,
+    Arithmetic,
+    Compare,
+    Field,
+    IsNull,
+    Literal_,
+    Logic,
+    Node,
+    Not,
+    Over,
+)
 
-_FLIP = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_NEGATE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _STATES = ("OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED")
 _WORDS = {"status": _STATES, "state": _STATES, "span.status": ("OK", "ERROR", "UNSET")}
 _NOT_NEGATIVE = (
@@ -39,13 +49,23 @@ class _Demand:
     null: bool = False
     known: bool = False
 
-    def at_least(self, value: float, is_open: bool) -> None:
-        if (value, is_open) > (self.low, self.low_open):
-            self.low, self.low_open = value, is_open
+    def compare_number(self, op: str, value: float) -> None:
+        """Narrow the range by a comparison with a constant."""
+        if op in ("=", ">", ">=") and (value, op == ">") > (self.low, self.low_open):
+            self.low, self.low_open = value, op == ">"
+        if op in ("=", "<", "<=") and (value, op != "<") < (self.high, not self.high_open):
+            self.high, self.high_open = value, op == "<"
 
-    def at_most(self, value: float, is_open: bool) -> None:
-        if (value, not is_open) < (self.high, not self.high_open):
-            self.high, self.high_open = value, is_open
+    def compare_word(self, op: str, word: str) -> None:
+        """Narrow the words by a comparison with a constant; an order of texts leaves them as they are."""
+        if op == "=":
+            self.one_of({word})
+        elif op == "<>" and self.words is not None:
+            self.words -= {word}
+
+    def one_of(self, words: set[str]) -> None:
+        """Leave only those of the words."""
+        self.words = frozenset(words) if self.words is None else self.words & words
 
     @property
     def impossible(self) -> bool:
@@ -78,7 +98,7 @@ def _pushed(node: Node, negated: bool = False) -> Node:
     if not negated:
         return node
     if isinstance(node, Compare):
-        return Compare(_NEGATE[node.op], node.left, node.right)
+        return Compare(NEGATED[node.op], node.left, node.right)
     if isinstance(node, Logic):
         return Logic("AND" if node.op == "OR" else "OR", tuple(_pushed(part, True) for part in node.parts))
     if isinstance(node, Literal_) and (node.value is None or isinstance(node.value, bool)):
@@ -106,36 +126,32 @@ def _contradiction(parts: list[Node]) -> str:
     return ""
 
 
-def _demand(part: Node, demands: dict[str, _Demand]) -> str:  # noqa: C901
+def _demand(part: Node, demands: dict[str, _Demand]) -> str:
     """Add what one term demands; the name of the value it is about, empty if it is not understood."""
-    if isinstance(part, IsNull) or (isinstance(part, Not) and isinstance(part.part, IsNull)):
-        inner = part if isinstance(part, IsNull) else part.part
-        assert isinstance(inner, IsNull)
-        demand = _of(inner.left, demands)
-        demand.null, demand.known = demand.null or part is inner, demand.known or part is not inner
-        return str(inner.left)
+    if isinstance(part, IsNull):
+        _of(part.left, demands).null = True
+        return str(part.left)
+    if isinstance(part, Not) and isinstance(part.part, IsNull):
+        _of(part.part.left, demands).known = True
+        return str(part.part.left)
     if isinstance(part, Logic) and part.op == "OR":
         return _one_of(part, demands)
-    if not isinstance(part, Compare):
-        return ""
+    return _compared(part, demands) if isinstance(part, Compare) else ""
+
+
+def _compared(part: Compare, demands: dict[str, _Demand]) -> str:
     op, left, right = part.op, part.left, part.right
     if _number(left) is not None or isinstance(left, Literal_):
-        op, left, right = _FLIP[op], right, left
+        op, left, right = FLIPPED[op], right, left
     demand = _of(left, demands)
     demand.known = True
     value = _number(right)
     if (left == right and op in ("<>", "<", ">")) or (isinstance(right, Literal_) and right.value is None):
         demand.words = frozenset()
     elif value is not None:
-        if op in ("=", ">", ">="):
-            demand.at_least(value, op == ">")
-        if op in ("=", "<", "<="):
-            demand.at_most(value, op == "<")
+        demand.compare_number(op, value)
     elif isinstance(right, Literal_) and isinstance(right.value, str):
-        if op == "=":
-            demand.words = frozenset({right.value}) if demand.words is None else demand.words & {right.value}
-        elif op == "<>" and demand.words is not None:
-            demand.words = demand.words - {right.value}
+        demand.compare_word(op, right.value)
     return str(left)
 
 
@@ -152,8 +168,7 @@ def _one_of(part: Logic, demands: dict[str, _Demand]) -> str:
         names.add(term.left)
     if len(names) != 1:
         return ""
-    demand = _of(field := names.pop(), demands)
-    demand.words = frozenset(words) if demand.words is None else demand.words & words
+    _of(field := names.pop(), demands).one_of(words)
     return str(field)
 
 

@@ -7,6 +7,7 @@ that every way in (Spark, delta-rs, a rule's inline test) shares one decoding.
 from __future__ import annotations
 
 from dataclasses import replace
+from difflib import get_close_matches
 
 from rules.dialect.nodes import Compare, Field, Literal_, Logic, Node, Type
 
@@ -72,6 +73,33 @@ _PREFIXES = {
 }
 MEASURES = ("traces", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "tokens", "cost_usd")
 ABSENT = ("issue", "prompt", "assessment")
+
+
+def lookup(scope: str, parts: tuple[str, ...]) -> Field | None:
+    """The field that dotted ``parts`` name where ``scope`` is bound: trace, spans or measure; None: there is
+    none.
+    """
+    head = parts[0].lower()
+    if scope == "measure":
+        return measure_field(".".join(parts).lower())
+    if head in ("span", "spans") and len(parts) > 1:
+        return span_field(parts[1:])
+    if head in ("feedback", "expectation") and len(parts) > 1 and scope == "trace":
+        return assessment_field(head, ".".join(parts[1:]))
+    if scope == "spans" and (found := span_field(parts)):
+        return found
+    return trace_field(parts)
+
+
+def unknown(scope: str, parts: tuple[str, ...]) -> tuple[str, str, str]:
+    """What is wrong with a name that :func:`lookup` does not find: code, message and hint."""
+    name = ".".join(parts)
+    if parts[0].lower() in ABSENT:
+        return "absent-field", f"`{name}` is not part of a trace row", ""
+    names = known_names(scope)
+    close = get_close_matches(name.lower(), names, 1)
+    hint = f"did you mean `{close[0]}`?" if close else "there are: " + ", ".join(names)
+    return "unknown-field", f"unknown field `{name}`", hint
 
 
 def trace_field(parts: tuple[str, ...]) -> Field | None:

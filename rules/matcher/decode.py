@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rules.dialect.nodes import Field
 from rules.matcher import values as v
-
-if TYPE_CHECKING:
-    from rules.matcher.evaluate import Evaluation
+from rules.matcher.batch import Batch
 
 
-def decode(batch: Evaluation, field: Field) -> v.Texts | v.Numbers:
+def decode(batch: Batch, field: Field) -> v.Texts | v.Numbers:
     """The values of a field, one an item of its own scope."""
     kind, _, argument = field.decode.partition(":")
     first = field.raw[0]
@@ -39,14 +35,14 @@ def decode(batch: Evaluation, field: Field) -> v.Texts | v.Numbers:
     return _time(batch, field)
 
 
-def json_numbers(batch: Evaluation, raw: str, key: str) -> v.Numbers:
+def json_numbers(batch: Batch, raw: str, key: str) -> v.Numbers:
     """The numbers under a key of a column of JSON objects, which are parsed once however many keys are
     read.
     """
     return np.asarray(np.append(batch.objects(raw).numbers(key), np.nan)[batch.texts(raw).codes])
 
 
-def _assessment(batch: Evaluation, field: Field, kind: str, name: str) -> v.Texts | v.Numbers:
+def _assessment(batch: Batch, field: Field, kind: str, name: str) -> v.Texts | v.Numbers:
     names, written = batch.texts(field.raw[0]), batch.texts(field.raw[1])
     named = names.codes == names.code(name)
     if kind == "assessment_number":
@@ -55,7 +51,7 @@ def _assessment(batch: Evaluation, field: Field, kind: str, name: str) -> v.Text
     return v.Texts(np.where(named, answers.codes, -1).astype(np.int32), answers.arrow)
 
 
-def _time(batch: Evaluation, field: Field) -> v.Numbers:
+def _time(batch: Batch, field: Field) -> v.Numbers:
     start = v.epoch_us(batch.flat(field.raw[0]))
     if field.decode == "time_ms":
         return np.floor(start / 1000)

@@ -9,18 +9,18 @@ import pyarrow as pa
 
 from rules.dialect.fields import COST, USAGE
 from rules.matcher import values as v
+from rules.matcher.batch import Batch
 from rules.matcher.decode import json_numbers
-from rules.matcher.evaluate import Evaluation
 
 derived_columns: tuple[str, ...] = (USAGE, COST)
 NANO = 1_000_000_000
 
 
-def derive(table: pa.Table | Evaluation) -> pa.Table:
+def derive(table: pa.Table | Batch) -> pa.Table:
     """Columns ``tokens_input|output|total`` and ``cost_nusd`` (int64, null where unknown) and ``json_error``
     (a code or null).
     """
-    batch = table if isinstance(table, Evaluation) else Evaluation(table)
+    batch = table if isinstance(table, Batch) else Batch(table)
     columns = {
         f"tokens_{name}": _integers(json_numbers(batch, USAGE, f"{name}_tokens"), 1)
         for name in ("input", "output", "total")
@@ -39,5 +39,5 @@ def _integers(values: v.Numbers, factor: int) -> pa.Array:
     return pa.array(np.where(known, scaled, 0).astype(np.int64), pa.int64(), mask=~known)
 
 
-def _broken(batch: Evaluation, raw: str) -> v.Bools:
+def _broken(batch: Batch, raw: str) -> v.Bools:
     return batch.texts(raw).where(batch.objects(raw).broken)

@@ -1,50 +1,52 @@
 """Evaluating conditions on whole columns with SQL's three-valued logic.
 
-A batch's columns are decoded once, and a sub-expression that several rules share is worked out once.  What is
-asked of a part is the items where it is TRUE, or those where it is FALSE; where it is neither it is null.  So
-NOT costs nothing, and nobody works out what he does not need.  Values of spans are flat, one item a span;
-``parent`` says to which row each belongs.
+A batch's columns are decoded once, and a sub-expression that several rules share is worked out once. A part
+is asked for the items where it is TRUE, or for those where it is FALSE; where it is neither, it is null. So
+NOT costs nothing, and only what is asked for is worked out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Literal_, Logic, Matches, Node, Not, Over
+from rules.dialect.nodes import (
+    FLIPPED,
+    NEGATED,
+    Arithmetic,
+    Compare,
+    Field,
+    IsNull,
+    Literal_,
+    Logic,
+    Matches,
+    Node,
+    Not,
+    Over,
+)
 from rules.dialect.patterns import understood
 from rules.dialect.types import type_of
 from rules.matcher import values as v
+from rules.matcher.batch import Batch
+from rules.matcher.comparisons import compare_numbers, compare_texts, compare_with_word
 from rules.matcher.decode import decode
-from rules.matcher.json_column import JsonColumn
 from rules.matcher.search import Search
 from rules.matcher.shared import Shared
 
 Bools = npt.NDArray[np.bool_]
 Value = v.Texts | v.Numbers
-_FLIP = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_NEGATE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-_OPS: dict[str, Callable[[Any, Any], Any]] = {
-    "=": np.equal,
-    "<>": lambda a, b: (a < b) | (a > b),  # false where a side is NaN, as null has it
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-}
 _ARITHMETIC = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
 
 
 Measures = Mapping[str, float | None] | Mapping[str, npt.NDArray[np.float64]]
 
 
-class Evaluation:
-    """One batch: its columns, and what has been worked out on them so far.
+class Evaluation(Batch):
+    """A batch, and what has been worked out on it so far.
 
     ``shared`` says what its conditions have in common; None: nothing is known of them, so everything is
     remembered.
@@ -53,16 +55,12 @@ class Evaluation:
     def __init__(
         self, table: pa.Table, measures: Measures | None = None, shared: Shared | None = None
     ) -> None:
-        self._table = table
+        super().__init__(table)
         self._measures = measures or {}
         self._shared = shared
         self._wheres: dict[tuple[Node, bool, str], Bools] = {}
         self._values: dict[tuple[Node, str], Value] = {}
-        self._raw: dict[str, pa.Array] = {}
-        self._texts: dict[str, v.Texts] = {}
-        self._objects: dict[str, JsonColumn] = {}
         self._searches: dict[tuple[Node, str, bool], Search] = {}
-        self._parents: dict[str, npt.NDArray[np.int64]] = {}
 
     # What is asked of it
 
@@ -88,67 +86,15 @@ class Evaluation:
 
     def result(self, node: Node, item: int = 0, scope: str = "trace") -> bool | None:
         """What a condition comes to for one item; None for null."""
-        return (
-            True
-            if self.where(node, True, scope)[item]
-            else False
-            if self.where(node, False, scope)[item]
-            else None
-        )
-
-    def size(self, scope: str) -> int:
-        """How many items there are in a scope."""
-        return self._table.num_rows if scope in ("trace", "measure") else len(self.parent(scope))
-
-    def parent(self, scope: str) -> npt.NDArray[np.int64]:
-        """For each span (or assessment), the row it belongs to."""
-        if scope not in self._parents:
-            name = next((n for n in self._table.column_names if n.startswith(f"{scope}.")), None)
-            lengths = (
-                pc.fill_null(pc.list_value_length(self._column(name)), 0)
-                if name
-                else pa.array([], pa.int32())
-            )
-            counts = lengths.to_numpy(zero_copy_only=False)
-            self._parents[scope] = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-        return self._parents[scope]
-
-    def flat(self, name: str) -> pa.Array:
-        """A raw column; the items of a list column one after the other."""
-        column = self._column(name)
-        return (
-            column.flatten()
-            if pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-            else column
-        )
-
-    def texts(self, name: str) -> v.Texts:
-        """A raw column as codes, encoded once however many fields are read from it."""
-        if name not in self._texts:
-            self._texts[name] = v.texts(self.flat(name))
-        return self._texts[name]
-
-    def objects(self, name: str) -> JsonColumn:
-        """The distinct words of a raw column of JSON objects, parsed once however many fields are read from
-        it.
-        """
-        if name not in self._objects:
-            self._objects[name] = JsonColumn(self.texts(name).arrow)
-        return self._objects[name]
-
-    def _column(self, name: str) -> pa.Array:
-        if name not in self._raw:
-            column = self._table[name]
-            if isinstance(column, pa.ChunkedArray):
-                column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-            self._raw[name] = column
-        return self._raw[name]
+        if self.where(node, True, scope)[item]:
+            return True
+        return False if self.where(node, False, scope)[item] else None
 
     # Truth
 
     def _where(self, node: Node, truth: bool, scope: str) -> Bools:
         if isinstance(node, Compare):
-            return self._compare(_NEGATE[node.op] if not truth else node.op, node.left, node.right, scope)
+            return self._compare(NEGATED[node.op] if not truth else node.op, node.left, node.right, scope)
         if isinstance(node, Logic):
             return self._logic(node, truth, scope)
         if isinstance(node, Not):
@@ -170,8 +116,8 @@ class Evaluation:
         parts = sorted(node.parts, key=_cost)
         found = self.where(parts[0], truth, scope)
         for part in parts[1:]:
-            # A dear part is left out if it changes nothing any more, and a pattern is put to what is still
-            # open alone.
+            # A costly part is left out if it cannot change the result any more; a pattern is searched for
+            # only where the result is still open.
             if _cost(part) and (not found.any() if every else found.all()):
                 break
             if isinstance(part, Matches) and (self._shared is None or part not in self._shared.parts):
@@ -189,24 +135,25 @@ class Evaluation:
 
     def _compare(self, op: str, left: Node, right: Node, scope: str) -> Bools:
         if isinstance(left, Literal_):
-            op, left, right = _FLIP[op], right, left
+            op, left, right = FLIPPED[op], right, left
         if isinstance(right, Literal_) and not isinstance(left, Literal_):
             if right.value is None:
                 return np.zeros(self.size(scope), dtype=bool)
             value = self.value(left, scope)
             if isinstance(value, v.Texts):
-                return _compare_constant(op, value, str(right.value))
-            return np.asarray(_OPS[op](value, float(right.value)))
+                return compare_with_word(op, value, str(right.value))
+            return compare_numbers(op, value, float(right.value))
         one, other = self.value(left, scope), self.value(right, scope)
         if isinstance(one, v.Texts) and isinstance(other, v.Texts):
-            return _compare_texts(op, one, other)
+            return compare_texts(op, one, other)
         if isinstance(one, v.Texts) or isinstance(other, v.Texts):  # one side is the constant NULL
             return np.zeros(self.size(scope), dtype=bool)
-        return np.asarray(_OPS[op](one, other))
+        return compare_numbers(op, one, other)
 
     def _matches(self, node: Matches, truth: bool, scope: str, open_: Bools | None = None) -> Bools:
-        """Where a text matches, or does not; only what it says of items in ``open_`` (default: all) is
-        meant.
+        """Where a text matches, or does not.
+
+        ``open_`` are the items that matter (default: all); of others the result says nothing.
         """
         left = self.value(node.left, scope)
         if not isinstance(left, v.Texts):
@@ -226,7 +173,7 @@ class Evaluation:
             raise TypeError(node.op)
         # Spans for which the condition is TRUE make `any`; the others break `all`.
         holds = self.where(node.condition, True, node.scope)
-        rows = np.zeros(self._table.num_rows, dtype=bool)
+        rows = np.zeros(self.rows, dtype=bool)
         rows[self.parent(node.scope)[np.flatnonzero(holds if node.op == "any" else ~holds)]] = True
         return rows if (node.op == "any") is truth else ~rows
 
@@ -272,7 +219,7 @@ class Evaluation:
         return value
 
     def _total(self, node: Over) -> v.Numbers:
-        rows, parent = self._table.num_rows, self.parent(node.scope)
+        rows, parent = self.rows, self.parent(node.scope)
         used = np.flatnonzero(self.where(node.condition, True, node.scope))
         if node.op == "count":
             return np.bincount(parent[used], minlength=rows).astype(np.float64)
@@ -284,7 +231,7 @@ class Evaluation:
 
 
 def _cost(node: Node) -> int:
-    """How dear a part is: 0 a comparison of whole columns, 1 something over spans, 2 a pattern."""
+    """How costly a part is: 0 a comparison of whole columns, 1 something over spans, 2 a pattern."""
     if isinstance(node, Matches):
         return 2
     if isinstance(node, Not):
@@ -294,21 +241,3 @@ def _cost(node: Node) -> int:
     if isinstance(node, Over):
         return max(1, _cost(node.condition))
     return 0 if isinstance(node, Compare | IsNull | Literal_) else 1
-
-
-def _compare_constant(op: str, texts: v.Texts, word: str) -> Bools:
-    if op in ("=", "<>"):
-        code = texts.code(word)
-        if op == "=":
-            return np.asarray(texts.codes == code)
-        return np.asarray((texts.codes != code) & texts.known)
-    return texts.where(np.array([bool(_OPS[op](one, word)) for one in texts.words], dtype=bool))
-
-
-def _compare_texts(op: str, left: v.Texts, right: v.Texts) -> Bools:
-    order = {word: rank for rank, word in enumerate(sorted({*left.words, *right.words}))}
-    ranks = [
-        np.array([*(order[word] for word in side.words), np.nan], dtype=np.float64)[side.codes]
-        for side in (left, right)
-    ]
-    return np.asarray(_OPS[op](*ranks))
