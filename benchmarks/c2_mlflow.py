@@ -31,6 +31,8 @@ from typing import Any
 
 from benchmarks.measure import Options, goal, say
 from benchmarks.mlflow_server import mlflow_server, wait_until
+from sinks.base import MessageKind
+from sinks.registry import consumers
 from store import Store, open_store
 
 RATE = 10.0  # traces/s
@@ -251,7 +253,9 @@ def _stages(store: Store, ended: dict[str, float]) -> dict[str, float | None]:
     facts = store.table("facts").read(["trace_id", "batch_id", "weight"]).filter(pl.col("weight") > 0)
     begun = dict(facts.join(batches, on="batch_id").select("trace_id", "now_us").iter_rows())
     outbox = (
-        store.table("outbox").read(["sink", "target", "created_us"]).filter(pl.col("sink") == "mlflow_tags")
+        store.table("outbox")
+        .read(["sink", "target", "created_us"])
+        .filter(pl.col("sink").is_in(consumers(MessageKind.TAGS)))
     )
     wished = dict(outbox.sort("created_us", descending=True).select("target", "created_us").iter_rows())
     return {

@@ -27,7 +27,9 @@ from rules.groups import DEFAULT_GROUP_BY
 from rules.loading.packs import load_packs
 from rules.rule_set import RuleSet
 from rules.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from sinks.base import MessageKind
 from sinks.prometheus.state import MetricsState
+from sinks.registry import consumers
 from store import Store, open_store
 from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
 from store.outbox import Ack, Outbox
@@ -105,8 +107,12 @@ class Monitor:
         self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=DEFAULT_GROUP_BY)
         self.outbox = Outbox(self.store)
         self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)
-        self.notifications = Notifications(self.store, self.outbox, HOUR_US, True, self.verdicts.held_us)
-        self.messages = TagsAndMemberships(self.store, self.outbox, "bench", datasets=True)
+        alerts, notifications, tags, memberships = (consumers(kind) for kind in MessageKind)
+        self.delivering = [*alerts, *tags, *memberships]
+        self.notifications = Notifications(
+            self.store, self.outbox, HOUR_US, alerts, notifications, self.verdicts.held_us
+        )
+        self.messages = TagsAndMemberships(self.store, self.outbox, "bench", tags, memberships)
         self.metrics = MetricsFollower(
             self.store, MetricsState(DEFAULT_GROUP_BY), "bench", self.outbox, DEFAULT_GROUP_BY
         )
@@ -139,7 +145,7 @@ class Monitor:
         self.verdicts.step(self.rule_set, now - STEP_US, now)
         self.notifications.step(self.rule_set, now, self.verdicts.evaluated())
         self.messages.step(self.rule_set, now)
-        for sink in ("mlflow_tags", "mlflow_datasets", "alertmanager"):
+        for sink in self.delivering:
             self.outbox.ack([Ack(message, "delivered") for message in self.outbox.pending(sink)], now)
         self.metrics.step(self.rule_set, now, now, self.notifications.alerts())
 

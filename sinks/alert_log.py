@@ -11,37 +11,49 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Self
 
-from sinks.delivery import Outcome
+from sinks.base import MessageKind, Outcome, Payload, Sink, SinkConfig, SinkContext
 from store.outbox import PendingMessage
 
 log = logging.getLogger("tracesieve.alerts")
 _FIELDS = ("status", "rule", "severity", "group", "value", "evidence", "episode", "paged")
 
 
-class AlertLog:
-    """Payload: that of an alert, and ``paged``: false for one that is too old to be worth waking anyone."""
+class AlertLog(Sink):
+    """Logs every notification, also in a dry run."""
 
     name = "alert_log"
+    consumes = MessageKind.NOTIFICATION
+    outside = False
+
+    @classmethod
+    def wanted(cls, config: SinkConfig) -> bool:
+        """Always."""
+        return True
+
+    @classmethod
+    def open(cls, context: SinkContext) -> Self:
+        """It needs nothing."""
+        return cls()
 
     def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
-        """Log the alerts in the order in which they were said."""
+        """Log the alerts in the order in which they were written to the outbox."""
         for message in sorted(messages, key=lambda one: one.seq):
             payload = message.payload
             log.warning("%s", line(payload), extra={"fields": {name: payload.get(name) for name in _FIELDS}})
         return [Outcome(message) for message in messages]
 
 
-def line(payload: dict[str, Any]) -> str:
+def line(payload: Payload) -> str:
     """What a person reads; a group's values, which come from traces, are quoted and can start no line of
     their own.
     """
     group = " ".join(f"{key}={json.dumps(value)}" for key, value in payload["group"].items())
     old = "" if payload.get("paged", True) else " (too old to page anyone)"
-    said = (
+    text = (
         f"{payload['status'].upper()} {payload['rule']} ({payload['severity']}) {group}: "
         f"{payload['summary']}{old}"
     )
     evidence = ", ".join(json.dumps(one) for one in payload["evidence"][:3])
-    return f"{said}; see {evidence}" if evidence and payload["status"] == "firing" else said
+    return f"{text}; see {evidence}" if evidence and payload["status"] == "firing" else text

@@ -1,9 +1,10 @@
-"""Exactly-once in effect, for sinks whose deliveries may be repeated: deliver, acknowledge, back off when
-told to.
+"""Exactly-once in effect, for sinks whose deliveries may be repeated: deliver, acknowledge, back off when the
+other side fails.
 
-A batch of wishes is delivered and then acknowledged in one commit: a kill between the two repeats the batch.
-The wishes of one batch have different targets, so that they may go in any order and beside one another; the
-next batch begins when the last one has ended, so that what is said of one target keeps its order.
+A batch of messages is delivered and then acknowledged in one commit: a kill between the two repeats the
+batch.  The messages of one batch have different targets, so that they may go in any order and beside one
+another; the next batch begins when the last one has ended, so that the messages of one target keep their
+order.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
 
+from sinks.base import Outcome, Payload, Sink
 from sinks.errors import Refused, RetryLater
 from store.outbox import Ack, Outbox, PendingMessage
 
@@ -26,39 +26,10 @@ GIVE_UP_AFTER = (
 )
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one wish: delivered (``result``: what was done, as JSON, for a person to read), or the
-    error.
-    """
-
-    message: PendingMessage
-    error: RetryLater | Refused | None = None
-    result: str = ""
-
-
-class Sink(Protocol):
-    """One outside system. Delivering the same wish twice must change nothing."""
-
-    @property
-    def name(self) -> str:
-        """The sink's name in the outbox, in metrics and in the registry."""
-        ...
-
-    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
-        """Deliver wishes of different targets, in any order; one outcome each, none for those that were not
-        tried.
-
-        Raises:
-            RetryLater: the other side cannot take any of them now.
-        """
-        ...
-
-
 def each(
     messages: Sequence[PendingMessage], deliver: Callable[[PendingMessage], str], *, workers: int = 1
 ) -> list[Outcome]:
-    """Deliver wishes one by one, up to ``workers`` beside one another; stops early when nearly all fail.
+    """Deliver messages one by one, up to ``workers`` beside one another; stops early when nearly all fail.
 
     Daemon threads: a server that hangs does not hold up the end of the process.
     """
@@ -103,7 +74,12 @@ def _one(message: PendingMessage, deliver: Callable[[PendingMessage], str]) -> O
 
 
 class Delivery:
-    """Delivers the wishes of one sink; ``step`` as often as you like, from one thread."""
+    """Delivers the messages of one sink.
+
+    Any thread may call :meth:`step` and :meth:`resend`, as often as it likes: one at a time gets through to
+    the sink, and a call that comes meanwhile does nothing.  So a sink that hangs holds up nobody else, and is
+    never used by two threads.
+    """
 
     def __init__(
         self, sink: Sink, outbox: Outbox, observe: Callable[[str, str, int], None] | None = None
@@ -111,23 +87,46 @@ class Delivery:
         self.sink = sink
         self._outbox = outbox
         self._observe = observe or (lambda _sink, _outcome, _n: None)
+        self._in_use = threading.Lock()  # guards the sink and what follows
         self._failures = 0
         self._not_before = 0.0
         self._later: dict[str, tuple[int, float]] = {}
-        self._told = ""
+        self._last_reason = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is delivering right now."""
+        return self._in_use.locked()
 
     def step(self, now_us: int) -> int:
-        """One pass over the waiting wishes; how many were settled (delivered or refused for good)."""
+        """One pass over the waiting messages; how many were settled (delivered or refused for good).
+
+        0 while another thread is at it.
+        """
+        if not self._in_use.acquire(blocking=False):
+            return 0
+        try:
+            return self._step(now_us)
+        finally:
+            self._in_use.release()
+
+    def resend(self, firing: Mapping[str, Payload]) -> None:
+        """Let the sink deliver again what still stands; a failure is logged and counted."""
+        if not self._in_use.acquire(blocking=False):
+            return
+        try:
+            self.sink.resend(firing)
+        except RetryLater as error:
+            self._observe(self.sink.name, "retry", 1)
+            log.warning("%s", error)
+        finally:
+            self._in_use.release()
+
+    def _step(self, now_us: int) -> int:
         now = time.monotonic()
         if now < self._not_before:
             return 0
-        waiting = self._outbox.pending(self.sink.name, BATCH + len(self._later))
-        due = [message for message in waiting if self._later.get(message.seq_key, (0, 0.0))[1] <= now][:BATCH]
-        self._later = {
-            message.seq_key: self._later[message.seq_key]
-            for message in waiting
-            if message.seq_key in self._later
-        }
+        due = self._due(now)
         if not due:
             return 0
         try:
@@ -141,12 +140,19 @@ class Delivery:
         self._count(acks, failed)
         return len(acks)
 
+    def _due(self, now: float) -> list[PendingMessage]:
+        """The waiting messages without those that failed a moment ago."""
+        waiting = self._outbox.pending(self.sink.name, BATCH + len(self._later))
+        keys = {message.seq_key for message in waiting}
+        self._later = {key: later for key, later in self._later.items() if key in keys}
+        return [one for one in waiting if self._later.get(one.seq_key, (0, 0.0))[1] <= now][:BATCH]
+
     def _put_off(self, failed: Sequence[Outcome], *, all_failed: bool) -> list[Ack]:
-        """Back off: from the sink when nothing came through, else from those wishes; a new reason is kept for
-        ``outbox list``.
+        """Back off: from the sink when nothing came through, else from those messages; a new reason is kept
+        for ``outbox list``.
         """
         if not failed:
-            self._failures, self._told = 0, ""
+            self._failures, self._last_reason = 0, ""
             return []
         now, reason = time.monotonic(), str(failed[0].error)
         if all_failed:
@@ -160,9 +166,8 @@ class Delivery:
                 self._later[one.message.seq_key] = (tries, now + _back_off_s(tries))
             wait = min(self._later[one.message.seq_key][1] for one in failed) - now
         log.warning("%s: %s; trying again in %.0f s", self.sink.name, reason, wait)
-        news = reason != self._told
-        self._told = reason
-        return [Ack(failed[0].message, "retry", detail=reason)] if news else []
+        known, self._last_reason = self._last_reason == reason, reason
+        return [] if known else [Ack(failed[0].message, "retry", detail=reason)]
 
     def _count(self, acks: Sequence[Ack], failed: Sequence[Outcome]) -> None:
         for outcome in {ack.outcome for ack in acks}:
@@ -198,8 +203,8 @@ def drain(
     seconds: float,
     stopping: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Deliver until nothing of these sinks waits, the time is up or it is told to stop; how many of their
-    wishes still wait.
+    """Deliver until nothing of these sinks waits, the time is up or ``stopping`` says so; how many of their
+    messages still wait.
     """
     deadline = time.monotonic() + seconds
     while (

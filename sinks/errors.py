@@ -1,26 +1,28 @@
-"""How a sink says that it could not deliver.
+"""What can go wrong at an outside system.
 
 ::
 
-    SinkError        exit 3
-    ├── RetryLater   the other side is down or busy: the wish waits and is tried again, for ever
-    └── Refused      the other side will never take it (404, other 4xx): a dead letter
+    SinkError            exit 3
+    ├── RetryLater       the other side is down or busy: the message waits and is tried again, for ever
+    ├── Refused          the other side will never take it (404, other 4xx): a dead letter
+    ├── PortInUse        exit 2: the address of /metrics cannot be had
+    └── BadCertificate   exit 2: the certificate of /metrics or its key cannot be used
 """
 
 from __future__ import annotations
 
 
 class SinkError(Exception):
-    """A delivery failed."""
+    """An outside system failed, or cannot be served as the config says."""
 
     exit_code = 3
 
 
 class RetryLater(SinkError):  # noqa: N818
-    """Try again; nothing is wrong with the wish.
+    """Try again; nothing is wrong with the message.
 
     ``partly``: others of several instances took it, so the sink works.  ``answered``: the other side is
-    there, and failed; so it may be this wish alone that it fails on.
+    there, and failed; so it may be this message alone that it fails on.
     """
 
     def __init__(self, message: str, *, partly: bool = False, answered: bool = False) -> None:
@@ -31,3 +33,15 @@ class RetryLater(SinkError):  # noqa: N818
 
 class Refused(SinkError):  # noqa: N818
     """Do not try again by yourself; a person may, with ``tracesieve outbox retry``."""
+
+
+class PortInUse(SinkError):  # noqa: N818
+    """The address to listen on cannot be had."""
+
+    exit_code = 2
+
+
+class BadCertificate(SinkError):  # noqa: N818
+    """The certificate or its key cannot be used."""
+
+    exit_code = 2

@@ -1,68 +1,66 @@
-"""The sinks there are: one file each, one line in :data:`SINKS`; and what the config tells them."""
+"""The sinks there are, a line each, and the questions that the program asks of all of them.
+
+:data:`SINKS` is read at each question, so that a sink that a test adds to it is known everywhere.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sinks.alert_log import AlertLog
-from sinks.alertmanager import Alertmanager, AlertmanagerConfig
-from sinks.delivery import Delivery, Sink
-from sinks.mlflow.datasets import DatasetsConfig, MlflowDatasets
+from sinks.alertmanager import Alertmanager
+from sinks.base import ConfigKey, MessageKind, Payload, Sink, SinkConfig, SinkContext
+from sinks.delivery import Delivery
+from sinks.mlflow.datasets import MlflowDatasets
 from sinks.mlflow.tags import MlflowTags
-from store import Store
-from store.content import TraceTable
 from store.outbox import Outbox
 
-
-@dataclass(frozen=True)
-class SinkContext:
-    """What the config says of the sinks, and where they find what deliveries lack.
-
-    ``tracking_uri`` is the MLflow server of tags and datasets (None: neither); ``datasets`` None: no
-    datasets; ``own_experiments``: trace ids and experiment ids are those of that server, as they are when it
-    is the source.
-    """
-
-    store: Store
-    content: TraceTable
-    tracking_uri: str | None = None
-    tags: bool = True
-    datasets: DatasetsConfig | None = None
-    own_experiments: bool = True
-    alertmanager: tuple[AlertmanagerConfig, ...] = ()
-    own_url: str = ""
-
-
-# A sink takes part when its function gives one; the name is that of its class, of its wishes and of its
-# metrics.
-SINKS: dict[str, Callable[[SinkContext], Sink | None]] = {
-    AlertLog.name: lambda told: AlertLog(),
-    Alertmanager.name: lambda told: (
-        Alertmanager(told.alertmanager, own_url=told.own_url) if told.alertmanager else None
-    ),
-    MlflowTags.name: lambda told: MlflowTags(told.tracking_uri) if told.tracking_uri and told.tags else None,
-    MlflowDatasets.name: lambda told: _datasets(told),
+SINKS: dict[str, type[Sink]] = {
+    AlertLog.name: AlertLog,
+    Alertmanager.name: Alertmanager,
+    MlflowTags.name: MlflowTags,
+    MlflowDatasets.name: MlflowDatasets,
 }
 
 
-def _datasets(told: SinkContext) -> MlflowDatasets | None:
-    if told.tracking_uri is None or told.datasets is None:
-        return None
-    return MlflowDatasets(
-        told.tracking_uri, told.datasets, told.store, told.content, own_experiments=told.own_experiments
-    )
+def config_keys() -> list[ConfigKey]:
+    """The config keys that sinks bring."""
+    return [key for sink in SINKS.values() for key in sink.config_keys]
+
+
+def wanted(config: SinkConfig, *kinds: MessageKind, dry_run: bool = False) -> list[type[Sink]]:
+    """The sinks that the config asks for, among those that consume one of ``kinds`` if any are given.
+
+    In a dry run only those from which nothing leaves.
+    """
+    return [
+        sink
+        for sink in SINKS.values()
+        if (not kinds or sink.consumes in kinds) and not (dry_run and sink.outside) and sink.wanted(config)
+    ]
+
+
+def consumers(kind: MessageKind) -> list[str]:
+    """The names of all sinks that consume such messages, whatever a config asks for."""
+    return [name for name, sink in SINKS.items() if sink.consumes is kind]
 
 
 def deliveries(
-    told: SinkContext,
+    sinks: Sequence[type[Sink]],
+    context: SinkContext,
     outbox: Outbox,
     observe: Callable[[str, str, int], None] | None = None,
-    *,
-    only: Sequence[str] = (),
 ) -> list[Delivery]:
-    """The deliveries that the config asks for, each for a thread of its own; ``only`` these sinks, if any are
-    named.
-    """
-    made = [make(told) for name, make in SINKS.items() if not only or name in only]
-    return [Delivery(sink, outbox, observe) for sink in made if sink is not None]
+    """A delivery for each of these sinks that the context can open, each for a thread of its own."""
+    opened = (sink.open(context) for sink in sinks)
+    return [Delivery(sink, outbox, observe) for sink in opened if sink is not None]
+
+
+def withdrawing() -> list[type[Sink]]:
+    """The sinks that can take back what they delivered."""
+    return [sink for sink in SINKS.values() if sink.withdraws]
+
+
+def is_withdrawal(sink: str, payload: Payload) -> bool:
+    """Whether nothing is left to take back of a target once that message is delivered."""
+    return sink in SINKS and SINKS[sink].is_withdrawal(payload)

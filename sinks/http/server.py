@@ -1,8 +1,8 @@
 """At every scrape the present state, nothing twice: the HTTP side of ``/metrics``, ``/healthz`` and
 ``/readyz``.
 
-Listens on 127.0.0.1 unless told otherwise; basic auth and TLS for those who open it to a network.
-``/healthz`` and ``/readyz`` say one word and need no login, as probes expect.
+It listens on 127.0.0.1 by default, with basic auth and TLS for those who open it to a network.  ``/healthz``
+and ``/readyz`` answer one word and need no login, as probes expect.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sinks.credentials import lacking, secret
-from sinks.errors import SinkError
+from sinks.credentials import missing, secret
+from sinks.errors import BadCertificate, PortInUse
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -61,35 +61,26 @@ class MetricsConfig(BaseModel):
         host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - compared, not listened on
         return f"http{'s' if self.tls_cert else ''}://{host}:{port}"
 
-    def lacking(self) -> dict[str, str]:
-        """What the environment lacks, by key."""
-        return lacking(
+    def missing(self) -> dict[str, str]:
+        """What the environment does not have, by key."""
+        return missing(
             {"password_env": self.password_env}, {"tls_cert": self.tls_cert, "tls_key": self.tls_key}
         )
 
 
-class PortInUse(SinkError):  # noqa: N818
-    """The listen address cannot be had."""
+class MetricsServer(ThreadingHTTPServer):
+    """Serves one registry; its threads share nothing but the registry, which is safe to read from any."""
 
-    exit_code = 2
-
-
-class BadCertificate(SinkError):  # noqa: N818
-    """The certificate or its key cannot be used."""
-
-    exit_code = 2
-
-
-class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 32
 
-    def __init__(
-        self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None
-    ) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._tls = tls
-        super().__init__(address, handler)
+    def __init__(self, config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[], bool]) -> None:
+        host, _, port = config.listen.rpartition(":")
+        host = host.strip("[]")
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.config, self.registry, self.ready = config, registry, ready
+        self._tls = _tls(config)
+        super().__init__((host, int(port)), _Handler)
 
     def server_bind(self) -> None:
         """Bind without asking a name server what this machine is called."""
@@ -110,60 +101,57 @@ class _Server(ThreadingHTTPServer):
         log.debug("metrics: %s ended early: %s", client_address, sys.exc_info()[1])
 
 
-def serve(  # noqa: C901
-    config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[], bool]
-) -> ThreadingHTTPServer:
+class _Handler(BaseHTTPRequestHandler):
+    server: MetricsServer
+    timeout = CLIENT_S
+    server_version, sys_version = "tracesieve", ""
+
+    def do_GET(self) -> None:
+        """Answer by path; only ``/metrics`` and paths that there are not ask for the login."""
+        from prometheus_client.exposition import choose_encoder
+
+        path = self.path.split("?")[0]
+        if path == "/healthz":
+            self._answer(200, "text/plain", b"ok\n")
+        elif path == "/readyz":
+            ready = self.server.ready()
+            self._answer(200 if ready else 503, "text/plain", b"ready\n" if ready else b"starting\n")
+        elif not _allowed(self.server.config, self.headers.get("Authorization", "")):
+            login = {"WWW-Authenticate": 'Basic realm="tracesieve"'}
+            self._answer(401, "text/plain", b"login needed\n", login)
+        elif path == "/metrics":
+            encode, kind = choose_encoder(self.headers.get("Accept", ""))
+            self._answer(200, kind, encode(self.server.registry))
+        else:
+            self._answer(404, "text/plain", b"/metrics /healthz /readyz\n")
+
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def _answer(self, code: int, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(code)
+        for key, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(body)),
+            **(headers or {}),
+        }.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Scrapes are not worth a log line."""
+
+
+def serve(config: MetricsConfig, registry: CollectorRegistry, ready: Callable[[], bool]) -> MetricsServer:
     """Serve in a thread of its own until ``shutdown()``.
 
     Raises:
         BadCertificate: the certificate or its key cannot be used.
         PortInUse: the address cannot be had; the message names it and the key to change.
     """
-
-    from prometheus_client.exposition import choose_encoder
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = CLIENT_S
-        server_version, sys_version = "tracesieve", ""
-
-        def do_GET(self) -> None:
-            path = self.path.split("?")[0]
-            if path == "/healthz":
-                self._answer(200, "text/plain", b"ok\n")
-            elif path == "/readyz":
-                self._answer(
-                    *((200, "text/plain", b"ready\n") if ready() else (503, "text/plain", b"starting\n"))
-                )
-            elif not _allowed(config, self.headers.get("Authorization", "")):
-                self._answer(
-                    401, "text/plain", b"login needed\n", {"WWW-Authenticate": 'Basic realm="tracesieve"'}
-                )
-            elif path == "/metrics":
-                encode, kind = choose_encoder(self.headers.get("Accept", ""))
-                self._answer(200, kind, encode(registry))
-            else:
-                self._answer(404, "text/plain", b"/metrics /healthz /readyz\n")
-
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-        def _answer(self, code: int, kind: str, body: bytes, headers: dict[str, str] | None = None) -> None:
-            self.send_response(code)
-            for key, value in {
-                "Content-Type": kind,
-                "Content-Length": str(len(body)),
-                **(headers or {}),
-            }.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Scrapes are not worth a log line."""
-
-    host, _, port = config.listen.rpartition(":")
     try:
-        server = _Server((host.strip("[]"), int(port)), Handler, _tls(config))
+        server = MetricsServer(config, registry, ready)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise PortInUse(

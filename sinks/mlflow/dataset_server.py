@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sinks.mlflow.server import client
+
 LISTING_S = 60.0
 _MOST_RECORDS, _MOST_BYTES = 500, 4_000_000  # in one request
 
@@ -43,9 +45,7 @@ class DatasetServer:
     """
 
     def __init__(self, tracking_uri: str) -> None:
-        from mlflow import MlflowClient
-
-        self._client = MlflowClient(tracking_uri)
+        self._client = client(tracking_uri)
         # What EvaluationDataset.merge_records calls; that method itself only knows the process-wide tracking
         # URI.
         self._store = self._client._tracking_client.store

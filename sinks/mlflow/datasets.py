@@ -18,49 +18,29 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from sinks.delivery import Outcome, each
+from sinks.base import MessageKind, Outcome, Payload, Sink, SinkConfig, SinkContext
+from sinks.delivery import each
 from sinks.errors import Refused, RetryLater
+from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
 from sinks.mlflow.dataset_server import DatasetServer, Listed, digest
-from sinks.mlflow.records import GONE, LEAVING, PERSON, Key, Records, Source, marked
-from sinks.mlflow.tags import classify_error
+from sinks.mlflow.provenance import (
+    OUTPUT,
+    WITHDRAWN,
+    edited,
+    newest,
+    parsed,
+    source_of,
+    tags_of,
+    withdrawn_tags,
+)
+from sinks.mlflow.records import GONE, LEAVING, RecordKey, Records, RecordSource, marked
+from sinks.mlflow.server import classify_error
 from store import Store, StoreError
 from store.outbox import PendingMessage
 
-SOURCES, RULES, REASON, ADDED_BY = (
-    "tracesieve.sources",
-    "tracesieve.rules",
-    "tracesieve.reason",
-    "tracesieve.added_by",
-)
-OUTPUT, WITHDRAWN = "tracesieve.output", "tracesieve.withdrawn"
-_OURS = frozenset((SOURCES, RULES, REASON, ADDED_BY, OUTPUT, WITHDRAWN, "mlflow.user"))
 _CATEGORY = re.compile(r"\w[\w .:/-]{0,99}")  # a person's own may be any text; a dataset's name may not
-
-
-class DatasetsConfig(BaseModel):
-    """Regression datasets: one a category, named ``<prefix>_<category>``.
-
-    They live in the experiment of each trace; with ``experiment`` all of them in the one of that name, made
-    if there is none.  A source that is no MLflow server has no experiments: its datasets are in
-    ``experiment``, or in one named as ``prefix``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prefix: str = Field(
-        default="tracesieve",
-        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
-        description="a dataset is named <prefix>_<category>",
-    )
-    experiment: str | None = Field(
-        default=None,
-        min_length=1,
-        description="the experiment that holds them; absent: each trace's own, or one named as the prefix",
-    )
 
 
 class Contents(Protocol):
@@ -77,20 +57,23 @@ class _Batch:
     enter.
     """
 
-    changes: dict[Key, dict[str, Source | None]] = field(default_factory=lambda: defaultdict(dict))
-    inputs: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    outputs: dict[tuple[Key, str], Any] = field(default_factory=dict)
+    changes: dict[RecordKey, dict[str, RecordSource | None]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    inputs: dict[RecordKey, dict[str, Any]] = field(default_factory=dict)
+    outputs: dict[tuple[RecordKey, str], Any] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
-class MlflowDatasets:
-    """Keeps each trace in the datasets its wish names, and in no other.
-
-    Payload: ``{trace_id, start_us, end_us, experiment_id, categories: {name: {rules: [{rule, hash}], reason,
-    person?}}}``; no categories withdraws the trace everywhere.  Use it from one thread.
+class MlflowDatasets(Sink):
+    """Keeps each trace in the datasets that its message names, and in no other; a message without categories
+    withdraws the trace everywhere.
     """
 
     name = "mlflow_datasets"
+    consumes = MessageKind.MEMBERSHIP
+    config_keys = (DATASETS,)
+    withdraws = True
 
     def __init__(
         self,
@@ -107,8 +90,37 @@ class MlflowDatasets:
         self._records = Records(store.table("records"))
         self._contents = contents
 
+    @classmethod
+    def wanted(cls, config: SinkConfig) -> bool:
+        """Where the config names a server, unless it says ``datasets: false``."""
+        return config.get(SERVER.path) is not None and config.get(DATASETS.path) is not False
+
+    @classmethod
+    def open(cls, context: SinkContext) -> Self | None:
+        """The server of the config; datasets have their default names where the config wants none."""
+        server, datasets = context.config.get(SERVER.path), context.config.get(DATASETS.path)
+        if server is None:
+            return None
+        return cls(
+            server.tracking_uri,
+            datasets or DatasetsConfig(),
+            context.store,
+            context.trace_table(),
+            own_experiments=context.own_experiments,
+        )
+
+    @classmethod
+    def withdrawal(cls, target: str) -> Payload:
+        """No categories."""
+        return {"trace_id": target, "categories": {}}
+
+    @classmethod
+    def is_withdrawal(cls, payload: Payload) -> bool:
+        """Whether it leaves the trace in no dataset."""
+        return not payload.get("categories")
+
     def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
-        """Make the traces' records what the wishes say, in one merge a dataset.
+        """Make the traces' records what the messages say, in one merge a dataset.
 
         Raises:
             RetryLater: MLflow or the trace table cannot be reached.
@@ -155,7 +167,7 @@ class MlflowDatasets:
 
     def _planned(self, payloads: Sequence[dict[str, Any]]) -> _Batch:
         batch = _Batch()
-        entering: list[tuple[dict[str, Any], str, Source, Key | None]] = []
+        entering: list[tuple[dict[str, Any], str, RecordSource, RecordKey | None]] = []
         for payload in payloads:
             trace_id = str(payload["trace_id"])
             known = {key.dataset: key for key in self._records.of_trace(trace_id)}
@@ -164,7 +176,7 @@ class MlflowDatasets:
                 if dataset not in names:
                     batch.changes[key][trace_id] = None
             for dataset, why in sorted(names.items()):
-                source = _source(payload, why)
+                source = source_of(payload, why)
                 there = known.get(dataset)
                 if there is None or self._records.sources(there).get(trace_id) != source:
                     entering.append((payload, dataset, source, there))
@@ -180,7 +192,9 @@ class MlflowDatasets:
             request, response = contents[source.trace_id]
             value = parsed(request)
             inputs = value if isinstance(value, dict) else {"input": value}
-            key = Key(dataset, self.server.dataset(dataset, self._experiment_id(payload)), digest(inputs))
+            key = RecordKey(
+                dataset, self.server.dataset(dataset, self._experiment_id(payload)), digest(inputs)
+            )
             if there is not None and there != key:
                 batch.changes[there][source.trace_id] = None
             batch.changes[key][source.trace_id] = source
@@ -189,8 +203,8 @@ class MlflowDatasets:
         return batch
 
     def _names(self, payload: dict[str, Any], batch: _Batch) -> dict[str, dict[str, Any]]:
-        """The datasets that a wish names, with why; a category that cannot name one is refused, the others
-        are served.
+        """The datasets that a message names, with why; a category that cannot name one is refused, the
+        others are served.
         """
         wanted: dict[str, dict[str, Any]] = dict(payload.get("categories") or {})
         bad = [category for category in wanted if not _CATEGORY.fullmatch(category)]
@@ -211,8 +225,8 @@ class MlflowDatasets:
         """Our deletions are announced, then records merged, then noted, then ours deleted: any cut is mended
         by a repeat.
         """
-        merged: dict[Key, dict[str, Source | None]] = {}
-        announced: dict[Key, dict[str, Source | None]] = {}
+        merged: dict[RecordKey, dict[str, RecordSource | None]] = {}
+        announced: dict[RecordKey, dict[str, RecordSource | None]] = {}
         records: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for key, changes in batch.changes.items():
             before = self._records.sources(key)
@@ -232,53 +246,41 @@ class MlflowDatasets:
         self._delete(list(announced))
 
     def _record(
-        self, key: Key, sources: dict[str, Source], present: Listed | None, batch: _Batch
+        self, key: RecordKey, sources: dict[str, RecordSource], present: Listed | None, batch: _Batch
     ) -> dict[str, Any]:
         """A record's provenance, and its output if that is ours to change and no person changed it."""
-        newest = max(sources.values(), key=_last)
-        rules = sorted(
-            {f"{rule}@{version}" for one in sources.values() for rule, version in one.rules if rule != PERSON}
-        )
-        people = {rule == PERSON for one in sources.values() for rule, _ in one.rules}
-        tags = {
-            SOURCES: json.dumps(sorted(sources)),
-            RULES: ",".join(rules),
-            REASON: newest.reason,
-            ADDED_BY: ",".join(["person"] * (True in people) + ["rule"] * (False in people)),
-        }
+        last, tags = newest(sources), tags_of(sources)
         record: dict[str, Any] = {
             "inputs": batch.inputs[key] if present is None else present.inputs,
             "tags": tags,
         }
         if present is None:
-            record["source"] = {"source_type": "TRACE", "source_data": {"trace_id": newest.trace_id}}
+            record["source"] = {"source_type": "TRACE", "source_data": {"trace_id": last.trace_id}}
         elif present.tags.get(WITHDRAWN) == "true":
             tags[WITHDRAWN] = "false"
-        output = self._output(key, newest, batch)
+        output = self._output(key, last, batch)
         if output is not None and (present is None or not edited(present)):
             record["outputs"] = output[0]
             tags[OUTPUT] = digest(output[0])
         return record
 
-    def _output(self, key: Key, newest: Source, batch: _Batch) -> tuple[Any] | None:
+    def _output(self, key: RecordKey, last: RecordSource, batch: _Batch) -> tuple[Any] | None:
         """The output of the trace that ended last; None where it is the one that is there already, or is
         gone.
         """
-        if (key, newest.trace_id) in batch.outputs:
-            return (batch.outputs[key, newest.trace_id],)
+        if (key, last.trace_id) in batch.outputs:
+            return (batch.outputs[key, last.trace_id],)
         before = self._records.sources(key)
-        if before and max(before.values(), key=_last).trace_id == newest.trace_id:
+        if before and newest(before).trace_id == last.trace_id:
             return None
-        found = self._contents.contents(
-            {newest.trace_id: newest.end_us}
-        )  # its start is within a day of its end
-        return (parsed(found[newest.trace_id][1]),) if newest.trace_id in found else None
+        found = self._contents.contents({last.trace_id: last.end_us})  # its start is within a day of its end
+        return (parsed(found[last.trace_id][1]),) if last.trace_id in found else None
 
-    def _delete(self, keys: Sequence[Key]) -> None:
+    def _delete(self, keys: Sequence[RecordKey]) -> None:
         """Delete records without sources, or tag them where a person made them theirs; the announcement goes
         last.
         """
-        by_dataset: dict[str, list[Key]] = defaultdict(list)
+        by_dataset: dict[str, list[RecordKey]] = defaultdict(list)
         for key in keys:
             by_dataset[key.dataset_id].append(key)
         for dataset_id, group in by_dataset.items():
@@ -288,42 +290,8 @@ class MlflowDatasets:
             ]
             ours = [key.record for key in group if key.record in listing and not edited(listing[key.record])]
             if kept:
-                tags = {SOURCES: "[]", WITHDRAWN: "true"}
+                tags = withdrawn_tags()
                 self.server.merge(dataset_id, [{"inputs": one.inputs, "tags": tags} for one in kept])
             if ours:
                 self.server.delete(dataset_id, ours)
         self._records.change({key: {LEAVING: None} for key in keys})
-
-
-def _last(source: Source) -> tuple[int, str]:
-    return source.end_us, source.trace_id
-
-
-def _source(payload: dict[str, Any], why: dict[str, Any]) -> Source:
-    rules = [(rule["rule"], rule["hash"]) for rule in why["rules"]] + (
-        [(PERSON, "")] if why.get("person") else []
-    )
-    return Source(
-        str(payload["trace_id"]), int(payload["end_us"]), tuple(sorted(rules)), str(why.get("reason", ""))
-    )
-
-
-def parsed(text: str | None) -> Any:
-    """The JSON value of a trace's request or response, or the text itself where it is none."""
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def edited(record: Listed) -> bool:
-    """Whether a person made the record theirs: expectations, tags that are not ours, or another output than
-    we wrote.
-    """
-    return (
-        bool(record.expectations)
-        or bool(set(record.tags) - _OURS)
-        or record.tags.get(OUTPUT) != digest(record.outputs)
-    )

@@ -18,7 +18,7 @@ LEAVING, GONE = "~leaving", "~gone"
 PERSON = "~person"  # in the place of a rule: a person named the trace a candidate
 
 
-class Key(NamedTuple):
+class RecordKey(NamedTuple):
     """One record: its dataset's name and id, and the digest of its inputs."""
 
     dataset: str
@@ -27,7 +27,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordSource:
     """One trace's share in a record; ``rules`` are (id, hash)."""
 
     trace_id: str
@@ -41,22 +41,22 @@ class Records:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._by_key: dict[Key, dict[str, Source]] = {}
-        self._by_trace: dict[str, set[Key]] = {}
+        self._by_key: dict[RecordKey, dict[str, RecordSource]] = {}
+        self._by_trace: dict[str, set[RecordKey]] = {}
         self._last_us = 0
         for row in table.read().sort("at_us", maintain_order=True).iter_rows(named=True):
-            key = Key(row["dataset"], row["dataset_id"], row["record"])
+            key = RecordKey(row["dataset"], row["dataset_id"], row["record"])
             rules = tuple((hit["rule"], hit["hash"]) for hit in row["rules"] or [])
             self._change(
-                key, Source(row["trace_id"], row["end_us"], rules, row["reason"] or ""), row["weight"]
+                key, RecordSource(row["trace_id"], row["end_us"], rules, row["reason"] or ""), row["weight"]
             )
             self._last_us = row["at_us"]
 
-    def sources(self, key: Key) -> dict[str, Source]:
+    def sources(self, key: RecordKey) -> dict[str, RecordSource]:
         """The traces that stand behind a record, by id."""
         return {t: s for t, s in self._by_key.get(key, {}).items() if t not in (LEAVING, GONE)}
 
-    def of_trace(self, trace_id: str) -> list[Key]:
+    def of_trace(self, trace_id: str) -> list[RecordKey]:
         """The records a trace is a source of."""
         return sorted(self._by_trace.get(trace_id, ()))
 
@@ -64,17 +64,17 @@ class Records:
         """Every trace that is a source of any record."""
         return set(self._by_trace) - {LEAVING, GONE}
 
-    def leaving(self) -> list[Key]:
+    def leaving(self) -> list[RecordKey]:
         """The records whose deletion was announced and not yet made."""
         return sorted(self._by_trace.get(LEAVING, ()))
 
-    def is_gone(self, key: Key) -> bool:
+    def is_gone(self, key: RecordKey) -> bool:
         """Whether a person deleted it."""
         return GONE in self._by_key.get(key, {})
 
-    def change(self, changes: Mapping[Key, Mapping[str, Source | None]]) -> None:
+    def change(self, changes: Mapping[RecordKey, Mapping[str, RecordSource | None]]) -> None:
         """Put sources into records, or take them out (None), by trace id or marker; all in one commit."""
-        rows: list[tuple[int, Key, Source]] = []
+        rows: list[tuple[int, RecordKey, RecordSource]] = []
         for key, sources in changes.items():
             before = self._by_key.get(key, {})
             for trace_id, source in sources.items():
@@ -91,7 +91,7 @@ class Records:
         for weight, key, one in rows:
             self._change(key, one, weight)
 
-    def _change(self, key: Key, source: Source, weight: int) -> None:
+    def _change(self, key: RecordKey, source: RecordSource, weight: int) -> None:
         sources = self._by_key.setdefault(key, {})
         if weight > 0:
             sources[source.trace_id] = source
@@ -106,12 +106,12 @@ class Records:
             del self._by_key[key]
 
 
-def marked(marker: str) -> dict[str, Source | None]:
+def marked(marker: str) -> dict[str, RecordSource | None]:
     """A marker as a change to a record."""
-    return {marker: Source(marker, 0)}
+    return {marker: RecordSource(marker, 0)}
 
 
-def _rows(changes: Sequence[tuple[int, Key, Source]], at_us: int) -> list[dict[str, Any]]:
+def _rows(changes: Sequence[tuple[int, RecordKey, RecordSource]], at_us: int) -> list[dict[str, Any]]:
     return [
         {
             "weight": weight,

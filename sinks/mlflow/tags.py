@@ -9,43 +9,67 @@ instant of a crash: a changed category takes ``eval_candidate`` away first, then
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
-from sinks.delivery import Outcome, each
-from sinks.errors import Refused, RetryLater
+from sinks.base import MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, SinkContext
+from sinks.delivery import each
+from sinks.errors import RetryLater
+from sinks.mlflow.config import SERVER
+from sinks.mlflow.server import classify_error, client, probe
 from store.outbox import PendingMessage
 
 CANDIDATE, RULES, CATEGORY = "eval_candidate", "tracesieve.rules", "tracesieve.category"
 WORKERS = 4  # beside one another: more only queue up at a server that writes to one database
 _INFOS = 100  # traces in one listing call
-_PATIENCE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-}
+_NO_SUCH_CALL = ("NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
 
 
-class MlflowTags:
-    """Sets and removes the three tags; payload ``{trace_id, category | null, rules: [ids]}``."""
+class MlflowTags(Sink):
+    """Sets and removes the three tags of a trace."""
 
     name = "mlflow_tags"
+    consumes = MessageKind.TAGS
+    config_keys = (SERVER,)
+    withdraws = True
 
     def __init__(self, tracking_uri: str) -> None:
-        from mlflow import MlflowClient
-
-        for (
-            key,
-            value,
-        ) in _PATIENCE.items():  # deliveries are repeated anyway: learn quickly that a server is down
-            os.environ.setdefault(key, value)
-        self._client = MlflowClient(tracking_uri)
+        self._client = client(tracking_uri)
         self._store = self._client._tracing_client.store
         self._batched = True
 
+    @classmethod
+    def wanted(cls, config: SinkConfig) -> bool:
+        """Where the config names a server, unless it says ``tags: false``."""
+        server = config.get(SERVER.path)
+        return server is not None and server.tags
+
+    @classmethod
+    def open(cls, context: SinkContext) -> Self | None:
+        """The server of the config."""
+        server = context.config.get(SERVER.path)
+        return cls(server.tracking_uri) if server is not None else None
+
+    @classmethod
+    def probe(cls, config: SinkConfig, timeout_s: float) -> Iterable[Probe]:
+        """The server, which is that of datasets too."""
+        server = config.get(SERVER.path)
+        if server is None:
+            return [Probe("mlflow", "ok", "no `mlflow:` in the config: traces are not tagged")]
+        return [probe(server.tracking_uri, timeout_s)]
+
+    @classmethod
+    def withdrawal(cls, target: str) -> Payload:
+        """No category and no rules."""
+        return {"trace_id": target, "category": None, "rules": []}
+
+    @classmethod
+    def is_withdrawal(cls, payload: Payload) -> bool:
+        """Whether it leaves no tag."""
+        return not payload.get("category") and not payload.get("rules")
+
     def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
-        """Make each trace's tags what its wish says; the result is the tags that were there before.
+        """Make each trace's tags what its message says; the result is the tags that were there before.
 
         Raises:
             RetryLater: MLflow cannot be reached.
@@ -64,12 +88,9 @@ class MlflowTags:
             try:
                 infos = self._store.batch_get_trace_infos(list(trace_ids[start : start + _INFOS]))
             except MlflowException as error:
-                told = classify_error(error)
-                if isinstance(told, RetryLater) and error.error_code not in (
-                    "NOT_IMPLEMENTED",
-                    "ENDPOINT_NOT_FOUND",
-                ):
-                    raise told from error
+                failure = classify_error(error)
+                if isinstance(failure, RetryLater) and error.error_code not in _NO_SUCH_CALL:
+                    raise failure from error
                 self._batched = False  # an older server, or Databricks: one call a trace
                 break
             found |= {info.trace_id: dict(info.tags) for info in infos}
@@ -107,7 +128,7 @@ class MlflowTags:
 
 
 def changes(before: dict[str, str], payload: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """The writes, in order, that bring tags from ``before`` to what the payload wishes; none if they are so
+    """The writes, in order, that bring tags from ``before`` to what the payload says; none if they are so
     already.
     """
     category, rules = payload.get("category"), ",".join(sorted(payload.get("rules", [])))
@@ -127,21 +148,3 @@ def changes(before: dict[str, str], payload: dict[str, Any]) -> list[tuple[str, 
     if ours is not None and (persons or not category):
         steps.append(("delete", CATEGORY, ""))
     return steps
-
-
-def classify_error(error: Exception) -> RetryLater | Refused:
-    """Whether MLflow's error is for good: a missing trace or a refused request is; a login that fails can be
-    mended.
-    """
-    code = str(getattr(error, "error_code", ""))
-    if code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "BAD_REQUEST"):
-        return Refused(f"MLflow says {code}")
-    if code in ("PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"):
-        return RetryLater(
-            f"MLflow refuses access ({code}): see MLFLOW_TRACKING_USERNAME, _PASSWORD and _TOKEN"
-        )
-    answered = type(error).__name__ == "RestException"
-    return RetryLater(
-        f"MLflow {'failed' if answered else 'cannot be reached'} ({code or type(error).__name__})",
-        answered=answered,
-    )

@@ -40,7 +40,7 @@ _GAUGES = {family.name for family in FAMILIES if family.kind in ("gauge", "summa
 _UNLABELLED_COUNTERS = {
     family.name for family in FAMILIES if family.kind == "counter" and not (family.grouped or family.labels)
 }
-Key = tuple[str, ...]
+LabelValues = tuple[str, ...]
 
 
 class MetricsState:
@@ -52,13 +52,15 @@ class MetricsState:
         self._lock = threading.Lock()
         self._seen: list[set[str]] = [set() for _ in self.labels]
         self._refused: list[set[str]] = [set() for _ in self.labels]
-        self._values: dict[str, dict[Key, float]] = {family.name: defaultdict(float) for family in FAMILIES}
+        self._values: dict[str, dict[LabelValues, float]] = {
+            family.name: defaultdict(float) for family in FAMILIES
+        }
         for name in _UNLABELLED_COUNTERS:
             self._values[name][()] = 0.0
         self._values["tracesieve_rules_reload_success"][()] = 1.0
-        self._buckets: dict[Key, list[int]] = {}
-        self._exemplars: dict[Key, dict[int, tuple[str, float, float]]] = defaultdict(dict)
-        self._seconds: dict[Key, float] = defaultdict(float)
+        self._buckets: dict[LabelValues, list[int]] = {}
+        self._exemplars: dict[LabelValues, dict[int, tuple[str, float, float]]] = defaultdict(dict)
+        self._seconds: dict[LabelValues, float] = defaultdict(float)
 
     def observe_fact(self, fact: dict[str, Any], categories: dict[str, str]) -> None:
         """Count one new trace (a fact of weight +1 that amends nothing); ``categories`` by rule id."""
@@ -92,7 +94,7 @@ class MetricsState:
         with self._lock:
             self._values["tracesieve_deliveries"][sink, outcome] += count
 
-    def set_gauge(self, name: str, values: dict[Key, float]) -> None:
+    def set_gauge(self, name: str, values: dict[LabelValues, float]) -> None:
         """Replace all series of a gauge; the keys are its labels' values, those of ``group_by`` first.
 
         Raises:
@@ -103,7 +105,7 @@ class MetricsState:
         with self._lock:
             self._values[name] = dict(values)
 
-    def capped(self, values: Sequence[str]) -> Key:
+    def capped(self, values: Sequence[str]) -> LabelValues:
         """A group's values as labels: those beyond a label's cap replaced."""
         with self._lock:
             return self._capped(values)
@@ -124,7 +126,7 @@ class MetricsState:
         registry.register(_Collector())
         return registry
 
-    def _capped(self, values: Sequence[str]) -> Key:
+    def _capped(self, values: Sequence[str]) -> LabelValues:
         result = []
         for index, raw in enumerate([*values, *[""] * len(self.labels)][: len(self.labels)]):
             value = printable(raw)
@@ -140,7 +142,7 @@ class MetricsState:
             result.append(value)
         return tuple(result)
 
-    def _observe_duration(self, group: Key, seconds: float, trace_id: str, at_s: float) -> None:
+    def _observe_duration(self, group: LabelValues, seconds: float, trace_id: str, at_s: float) -> None:
         counts = self._buckets.setdefault(group, [0] * (len(BUCKETS_S) + 1))
         index = next((i for i, bound in enumerate(BUCKETS_S) if seconds <= bound), len(BUCKETS_S))
         counts[index] += 1

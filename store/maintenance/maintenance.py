@@ -23,6 +23,7 @@ from store.files import SmallFiles
 from store.maintenance.retention import DEFAULTS_US, day_before, standing
 from store.maintenance.rewrite import bound, files_of, read_files, replace
 from store.schemas import TABLES
+from store.schemas.spec import IsWithdrawal
 from store.store import Store
 from store.table import Table
 from store.windows import coarsened
@@ -56,6 +57,8 @@ class MaintenanceNeeds:
         None
     )  # the oldest version of `traces` that the stream may ask for
     messages: bool = False  # whether wishes are made from facts
+    # Whether nothing is left to take back of a target once its sink has delivered this payload.
+    is_withdrawal: IsWithdrawal = lambda _sink, _payload: False
 
     def kept_us(self, name: str) -> int | None:
         """How long rows of that table are kept, µs; None: for ever."""
@@ -160,7 +163,7 @@ class Maintenance:
                 stay, expired = pl.DataFrame(), _rows_in(table, paths)
             else:
                 rows = read_files(table, paths)
-                stay = standing(self._store, name, rows, cutoff)
+                stay = standing(self._store, name, rows, cutoff, self._needs.is_withdrawal)
                 expired = rows.height - stay.height
             if expired:
                 if not replace(

@@ -15,6 +15,7 @@ import polars as pl
 
 from rules.units import DAY_US
 from store.schemas import TABLES
+from store.schemas.spec import Expiry, IsWithdrawal
 from store.store import Store
 
 DEFAULTS_US: Final[dict[str, int]] = {
@@ -53,12 +54,16 @@ def day_before(now_us: int, kept_us: int) -> int:
     return (now_us - kept_us) // DAY_US * DAY_US
 
 
-def standing(store: Store, name: str, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def standing(
+    store: Store, name: str, rows: pl.DataFrame, cutoff_us: int, is_withdrawal: IsWithdrawal
+) -> pl.DataFrame:
     """Of some rows of a table those that stay when what is older than ``cutoff_us`` expires, in the same
     order.
+
+    ``is_withdrawal``: see :class:`store.schemas.spec.Expiry`.
     """
     spec = TABLES[name]
     assert spec.expires_by is not None
     if spec.keeps is not None:
-        return spec.keeps(store, rows, cutoff_us)
+        return spec.keeps(Expiry(store, cutoff_us, is_withdrawal), rows)
     return rows.filter(pl.col(spec.expires_by) >= cutoff_us)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
-from store.schemas.spec import TableSpec
+from store.schemas.spec import Expiry, TableSpec
 from store.schemas.types import I64, STR, STRINGS
-
-if TYPE_CHECKING:
-    from store.store import Store
-
 
 VERDICTS: Final = pa.schema(
     [
@@ -72,25 +68,25 @@ NOTIFICATIONS: Final = pa.schema(
 _VERDICT = ["rule", "rule_hash", "by", "group", "instant_us", "state", "since_us"]
 
 
-def _verdicts(store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def _verdicts(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """Stay: the last verdict of a group that is pending or firing, since its next verdict goes on from it."""
-    every = store.table("verdicts").read([*_VERDICT, "weight"])
+    every = expiry.store.table("verdicts").read([*_VERDICT, "weight"])
     net = every.group_by(_VERDICT).agg(pl.col("weight").cast(pl.Int64).sum()).filter(pl.col("weight") > 0)
     newest = net.sort("instant_us").unique(["rule_hash", "by", "group"], keep="last")
     last = newest.filter(pl.col("state").is_in(["pending", "firing"]))
-    old = rows.filter(pl.col("instant_us") < cutoff_us).join(
+    old = rows.filter(pl.col("instant_us") < expiry.cutoff_us).join(
         last.select(_VERDICT), on=_VERDICT, how="semi", nulls_equal=True
     )
-    return pl.concat([old, rows.filter(pl.col("instant_us") >= cutoff_us)])
+    return pl.concat([old, rows.filter(pl.col("instant_us") >= expiry.cutoff_us)])
 
 
-def _notifications(store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def _notifications(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """An episode goes as a whole, and only once its end has been notified."""
-    notified = store.table("notifications").read(["episode", "status", "notified_us"])
+    notified = expiry.store.table("notifications").read(["episode", "status", "notified_us"])
     last = notified.sort("notified_us", maintain_order=True).unique(
         "episode", keep="last", maintain_order=True
     )
-    over = last.filter((pl.col("status") == "resolved") & (pl.col("notified_us") < cutoff_us))
+    over = last.filter((pl.col("status") == "resolved") & (pl.col("notified_us") < expiry.cutoff_us))
     return rows.filter(~pl.col("episode").is_in(over["episode"].implode()))
 
 

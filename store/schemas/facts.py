@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
-from store.schemas.spec import TableSpec
+from store.schemas.spec import Expiry, TableSpec
 from store.schemas.types import HIT, I64, STR, STRINGS
-
-if TYPE_CHECKING:
-    from store.store import Store
-
 
 FACTS: Final = pa.schema(
     [
@@ -130,16 +126,17 @@ PERSON_LABELS: Final = pa.schema(
 )
 
 
-def _batches(store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def _batches(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """Stay: the last batch of each stream, which says where its followers are."""
     last = (
-        store.table("batches")
+        expiry.store.table("batches")
         .read(["stream_id", "batch_id"])
         .group_by("stream_id")
         .agg(pl.col("batch_id").max())
     )
     return rows.filter(
-        (pl.col("now_us") >= cutoff_us) | pl.struct("stream_id", "batch_id").is_in(last.to_struct().implode())
+        (pl.col("now_us") >= expiry.cutoff_us)
+        | pl.struct("stream_id", "batch_id").is_in(last.to_struct().implode())
     )
 
 

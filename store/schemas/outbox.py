@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
-from store.schemas.spec import TableSpec
+from store.schemas.spec import Expiry, TableSpec
 from store.schemas.types import HIT, I64, STR
-
-if TYPE_CHECKING:
-    from store.store import Store
 
 FINAL: Final = ("delivered", "superseded", "dead", "dropped")
 SETTLED: Final = ("delivered", "superseded")  # no later outcome of the same message undoes these
@@ -57,35 +54,30 @@ RECORDS: Final = pa.schema(
 )
 
 
-def _outbox(store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def _outbox(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """Stay: messages that wait, the newest of each target unless it took everything back, the last number."""
-    messages = store.table("outbox").read(["key", "seq", "sink", "target"])
-    acks = store.table("deliveries").read(["key", "outcome", "at_us"]).with_row_index("_row")
+    messages = expiry.store.table("outbox").read(["key", "seq", "sink", "target"])
+    acks = expiry.store.table("deliveries").read(["key", "outcome", "at_us"]).with_row_index("_row")
     settled_for_good = pl.col("outcome").is_in(SETTLED)
     last = acks.sort(settled_for_good, "at_us", "_row").unique("key", keep="last", maintain_order=True)
     settled = last.filter(pl.col("outcome").is_in(FINAL))
     newest = messages.sort("seq").unique(["sink", "target"], keep="last", maintain_order=True)
     delivered = settled.filter(pl.col("outcome") == "delivered")["key"].implode()
-    to_mlflow = pl.col("sink").str.starts_with("mlflow_")
-    empty = to_mlflow & pl.col("payload").map_elements(_takes_all_back, return_dtype=pl.Boolean)
+    withdrawn = pl.struct("sink", "payload").map_elements(
+        lambda row: expiry.is_withdrawal(row["sink"], json.loads(row["payload"])), return_dtype=pl.Boolean
+    )
     return rows.filter(
-        (pl.col("created_us") >= cutoff_us)
+        (pl.col("created_us") >= expiry.cutoff_us)
         | ~pl.col("key").is_in(settled["key"].implode())
-        | (pl.col("key").is_in(newest["key"].implode()) & ~(pl.col("key").is_in(delivered) & empty))
+        | (pl.col("key").is_in(newest["key"].implode()) & ~(pl.col("key").is_in(delivered) & withdrawn))
         | (pl.col("seq") == messages["seq"].max())
     )
 
 
-def _takes_all_back(payload: str) -> bool:
-    """Whether a message to MLflow leaves nothing on its trace."""
-    content = json.loads(payload)
-    return not (content.get("category") or content.get("rules") or content.get("categories"))
-
-
-def _deliveries(store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def _deliveries(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """Stay: the outcomes of messages that are still in the outbox."""
-    messages = store.table("outbox").read(["key"])["key"].implode()
-    return rows.filter((pl.col("at_us") >= cutoff_us) | pl.col("key").is_in(messages))
+    messages = expiry.store.table("outbox").read(["key"])["key"].implode()
+    return rows.filter((pl.col("at_us") >= expiry.cutoff_us) | pl.col("key").is_in(messages))
 
 
 TABLES: Final[dict[str, TableSpec]] = {

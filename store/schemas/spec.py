@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -15,8 +15,23 @@ if TYPE_CHECKING:
 
     from store.store import Store
 
-# Given the store, some rows of the table and a time (µs), the rows that stay when older ones expire.
-Keeps = Callable[["Store", "pl.DataFrame", int], "pl.DataFrame"]
+IsWithdrawal = Callable[[str, dict[str, Any]], bool]  # of a sink's name and the payload of its message
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """What a table's ``keeps`` may ask when rows older than ``cutoff_us`` expire.
+
+    ``is_withdrawal`` says whether nothing is left to take back of a target once that message is delivered.
+    """
+
+    store: Store
+    cutoff_us: int
+    is_withdrawal: IsWithdrawal
+
+
+# Of some rows of a table those that stay.
+Keeps = Callable[[Expiry, "pl.DataFrame"], "pl.DataFrame"]
 
 
 @dataclass(frozen=True)

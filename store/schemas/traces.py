@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 
-from store.schemas.spec import TableSpec
+from store.schemas.spec import Expiry, TableSpec
 from store.schemas.types import I64, STR
-
-if TYPE_CHECKING:
-    from store.store import Store
-
 
 SPAN_EVENT: Final = pa.struct(
     [
@@ -89,11 +85,11 @@ LANDING: Final = pa.schema(
 )
 
 
-def _landing(_store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+def _landing(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """Old rows become one row an experiment and kind: cursors are the greatest and least times of all
     rows.
     """
-    old = rows.filter(pl.col("at_us") < cutoff_us)
+    old = rows.filter(pl.col("at_us") < expiry.cutoff_us)
     summed = old.group_by("experiment_id", "kind", maintain_order=True).agg(
         pl.col("from_us").min(),
         pl.col("to_us").max(),
@@ -102,7 +98,7 @@ def _landing(_store: Store, rows: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
         pl.col("missed").sum(),
         pl.col("landed_through_us", "at_us").max(),
     )
-    return pl.concat([summed.select(rows.columns), rows.filter(pl.col("at_us") >= cutoff_us)])
+    return pl.concat([summed.select(rows.columns), rows.filter(pl.col("at_us") >= expiry.cutoff_us)])
 
 
 TABLES: Final[dict[str, TableSpec]] = {

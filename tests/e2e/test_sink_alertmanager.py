@@ -101,13 +101,13 @@ def test_a_resolved_alert_is_posted_again_for_five_minutes(
     start = now = time.time_ns() // 1000
     sink = _sink(server, clock=lambda: now)
     posts: list[Any] = []
-    post = requests.post
+    request = requests.request
 
-    def noted(url: str, **more: Any) -> requests.Response:
+    def noted(method: str, url: str, **more: Any) -> requests.Response:
         posts.append(more["json"])
-        return post(url, **more)
+        return request(method, url, **more)
 
-    monkeypatch.setattr(requests, "post", noted)
+    monkeypatch.setattr(requests, "request", noted)
     _deliver(sink, _message("over", "resolved", start - 60_000_000))
     for minute in range(1, 9):
         now = start + minute * 60_500_000

@@ -11,7 +11,9 @@ import pytest
 from support.servers import MlflowServer
 
 from sinks.delivery import Delivery
-from sinks.mlflow.datasets import SOURCES, DatasetsConfig, MlflowDatasets
+from sinks.mlflow.config import DatasetsConfig
+from sinks.mlflow.datasets import MlflowDatasets
+from sinks.mlflow.provenance import SOURCES
 from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
 from store import open_store
 from store.outbox import Outbox, OutboxMessage

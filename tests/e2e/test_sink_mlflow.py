@@ -13,8 +13,10 @@ from support.servers import MlflowServer
 
 from sinks.delivery import Delivery
 from sinks.errors import Refused, RetryLater
+from sinks.mlflow.config import DatasetsConfig
 from sinks.mlflow.dataset_server import DatasetServer
-from sinks.mlflow.datasets import SOURCES, WITHDRAWN, DatasetsConfig, MlflowDatasets
+from sinks.mlflow.datasets import MlflowDatasets
+from sinks.mlflow.provenance import SOURCES, WITHDRAWN
 from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
 from sinks.undo import undo
 from store import Store, open_store

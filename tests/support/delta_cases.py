@@ -144,8 +144,16 @@ def follower(store: Store, stream: str) -> Callable[[], None]:
     outbox = Outbox(store)
     steps = [
         partial(Verdicts(store, stream, 2 * 86_400_000_000).step, rule_set(), NOW_US, NOW_US),
-        partial(Notifications(store, outbox, 3_600_000_000, True).step, rule_set(), NOW_US),
-        partial(TagsAndMemberships(store, outbox, stream, tags=True, datasets=True).step, rule_set(), NOW_US),
+        partial(
+            Notifications(store, outbox, 3_600_000_000, ["alertmanager"], ["alert_log"]).step,
+            rule_set(),
+            NOW_US,
+        ),
+        partial(
+            TagsAndMemberships(store, outbox, stream, ["mlflow_tags"], ["mlflow_datasets"]).step,
+            rule_set(),
+            NOW_US,
+        ),
     ]
 
     def step() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,14 +53,16 @@ class Notifications:
     """Says each firing and each resolution once; alerts go to the outbox when they are new enough to page
     anyone.
 
-    ``held`` tells when the condition of a firing group last held: what began long ago but goes on still
-    pages.
+    ``alert_sinks`` are the names of the sinks that get the alerts that page, ``notification_sinks`` of those
+    that get every firing and resolution.  ``held`` tells when the condition of a firing group last held: what
+    began long ago but goes on still pages.
     """
 
     store: Store
     outbox: Outbox
     page_if_newer_us: int
-    to_alertmanager: bool
+    alert_sinks: Sequence[str]
+    notification_sinks: Sequence[str]
     held: Held = field(default=lambda _rule, _group: None)
     _log: VerdictLog | None = field(default=None, repr=False)
     _said: _Said | None = field(default=None, repr=False)
@@ -167,8 +169,9 @@ class Notifications:
         """
         self.outbox.enqueue(
             [
-                OutboxMessage("alert_log", row["key"], {**payload_of(row), "paged": row["paged"]})
+                OutboxMessage(sink, row["key"], {**payload_of(row), "paged": row["paged"]})
                 for row in rows
+                for sink in self.notification_sinks
             ],
             now_us,
         )
@@ -193,10 +196,16 @@ class Notifications:
                 versions = _waits_for(said.of_target(target), rule_set, evaluated, now_us)
                 if versions:
                     self._deferred[target] = versions
-        if self.to_alertmanager:
+        if self.alert_sinks:
             rows = [(target, self._standing(said, target)) for target in sorted(targets | waited)]
             self.outbox.enqueue(
-                [OutboxMessage("alertmanager", t, payload_of(row)) for t, row in rows if row["paged"]], now_us
+                [
+                    OutboxMessage(sink, target, payload_of(row))
+                    for target, row in rows
+                    if row["paged"]
+                    for sink in self.alert_sinks
+                ],
+                now_us,
             )
 
     def _standing(self, said: _Said, target: str) -> Row:

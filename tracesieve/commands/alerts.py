@@ -1,26 +1,26 @@
-"""``tracesieve alerts``: what fires and what fired, with its evidence; a test alert; silences in
-Alertmanager.
-"""
+"""``tracesieve alerts``: what fires and what fired, with its evidence; a test alert; muting a rule."""
 
 from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rules.units import SECOND_US, iso_time, parse_duration_us
-from tracesieve.errors import OutsideError, TracesieveError
+from rules.units import iso_time, parse_duration_us
+from tracesieve.errors import ConfigError, OutsideError, TracesieveError
+
+if TYPE_CHECKING:
+    from sinks.base import Sink
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _EVIDENCE = 5
-_TEST_RULE = "tracesieve-test"
 
 
 @click.group("alerts")
 def command() -> None:
-    """List what is firing and what fired; send a test alert."""
+    """List what is firing and what fired; send a test alert; mute a rule."""
 
 
 @command.command("list")
@@ -86,30 +86,32 @@ def listed(store: Any) -> list[dict[str, Any]]:
 @command.command("test")
 @_CONFIG
 def test(config: str) -> None:
-    """Send an alert named tracesieve-test to every Alertmanager of the config, and resolve it at once."""
-    from sinks.alertmanager import Alertmanager
-    from store.outbox import PendingMessage
+    """Send an alert named tracesieve-test to every receiver of alerts in the config, and resolve it at
+    once.
+    """
+    failed = []
+    for sink in _receivers(config):
+        error = _send_test(sink)
+        if error is None:
+            click.echo(f"sent to {', '.join(sink.destinations)}")
+        else:
+            failed.append(f"{sink.name}: {error}")
+    if failed:
+        raise OutsideError("\n".join(failed))
 
-    now = time.time_ns() // 1000
-    payload = {
-        "rule": _TEST_RULE,
-        "severity": "info",
-        "group": {},
-        "starts_us": now - SECOND_US,
-        "resolved_us": now,
-        "value": None,
-        "condition": "",
-        "summary": "A test alert of tracesieve",
-        "evidence": [],
-        "episode": "test",
-    }
-    instances = _instances(config)
-    sink = Alertmanager(instances)
-    for status in ("firing", "resolved"):
-        (outcome,) = sink.deliver([PendingMessage("alertmanager", "test", {**payload, "status": status})])
-        if outcome.error is not None:
-            raise OutsideError(str(outcome.error))
-    click.echo(f"sent to {', '.join(one.url for one in instances)}")
+
+def _send_test(sink: Sink) -> Exception | None:
+    """Deliver a sink's test messages one after the other; the first error."""
+    from sinks.errors import RetryLater
+
+    for message in sink.test_messages(time.time_ns() // 1000):
+        try:
+            outcomes = sink.deliver([message])
+        except RetryLater as error:
+            return error
+        if failure := next((one.error for one in outcomes if one.error is not None), None):
+            return failure
+    return None
 
 
 @command.command("mute")
@@ -117,43 +119,47 @@ def test(config: str) -> None:
 @click.argument("rule")
 @click.option("--for", "how_long", default="1h", show_default=True, help="a duration: 30m, 4h, 1d")
 def mute(config: str, rule: str, how_long: str) -> None:
-    """Silence RULE in every Alertmanager of the config; its alerts are still counted and listed here."""
-    import requests
-
-    from sinks.alertmanager import TIMEOUT_S, access
-
+    """Page nobody for RULE for a while, where the receivers of the config can do that, as an Alertmanager
+    can; its alerts are still counted, sent and listed here.
+    """
     try:
         length_us = parse_duration_us(how_long)
     except ValueError as error:
         raise TracesieveError(f"--for {how_long}: write a duration such as 30m, 4h or 1d") from error
+    muting = [sink for sink in _receivers(config) if sink.mutes]
+    if not muting:
+        raise TracesieveError("no receiver of alerts in the config can mute a rule")
     now = time.time_ns() // 1000
-    silence = {
-        "matchers": [{"name": "alertname", "value": rule, "isRegex": False, "isEqual": True}],
-        "startsAt": iso_time(now),
-        "endsAt": iso_time(now + length_us),
-        "createdBy": "tracesieve",
-        "comment": f"tracesieve alerts mute {rule}",
-    }
-    for one in _instances(config):
-        try:
-            answer = requests.post(
-                f"{one.url.rstrip('/')}/api/v2/silences", json=silence, timeout=TIMEOUT_S, **access(one)
-            )
-            answer.raise_for_status()
-        except requests.RequestException as error:
-            raise OutsideError(f"Alertmanager {one.url}: {type(error).__name__}") from error
-        click.echo(f"{rule} is silent at {one.url} until {silence['endsAt']}")
+    for sink in muting:
+        for place in sink.mute(rule, now, now + length_us):
+            click.echo(f"{rule} is muted at {place} until {iso_time(now + length_us)}")
 
 
-def _instances(config: str) -> list[Any]:
-    from tracesieve.config.settings import lacking, load_settings
-    from tracesieve.errors import ConfigError
+def _receivers(config: str) -> list[Sink]:
+    """The sinks of the config that send alerts out of this machine.
+
+    Raises:
+        ConfigError: a secret or a certificate of the config is missing.
+        TracesieveError: there is none.
+    """
+    from sinks import registry
+    from sinks.base import ALERT_KINDS
+    from store import Store
+    from tracesieve.config.settings import load_settings, missing
+    from tracesieve.config.sink_context import sink_context
 
     settings = load_settings(config)
-    found = settings.alerts.alertmanager
-    if not found:
-        raise TracesieveError("there is no Alertmanager in the config (alerts: {alertmanager: [URL]})")
-    missing = [one for one in lacking(settings) if one.key.startswith("alerts.")]
-    if missing:
-        raise ConfigError(missing)
-    return list(found)
+    if problems := [one for one in missing(settings) if one.path[:1] == ("alerts",)]:
+        raise ConfigError(problems)
+    context = sink_context(settings, Store(settings.store_path))  # not opened: a receiver reads no store
+    wanted = [sink for sink in registry.wanted(settings.sinks, *ALERT_KINDS) if sink.outside]
+    opened = [one for sink in wanted if (one := sink.open(context)) is not None]
+    if not opened:
+        keys = [
+            key.path
+            for sink in registry.SINKS.values()
+            if sink.consumes in ALERT_KINDS
+            for key in sink.config_keys
+        ]
+        raise TracesieveError(f"there is no receiver of alerts in the config (such as {', '.join(keys)})")
+    return opened

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 
 import click
 
@@ -23,26 +22,23 @@ def command(config: str, as_json: bool) -> None:
 
     A trace whose ``eval_candidate`` a person has changed keeps it.  Repeating it changes nothing.
     """
-    from sinks.mlflow.datasets import DatasetsConfig
-    from sinks.registry import deliveries
-    from sinks.undo import SINKS, undo
+    from sinks.registry import deliveries, withdrawing
+    from sinks.undo import undo
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
     from tracesieve.config.settings import load_settings
-    from tracesieve.run.parts import told
+    from tracesieve.config.sink_context import sink_context
 
     settings = load_settings(config)
-    if settings.mlflow is None:
-        raise TracesieveError("there is no `mlflow:` in the config: no tags were written by it")
     store = open_store(settings.store_path, create=False)
     lease = Lease(settings.store_path)
     lease.acquire()
     try:
-        found = replace(told(settings, store), tags=True, datasets=settings.datasets or DatasetsConfig())
-        done = undo(
-            store, deliveries(found, Outbox(store), only=SINKS), lambda: time.time_ns() // 1000, _DRAIN_S
-        )
+        found = deliveries(withdrawing(), sink_context(settings, store), Outbox(store))
+        if not found:
+            raise TracesieveError("the config names no server that tags or records were written to")
+        done = undo(store, found, lambda: time.time_ns() // 1000, _DRAIN_S)
     finally:
         lease.release()
     if as_json:

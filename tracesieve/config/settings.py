@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    create_model,
     field_validator,
     model_validator,
 )
@@ -29,9 +30,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from rules.diagnostics import Diagnostic
 from rules.groups import DEFAULT_GROUP_BY, label_names
 from rules.units import DAY_US, HOUR_US, SECOND_US, DurationUs
-from sinks.alertmanager import AlertmanagerTarget
+from sinks import registry
+from sinks.base import SinkConfig
 from sinks.http.server import MetricsConfig
-from sinks.mlflow.datasets import DatasetsConfig
 from store.maintenance.retention import mistakes
 from streams.session.spark import SparkConfig
 from streams.sources import SourceConfig
@@ -56,21 +57,9 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MlflowTarget(_Part):
-    """Where tags and datasets go; absent: no tagging."""
-
-    tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
-    tags: bool = Field(
-        default=True, description="false where that server does not have the source's traces: datasets alone"
-    )
-
-
 class AlertsConfig(_Part):
-    """Who is told of alerts, besides the log."""
+    """Who gets alerts, besides the log; each sink that takes alerts brings a key of its own."""
 
-    alertmanager: list[AlertmanagerTarget] = Field(
-        default=[], description="URLs, or {url, username, password_env, …}; all are told"
-    )
     page_if_newer_than: DurationUs = Field(
         default=HOUR_US, description="windows that ended longer ago are counted, never paged"
     )
@@ -88,6 +77,7 @@ class LogConfig(_Part):
 class Settings(BaseSettings):
     """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description.
 
+    The keys of sinks come on top of these: see :func:`settings_model` and :attr:`sinks`.
     Durations are in µs; defaults are not validated, because a plain number of a config file is seconds.
     """
 
@@ -112,17 +102,11 @@ class Settings(BaseSettings):
         description="what numbers are kept by: experiment, trace_name, environment, model, tags.x, "
         "metadata.x",
     )
-    mlflow: MlflowTarget | None = Field(
-        default=None, description="where tags and datasets go; absent: no tagging"
-    )
     metrics: MetricsConfig | None = Field(
         default=MetricsConfig(), description="/metrics, /healthz and /readyz; null: not served"
     )
     spark: SparkConfig = Field(default=SparkConfig(), description="which Spark reads and matches")
-    alerts: AlertsConfig = Field(default=AlertsConfig(), description="who is told of alerts, besides the log")
-    datasets: DatasetsConfig | Literal[False] = Field(
-        default=DatasetsConfig(), description="regression datasets in MLflow, one a category; false: none"
-    )
+    alerts: AlertsConfig = Field(default=AlertsConfig(), description="who gets alerts, besides the log")
     log: LogConfig = Field(default=LogConfig(), description="how the program logs, on stderr")
     settle: DurationUs = Field(
         default=2 * SECOND_US, description="how long after its end a trace is left alone"
@@ -192,11 +176,40 @@ class Settings(BaseSettings):
         return self.store if "://" in self.store else str((Path(self.base_dir) / self.store).resolve())
 
     @property
+    def sinks(self) -> SinkConfig:
+        """The values of the keys that sinks bring, by path; those that this model has."""
+        return {
+            key.path: value for key in registry.config_keys() if (value := _at(self, key.path)) is not None
+        }
+
+    @property
     def config_hash(self) -> str:
         """Twelve hex digits over everything in the config that changes what counts."""
         meaning = self.model_dump(include={"source", "group_by", "include_evaluation"})
         meaning["dedupe_horizon"] = self.dedupe_horizon / SECOND_US  # stores hold hashes over seconds
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def settings_model() -> type[Settings]:
+    """:class:`Settings` with the keys of all sinks in the registry."""
+    below: dict[str, dict[str, Any]] = {}
+    for key in registry.config_keys():
+        group, _, name = key.path.rpartition(".")
+        field = Field(default=key.default, description=key.description)
+        below.setdefault(group, {})[name] = (key.kind, field)
+    fields = below.pop("", {})
+    for group, keys in below.items():
+        base: Any = Settings.model_fields[group]
+        model: Any = create_model(base.annotation.__name__, __base__=base.annotation, **keys)
+        fields[group] = (model, Field(default=model(), description=base.description))
+    return create_model("Settings", __base__=Settings, **fields)
+
+
+def _at(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for name in path.split("."):
+        value = getattr(value, name, None)
+    return value
 
 
 def _beside(value: Any, folder: Path) -> Any:
@@ -214,9 +227,32 @@ def load_settings(path: str | Path) -> Settings:
     Raises:
         ConfigError: the file is missing, is not YAML, or is wrong; the message says all that is wrong.
     """
-    file = Path(path)
+    root, data = _read(path)
+    model = settings_model()
+    known = set(model.model_fields) - OWN_FIELDS
+    unknown = [unknown_key(str(path), root, [str(key)], known) for key in data if key not in known]
+    unknown += misspelt_variables(known)
+    own = {"base_dir": str(Path(path).resolve().parent), "config_file": str(path)}
     try:
-        text = file.read_text(encoding="utf-8")
+        settings = model(**{**{key: value for key, value in data.items() if key in known}, **own})
+    except ValidationError as error:
+        keys, items = _all_keys(model), without_other_form(error.errors())
+        wrong = [diagnostic(str(path), root, item, keys) for item in items]
+        raise ConfigError([*unknown, *wrong]) from error
+    except SettingsError as error:  # a variable that should hold JSON, such as a list
+        field = re.search(r'field "(\w+)"', str(error))
+        name = (variable([field[1]]) if field else None) or "environment"
+        no_json = of_variable(name, "is not the JSON that this key needs", """such as '["a", "b"]'""")
+        raise ConfigError([*unknown, no_json]) from error
+    if unknown:
+        raise ConfigError(unknown)
+    return settings
+
+
+def _read(path: str | Path) -> tuple[yaml.Node, dict[str, Any]]:
+    """A config file as YAML's nodes, which know their lines, and as data."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         hint = "write one with `tracesieve init`, or name another with -c"
         raise ConfigError([of_file(str(path), 1, (), f"cannot be read: {error.strerror}", hint)]) from error
@@ -231,52 +267,22 @@ def load_settings(path: str | Path) -> Settings:
         ) from error
     if not isinstance(data, dict) or root is None:
         raise ConfigError([of_file(str(path), 1, (), "is not a mapping of keys", "start with `source:`")])
-    known = set(Settings.model_fields) - OWN_FIELDS
-    unknown = [unknown_key(str(path), root, [str(key)], known) for key in data if key not in known]
-    unknown += misspelt_variables(known)
-    try:
-        settings = Settings(
-            **{
-                **{key: value for key, value in data.items() if key in known},
-                "base_dir": str(file.resolve().parent),
-                "config_file": str(path),
-            }
-        )
-    except ValidationError as error:
-        raise ConfigError(
-            [
-                *unknown,
-                *(
-                    diagnostic(str(path), root, item, _all_keys())
-                    for item in without_other_form(error.errors())
-                ),
-            ]
-        ) from error
-    except SettingsError as error:  # a variable that should hold JSON, such as a list
-        field = re.search(r'field "(\w+)"', str(error))
-        name = (variable([field[1]]) if field else None) or "environment"
-        wrong = of_variable(name, "is not the JSON that this key needs", """such as '["a", "b"]'""")
-        raise ConfigError([*unknown, wrong]) from error
-    if unknown:
-        raise ConfigError(unknown)
-    return settings
+    return root, data
 
 
-def _all_keys() -> set[str]:
+def _all_keys(model: type[Settings]) -> set[str]:
     """Every key of the config, at any depth."""
-    return {name for part in model_parts(Settings) for name in part.model_fields} - OWN_FIELDS
+    return {name for part in model_parts(model) for name in part.model_fields} - OWN_FIELDS
 
 
-def lacking(settings: Settings) -> list[Diagnostic]:
-    """What the environment lacks for this config to be run: secrets that are unset, files that cannot be
-    read.
-    """
+def missing(settings: Settings) -> list[Diagnostic]:
+    """What a run needs and the environment does not have: secrets that are unset, unreadable files."""
     found = {
         f"metrics.{key}": what
-        for key, what in (settings.metrics.lacking() if settings.metrics else {}).items()
+        for key, what in (settings.metrics.missing() if settings.metrics else {}).items()
     }
-    for number, one in enumerate(settings.alerts.alertmanager):
-        found |= {f"alerts.alertmanager.{number}.{key}": what for key, what in one.lacking().items()}
+    for sink in registry.SINKS.values():
+        found |= sink.missing(settings.sinks)
     file = Path(settings.config_file)
     root = (
         yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)

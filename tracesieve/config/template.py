@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from rules.units import duration_text, is_duration
-from tracesieve.config.settings import OWN_FIELDS, Settings
+from tracesieve.config.settings import OWN_FIELDS, Settings, settings_model
 
 _HEAD = """# The config of tracesieve. Every key there is is below; a key that is commented out has the value
 # shown.
@@ -30,10 +30,20 @@ def rendered(chosen: Mapping[str, Any]) -> str:
     ``chosen["source"]["kind"]`` is needed.
     """
     lines = [*_HEAD.splitlines(), ""]
-    for name, field in Settings.model_fields.items():
-        if name not in OWN_FIELDS:
-            lines += [*_key(name, field, chosen.get(name), _chosen_model(field, chosen.get(name)), ""), ""]
+    for name, field in _fields():
+        lines += [*_key(name, field, chosen.get(name), _chosen_model(field, chosen.get(name)), ""), ""]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
+
+
+def _fields() -> Iterator[tuple[str, FieldInfo]]:
+    """All top-level keys; those that sinks bring stand before ``alerts``."""
+    fields = settings_model().model_fields
+    of_sinks = [name for name in fields if name not in Settings.model_fields]
+    for name in Settings.model_fields:
+        if name == "alerts":
+            yield from ((one, fields[one]) for one in of_sinks)
+        if name not in OWN_FIELDS:
+            yield name, fields[name]
 
 
 def _key(

@@ -9,6 +9,7 @@ is amended or a new episode picks it.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -58,14 +59,14 @@ class TagsAndMemberships:
     """Follows ``facts``, ``evidence`` and people's labels of one stream.
 
     Its cursors are committed together with its messages, so a message is in the outbox once, whatever is
-    killed or repeated.
+    killed or repeated.  ``tag_sinks`` and ``membership_sinks`` are the names of the sinks that get messages.
     """
 
     store: Store
     outbox: Outbox
     stream_id: str
-    tags: bool = True
-    datasets: bool = False
+    tag_sinks: Sequence[str] = ()
+    membership_sinks: Sequence[str] = ()
     _memory: _Memory | None = field(default=None, repr=False)
 
     def step(self, rule_set: RuleSet, now_us: int) -> int:
@@ -145,7 +146,8 @@ class TagsAndMemberships:
         self, memory: _Memory, rule_set: RuleSet, tagged: pl.DataFrame, members: pl.DataFrame
     ) -> list[OutboxMessage]:
         """What the tags of some traces and the memberships of others should be."""
-        tagged, members = tagged if self.tags else _NO_TRACES, members if self.datasets else _NO_TRACES
+        tagged = tagged if self.tag_sinks else _NO_TRACES
+        members = members if self.membership_sinks else _NO_TRACES
         traces = pl.concat([tagged, members])
         if traces.is_empty():
             return []
@@ -153,13 +155,13 @@ class TagsAndMemberships:
         messages = []
         for trace_id in sorted(set(tagged["trace_id"])):
             payload = tags_of(rule_set, trace_id, facts.get(trace_id), evidence[trace_id])
-            messages.append(OutboxMessage("mlflow_tags", trace_id, payload))
+            messages += [OutboxMessage(sink, trace_id, payload) for sink in self.tag_sinks]
         for trace_id in sorted(set(members["trace_id"])):
             label = memory.label_of.get(trace_id)
             payload = membership_of(
                 rule_set, trace_id, facts.get(trace_id), evidence[trace_id], label.category if label else None
             )
-            messages.append(OutboxMessage("mlflow_datasets", trace_id, payload))
+            messages += [OutboxMessage(sink, trace_id, payload) for sink in self.membership_sinks]
         return messages
 
     def _standing(self, traces: pl.DataFrame) -> dict[str, dict[str, Any]]:

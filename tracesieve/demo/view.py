@@ -53,6 +53,8 @@ def seen(stage: Stage) -> Picture:
     """What the store says now."""
     import polars as pl
 
+    from sinks.base import MessageKind
+    from sinks.registry import consumers
     from store import StoreError, net_facts, open_store
     from tracesieve.analysis.report import report
     from tracesieve.commands.alerts import listed
@@ -63,9 +65,9 @@ def seen(stage: Stage) -> Picture:
         return Picture()
     now = time.time_ns() // 1000
     deliveries = store.table("deliveries").read(["sink", "target", "outcome"])
-    tagged = deliveries.filter((pl.col("sink") == "mlflow_tags") & (pl.col("outcome") == "delivered"))[
-        "target"
-    ].n_unique()
+    tagged = deliveries.filter(
+        pl.col("sink").is_in(consumers(MessageKind.TAGS)) & (pl.col("outcome") == "delivered")
+    )["target"].n_unique()
     records = store.table("records").read(["dataset", "record"]).unique()
     facts = net_facts(store.table("facts").read(where=pl.col("end_us") >= now - _RANGE_US))
     ended = Counter(facts["end_us"] // MINUTE_US)

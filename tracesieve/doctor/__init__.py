@@ -46,8 +46,7 @@ def examine(settings: Settings, now_us: int) -> list[Check]:
         ("rules", lambda: machine.rules(settings)),
         ("disk", lambda: machine.disk(settings.store_path)),
         ("source", lambda: outside.source(settings)),
-        ("mlflow", lambda: outside.mlflow(settings)),
-        ("alertmanager", lambda: outside.alertmanager(settings)),
+        *outside.sinks(settings),
         ("metrics", lambda: outside.metrics(settings)),
         ("store", lambda: state.examine(settings, now_us)),
     ]

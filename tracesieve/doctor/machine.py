@@ -25,14 +25,13 @@ _LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
 
 def config(settings: Settings) -> Iterator[Check]:
     """The file itself has been read; secrets and files that it names must be there."""
-    from tracesieve.config.settings import lacking
+    from tracesieve.config.settings import missing
 
-    missing = lacking(settings)
-    if missing:
+    if problems := missing(settings):
         yield Check(
             "config",
             "fail",
-            "; ".join(map(str, missing)),
+            "; ".join(map(str, problems)),
             "set what is named, where `tracesieve run` is started",
         )
     else:

@@ -1,6 +1,4 @@
-"""What a run talks to: the source, the MLflow server for tags and datasets, Alertmanagers, and its own
-metrics port.
-"""
+"""What a run talks to: the source, the outside systems of its sinks, and its own metrics port."""
 
 from __future__ import annotations
 
@@ -9,12 +7,14 @@ import re
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tracesieve.doctor import TIMEOUT_S, Check, one_line
 
 if TYPE_CHECKING:
+    from sinks.base import Sink
     from streams.sources import DeltaTracesSource
     from tracesieve.config.settings import Settings
 
@@ -78,64 +78,28 @@ def _delta(table: str, found: DeltaTracesSource, settings: Settings) -> Check:
     )
 
 
-def mlflow(settings: Settings) -> Iterator[Check]:
-    """The server that tags and datasets go to, and whether it lets us in."""
-    if settings.mlflow is None:
-        yield Check("mlflow", "ok", "no `mlflow:` in the config: traces are not tagged")
-        return
-    _impatient()
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+def sinks(settings: Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:
+    """A check for each sink there is, and one for whether anybody is paged."""
+    from sinks import registry
 
-    uri = settings.mlflow.tracking_uri
-    try:
-        MlflowClient(uri).search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
-        code = str(getattr(error, "error_code", ""))
-        denied = (
-            code in ("UNAUTHENTICATED", "PERMISSION_DENIED")
-            or "401" in str(error)[:200]
-            or "403" in str(error)[:200]
-        )
-        if denied:
-            hint = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-            yield Check("mlflow", "fail", f"{uri} does not let us in", hint)
-        else:
-            yield Check(
-                "mlflow", "fail", f"{uri}: {_why(error)}", "start the server, or mend mlflow.tracking_uri"
-            )
-        return
-    yield Check("mlflow", "ok", f"{uri} answers")
+    for name, sink in registry.SINKS.items():
+        yield name, partial(_sink, sink, settings)
+    yield "alerts", partial(_receivers, settings)
 
 
-def alertmanager(settings: Settings) -> Iterator[Check]:
-    """Every Alertmanager of the config."""
-    import requests
+def _sink(sink: type[Sink], settings: Settings) -> Iterator[Check]:
+    for probe in sink.probe(settings.sinks, TIMEOUT_S):
+        yield Check(probe.name, probe.status, probe.found, probe.hint)
 
-    from sinks.alertmanager import access
 
-    for one in settings.alerts.alertmanager:
-        url = f"{one.url.rstrip('/')}/api/v2/status"
-        try:
-            answer = requests.get(url, timeout=TIMEOUT_S, allow_redirects=False, **access(one))
-            problem = "" if answer.status_code == 200 else f"HTTP {answer.status_code}"
-            version = answer.json().get("versionInfo", {}).get("version", "?") if not problem else ""
-        except (requests.RequestException, ValueError, OSError, AttributeError) as error:
-            problem, version = _why(error) if isinstance(error, OSError) else type(error).__name__, ""
-        if problem in ("HTTP 401", "HTTP 403"):
-            hint = "see username, password_env and token_env in alerts.alertmanager"
-            yield Check("alertmanager", "fail", f"{one.url} does not let us in ({problem})", hint)
-        elif problem:
-            yield Check(
-                "alertmanager",
-                "fail",
-                f"{one.url}: {problem}",
-                "start it, or mend alerts.alertmanager in the config",
-            )
-        else:
-            yield Check("alertmanager", "ok", f"{one.url}: version {version}")
-    if not settings.alerts.alertmanager:
-        yield Check("alertmanager", "ok", "none in the config: alerts are logged and listed, nobody is paged")
+def _receivers(settings: Settings) -> Iterator[Check]:
+    """Whether alerts leave this machine."""
+    from sinks import registry
+    from sinks.base import ALERT_KINDS
+
+    wanted = [sink.name for sink in registry.wanted(settings.sinks, *ALERT_KINDS) if sink.outside]
+    found = f"sent to {', '.join(wanted)}" if wanted else "logged and listed; nobody is paged"
+    yield Check("alerts", "ok", found)
 
 
 def metrics(settings: Settings) -> Iterator[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sinks.registry import is_withdrawal
 from store.maintenance.maintenance import MaintenanceNeeds
 from streams.query import checkpoint_of, needed_version
 
@@ -18,7 +19,7 @@ def maintenance_needs(
 ) -> MaintenanceNeeds:
     """What maintenance must leave alone in the store of this config.
 
-    ``pack`` gives the rules in force; ``wishes`` says whether a follower makes wishes from facts.
+    ``rule_set`` gives the rules in force; ``messages`` says whether a follower makes messages from facts.
     """
 
     def longest_us() -> int:
@@ -35,4 +36,5 @@ def maintenance_needs(
         longest_window_us=longest_us,
         source_next=lambda: needed_version(checkpoint_of(settings.store_path)),
         messages=messages,
+        is_withdrawal=is_withdrawal,
     )

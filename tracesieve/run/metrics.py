@@ -16,7 +16,7 @@ import polars as pl
 from rules.alerting.sums import QUANTILES, Minutes
 from rules.rule_set import RuleSet
 from rules.units import MINUTE_US
-from sinks.prometheus.state import Key, MetricsState
+from sinks.prometheus.state import LabelValues, MetricsState
 from sinks.registry import SINKS
 from store import Store
 from store.outbox import Outbox
@@ -37,7 +37,7 @@ class _Memory:
     quarantine: Tail
     in_progress: Tail
     landing: Tail
-    minutes: dict[Key, Minutes]
+    minutes: dict[LabelValues, Minutes]
     waiting: dict[str, int]  # traces in progress of a Delta source, by id: their start
     experiments: dict[str, int]  # of an MLflow source, by id: how many are in progress
 
@@ -120,8 +120,8 @@ class MetricsFollower:
         if self._shown == (end, memory.windows.through):
             return
         self._shown = end, memory.windows.through
-        ratios: dict[Key, float] = {}
-        quantiles: dict[Key, float] = {}
+        ratios: dict[LabelValues, float] = {}
+        quantiles: dict[LabelValues, float] = {}
         for key, minutes in list(memory.minutes.items()):
             minutes.forget_before(end - CLOSED_MINUTES * MINUTE_US)
             if not minutes:
@@ -158,9 +158,11 @@ class MetricsFollower:
         rules = float(len(rule_set.trace_rules) + len(rule_set.window_rules))
         state.set_gauge("tracesieve_rules_loaded", {(): rules})
         waiting = dict.fromkeys(SINKS, 0) | self._outbox.counts()
-        pending: dict[Key, float] = {(sink,): float(count) for sink, count in waiting.items()}
+        pending: dict[LabelValues, float] = {(sink,): float(count) for sink, count in waiting.items()}
         state.set_gauge("tracesieve_outbox_pending", pending)
-        firing: dict[Key, float] = {(rule.id, rule.severity, "firing"): 0.0 for rule in rule_set.window_rules}
+        firing: dict[LabelValues, float] = {
+            (rule.id, rule.severity, "firing"): 0.0 for rule in rule_set.window_rules
+        }
         for row in alerts:
             key = (row["rule"], row["severity"], "firing")
             firing[key] = firing.get(key, 0.0) + 1

@@ -18,12 +18,10 @@ from typing import Any
 from rules.errors import RuleFilesError
 from rules.loading.packs import load_packs
 from rules.rule_set import RuleSet
-from sinks.alert_log import AlertLog
-from sinks.alertmanager import Alertmanager
+from sinks import registry
+from sinks.base import MessageKind
 from sinks.delivery import Delivery
-from sinks.errors import RetryLater
 from sinks.prometheus.state import MetricsState
-from sinks.registry import SinkContext, deliveries
 from store import Store, open_store
 from store.lease import Lease
 from store.maintenance.maintenance import Maintenance
@@ -36,8 +34,9 @@ from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow.landing import MlflowLanding
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdicts import Verdicts
-from tracesieve.config.settings import Settings, lacking
-from tracesieve.config.trace_table import table_uri, trace_table
+from tracesieve.config.settings import Settings, missing
+from tracesieve.config.sink_context import sink_context
+from tracesieve.config.trace_table import table_uri
 from tracesieve.datasets.memberships import TagsAndMemberships
 from tracesieve.errors import ConfigError
 from tracesieve.run.final_through import Progress, evaluate_through_us
@@ -76,15 +75,16 @@ class Run:
             self.store,
             self.outbox,
             s.alerts.page_if_newer_than,
-            bool(s.alerts.alertmanager) and not self.dry_run,
+            self._consumers(MessageKind.ALERT),
+            self._consumers(MessageKind.NOTIFICATION),
             self._verdicts.held_us,
         )
         self._messages = TagsAndMemberships(
             self.store,
             self.outbox,
             self.config.stream_id,
-            tags=s.mlflow is not None and s.mlflow.tags,
-            datasets=s.mlflow is not None and s.datasets is not False,
+            self._consumers(MessageKind.TAGS),
+            self._consumers(MessageKind.MEMBERSHIP),
         )
         self._metrics = MetricsFollower(
             self.store, self.metrics, self.config.stream_id, self.outbox, s.group_by
@@ -94,8 +94,17 @@ class Run:
         self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         self.maintenance = Maintenance(
             self.store,
-            maintenance_needs(s, lambda: self.rule_set, messages=s.mlflow is not None and not self.dry_run),
+            maintenance_needs(s, lambda: self.rule_set, messages=self._writes_messages),
         )
+
+    def _consumers(self, kind: MessageKind) -> list[str]:
+        """The names of the sinks that get messages of a kind."""
+        return [sink.name for sink in registry.wanted(self.settings.sinks, kind, dry_run=self.dry_run)]
+
+    @property
+    def _writes_messages(self) -> bool:
+        """Whether any sink gets the tags or the memberships of traces."""
+        return bool(self._messages.tag_sinks or self._messages.membership_sinks)
 
     def follow(self, now_us: int, through_us: int | None = None) -> None:
         """One pass of all followers: verdicts, then what should be said and delivered.
@@ -112,23 +121,21 @@ class Run:
         self._metrics.step(self.rule_set, now_us, final_us, self._notifications.alerts())
 
     def enqueue(self, now_us: int) -> None:
-        """Wishes for tags and records of what is counted."""
-        if self.settings.mlflow is not None and not self.dry_run:
+        """Write the messages for tags and dataset records of what is counted."""
+        if self._writes_messages:
             self._messages.step(self.rule_set, now_us)
 
     def deliver(self, delivery: Delivery, now_us: int) -> None:
         """One pass of one sink."""
         delivery.step(now_us)
-        if isinstance(delivery.sink, Alertmanager):
-            try:
-                delivery.sink.resend(self._notifications.firing())
-            except RetryLater as error:
-                self.metrics.delivered(delivery.sink.name, "retry", 1)
-                log.warning("%s", error)
+        if delivery.sink.resends:
+            delivery.resend(self._notifications.firing())
 
     def deliver_once(self) -> None:
-        """One pass of every sink."""
+        """One pass of every sink, except of those whose thread is still at work."""
         for one in self.deliveries:
+            if one.busy:
+                log.warning("%s is still delivering; what waits stays in the outbox", one.sink.name)
             self.deliver(one, wall_us())
 
     def reload_rules(self, now_us: int) -> None:
@@ -167,9 +174,8 @@ def open_run(
         ConfigError, RuleFilesError, StoreError, SourceError, StreamMismatch: with one message that says what
             to do.
     """
-    missing = lacking(settings)
-    if missing:
-        raise ConfigError(missing)
+    if problems := missing(settings):
+        raise ConfigError(problems)
     loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
     if loaded.rule_set is None:
         raise RuleFilesError(loaded.errors)
@@ -207,26 +213,11 @@ def open_run(
     run = Run(
         settings, store, config, Outbox(store), loaded.rule_set, metrics, lease, stop, stack, dry_run, landing
     )
-    if settings.mlflow is None and not dry_run:
-        log.info("no `mlflow:` in the config: traces are not tagged")
-    only = (AlertLog.name,) if dry_run else ()
-    run.deliveries += deliveries(told(settings, store), run.outbox, metrics.delivered, only=only)
+    if not registry.wanted(settings.sinks, MessageKind.TAGS):
+        log.info("no sink in the config takes tags: traces are not tagged")
+    sinks = registry.wanted(settings.sinks, dry_run=dry_run)
+    run.deliveries += registry.deliveries(sinks, sink_context(settings, store), run.outbox, metrics.delivered)
     return run
-
-
-def told(settings: Settings, store: Store) -> SinkContext:
-    """What the config says of the sinks."""
-    target = settings.mlflow
-    return SinkContext(
-        store=store,
-        content=trace_table(settings, store),
-        tracking_uri=target.tracking_uri if target else None,
-        tags=target is not None and target.tags,
-        datasets=settings.datasets or None,
-        own_experiments=isinstance(settings.source, MlflowSource),
-        alertmanager=tuple(settings.alerts.alertmanager),
-        own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
-    )
 
 
 def spark_of(run: Run) -> Any:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from sinks.credentials import secret
 from tracesieve.cli import cli
-from tracesieve.config.settings import lacking, load_settings
+from tracesieve.config.settings import load_settings, missing
 from tracesieve.errors import ConfigError
 
 CONFIG = """source: {kind: delta_traces, table: traces}
@@ -29,7 +29,7 @@ def test_every_secret_that_is_unset_and_file_that_is_missing_is_named_with_its_l
     config = tmp_path / "c.yaml"
     config.write_text(CONFIG)
     monkeypatch.setenv("TS_METRICS_PASSWORD", " \n")
-    found = [str(one).removeprefix(f"{config}:") for one in lacking(load_settings(config))]
+    found = [str(one).removeprefix(f"{config}:") for one in missing(load_settings(config))]
     assert found == [
         "3: metrics.password_env: the environment variable TS_METRICS_PASSWORD is not set",
         f"3: metrics.tls_cert: {tmp_path / 'no-such-cert.pem'} does not exist",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sinks.delivery import Delivery, Outcome, drain, each
+from sinks.base import Outcome
+from sinks.delivery import Delivery, drain, each
 from sinks.errors import Refused, RetryLater
 from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, changes
 from store import open_store

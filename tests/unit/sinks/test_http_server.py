@@ -14,7 +14,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from support.servers import free_port, self_signed
 
-from sinks.http.server import BadCertificate, MetricsConfig, PortInUse, serve
+from sinks.errors import BadCertificate, PortInUse
+from sinks.http.server import MetricsConfig, serve
 from sinks.prometheus.state import MetricsState
 
 Serving = Callable[..., str]

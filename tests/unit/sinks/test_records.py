@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sinks.mlflow.records import GONE, LEAVING, Key, Records, Source, marked
+from sinks.mlflow.records import GONE, LEAVING, RecordKey, Records, RecordSource, marked
 from store import Table, open_store
 
-ONE, TWO = Key("d", "1", "a"), Key("d", "1", "b")
+ONE, TWO = RecordKey("d", "1", "a"), RecordKey("d", "1", "b")
 
 
 @pytest.fixture
@@ -25,22 +25,22 @@ def test_sem_23_sources_come_and_go_and_a_restart_knows_them(
     now = 2_000
     monkeypatch.setattr("sinks.mlflow.records.time.time_ns", lambda: now * 1000)
     records = Records(table)
-    t1, t2 = Source("t1", 5, (("r", "h"),), "why"), Source("t2", 6)
+    t1, t2 = RecordSource("t1", 5, (("r", "h"),), "why"), RecordSource("t2", 6)
     records.change({ONE: {"t1": t1, "t2": t2}, TWO: {"t1": t1}})
     now = 1_000  # the clock is set back
-    records.change({ONE: {"t1": None, "t2": Source("t2", 7)}})
+    records.change({ONE: {"t1": None, "t2": RecordSource("t2", 7)}})
     assert table.version() == 1
-    records.change({ONE: {"t2": Source("t2", 7)}})
+    records.change({ONE: {"t2": RecordSource("t2", 7)}})
     assert table.version() == 1  # nothing new, nothing written
     for seen in (records, Records(table)):
-        assert seen.sources(ONE) == {"t2": Source("t2", 7)}
+        assert seen.sources(ONE) == {"t2": RecordSource("t2", 7)}
         assert (seen.of_trace("t1"), seen.of_trace("t2")) == ([TWO], [ONE])
         assert seen.traces() == {"t1", "t2"}
 
 
 def test_sem_23_markers_stand_for_no_trace(table: Table) -> None:
     records = Records(table)
-    records.change({ONE: {"t1": Source("t1", 5), **marked(GONE)}, TWO: marked(LEAVING)})
+    records.change({ONE: {"t1": RecordSource("t1", 5), **marked(GONE)}, TWO: marked(LEAVING)})
     for seen in (records, Records(table)):
         assert set(seen.sources(ONE)) == {"t1"}
         assert (seen.is_gone(ONE), seen.is_gone(TWO), seen.leaving()) == (True, False, [TWO])

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import store.maintenance.maintenance
+from sinks.registry import is_withdrawal
 from store import Store, net_facts, open_store
 from store.maintenance.maintenance import COARSE_US, FINE_US, SMALL_FILES, Maintenance, MaintenanceNeeds
 from store.maintenance.retention import DAY_US, DEFAULTS_US, mistakes
@@ -195,7 +196,7 @@ def test_sem_19_23_wishes_that_wait_and_what_undo_goes_by_stay(tmp_path):
         if message.target in ("stands", "taken-back"):
             outbox.ack([Ack(message, "delivered")], old + 1)
     outbox.enqueue([tags("last", "x")], old + 2)
-    maintenance = Maintenance(store, MaintenanceNeeds())
+    maintenance = Maintenance(store, MaintenanceNeeds(is_withdrawal=is_withdrawal))
     maintenance.tend("outbox", NOW)
     maintenance.tend("deliveries", NOW)
     left = store.table("outbox").read().sort("seq")

@@ -121,7 +121,7 @@ def test_sem_22_a_persons_candidate_is_wished_for_like_a_rules_and_taken_back(
     store.table("facts").append([fact("t1", 0, hit=True), fact("t2", 0), fact("t3", 0)])
     candidate(store, 0, "t1", "golden")
     candidate(store, 0, "t2", "golden")
-    messages = TagsAndMemberships(store, Outbox(store), "s", datasets=True)
+    messages = TagsAndMemberships(store, Outbox(store), "s", ["mlflow_tags"], ["mlflow_datasets"])
     whole(store, 0)
     messages.step(rule_set, 1)
     person = {"rules": [], "reason": "a person set eval_candidate", "person": True}
@@ -148,7 +148,7 @@ def test_sem_22_a_persons_candidate_is_wished_for_like_a_rules_and_taken_back(
 def test_sem_22_an_amendment_keeps_what_a_person_said(store: Store, rule_set: RuleSet) -> None:
     store.table("facts").append([fact("t1", 0)])
     candidate(store, 0, "t1", "golden")
-    messages = TagsAndMemberships(store, Outbox(store), "s", datasets=True)
+    messages = TagsAndMemberships(store, Outbox(store), "s", ["mlflow_tags"], ["mlflow_datasets"])
     whole(store, 0)
     messages.step(rule_set, 1)
     store.table("facts").append([fact("t1", 1, weight=-1), {**fact("t1", 1, content=2), "end_us": 3}])

@@ -63,7 +63,9 @@ def test_sem_17_a_comma_in_a_key_of_by_is_a_part_of_the_key(tmp_path: Path) -> N
     rules = rule_set(window={"size": "2m", "by": ["tags.a,b"]})
     assert Verdicts(store, "s", 86_400_000_000).step(rules, T0 + 3 * MINUTE, T0 + 3 * MINUTE) > 0
     assert store.table("verdicts").read()["by"].to_list() == [["tags.a,b"]]
-    rows = Notifications(store, Outbox(store), 3_600_000_000, True).step(rules, T0 + 3 * MINUTE)
+    rows = Notifications(store, Outbox(store), 3_600_000_000, ["alertmanager"], ["alert_log"]).step(
+        rules, T0 + 3 * MINUTE
+    )
     assert [(row["by"], row["group"]) for row in rows] == [(["tags.a,b"], ["x"])]
     assert rows[0]["evidence"] == ["b0", "b1"]
     message = Outbox(store).pending("alertmanager")[0]
@@ -106,7 +108,7 @@ def test_sem_17_evidence_is_failed_traces_picked_once(tmp_path: Path) -> None:
 def said(
     store: Store, now_us: int, *, rules: RuleSet | None = None, page: int = 3_600_000_000
 ) -> list[tuple[str, str, bool]]:
-    follower = Notifications(store, Outbox(store), page, True)
+    follower = Notifications(store, Outbox(store), page, ["alertmanager"], ["alert_log"])
     return [
         (row["status"], row["reason"], row["paged"]) for row in follower.step(rules or rule_set(), now_us)
     ]
@@ -157,7 +159,7 @@ def test_sem_22_23_wishes_name_tags_and_datasets_and_withdraw_them(tmp_path: Pat
     slow = rules.trace_rules[0]
     hit = [{"rule": "slow", "hash": slow.hash}]
     batch(store, 0, [fact("t1", 0, hits=hit), fact("t2", 0)])
-    messages = TagsAndMemberships(store, Outbox(store), "s", datasets=True)
+    messages = TagsAndMemberships(store, Outbox(store), "s", ["mlflow_tags"], ["mlflow_datasets"])
     assert messages.step(rules, T0) == 2
     tags = Outbox(store).pending("mlflow_tags")
     assert [message.payload for message in tags] == [

@@ -175,8 +175,10 @@ class Followers:
 
     def __init__(self, store: Store) -> None:
         self.verdicts, self.outbox = Verdicts(store, "s", DAYS), Outbox(store)
-        self.notifications = Notifications(store, self.outbox, 3_600_000_000, True, self.verdicts.held_us)
-        self.messages = TagsAndMemberships(store, self.outbox, "s", datasets=True)
+        self.notifications = Notifications(
+            store, self.outbox, 3_600_000_000, ["alertmanager"], ["alert_log"], self.verdicts.held_us
+        )
+        self.messages = TagsAndMemberships(store, self.outbox, "s", ["mlflow_tags"], ["mlflow_datasets"])
 
     def step(self, through: int, number: int) -> None:
         now = through + 1_000_000 + number  # no two passes are at the same time

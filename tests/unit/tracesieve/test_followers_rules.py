@@ -42,7 +42,9 @@ class Monitor:
     def __init__(self, store: Store, rules: RuleSet) -> None:
         self.store, self.rules = store, rules
         self.verdicts, self.outbox = Verdicts(store, "s", DAYS), Outbox(store)
-        self.notifications = Notifications(store, self.outbox, 3_600_000_000, True, self.verdicts.held_us)
+        self.notifications = Notifications(
+            store, self.outbox, 3_600_000_000, ["alertmanager"], ["alert_log"], self.verdicts.held_us
+        )
 
     def step(self, minute: float) -> list[tuple[str, str]]:
         now = T0 + int(minute * MINUTE)
@@ -253,7 +255,7 @@ def test_sem_22_undo_sticks_until_a_trace_is_amended_or_an_episode_is_new(tmp_pa
         """A run of its own, which delivers what it wishes."""
         outbox = Outbox(store)
         Verdicts(store, "s", DAYS).step(rules, T0 + minute * MINUTE, T0 + minute * MINUTE)
-        TagsAndMemberships(store, outbox, "s").step(rules, T0 + minute * MINUTE)
+        TagsAndMemberships(store, outbox, "s", ["mlflow_tags"]).step(rules, T0 + minute * MINUTE)
         found = {message.target: message.payload["rules"] for message in outbox.pending("mlflow_tags")}
         outbox.ack([Ack(message, "delivered") for message in outbox.pending("mlflow_tags")], 1)
         return found

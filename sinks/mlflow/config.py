@@ -1,0 +1,51 @@
+"""``mlflow`` and ``datasets`` in the config: the server that tags and datasets go to, and what goes there."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sinks.base import ConfigKey
+
+
+class MlflowTarget(BaseModel):
+    """The server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
+    tags: bool = Field(
+        default=True, description="false where that server does not have the source's traces: datasets alone"
+    )
+
+
+class DatasetsConfig(BaseModel):
+    """Regression datasets: one a category, named ``<prefix>_<category>``.
+
+    They live in the experiment of each trace; with ``experiment`` all of them in the one of that name, made
+    if there is none.  A source that is no MLflow server has no experiments: its datasets are in
+    ``experiment``, or in one named as ``prefix``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prefix: str = Field(
+        default="tracesieve",
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="a dataset is named <prefix>_<category>",
+    )
+    experiment: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the experiment that holds them; absent: each trace's own, or one named as the prefix",
+    )
+
+
+SERVER = ConfigKey("mlflow", MlflowTarget | None, None, "where tags and datasets go; absent: no tagging")
+DATASETS = ConfigKey(
+    "datasets",
+    DatasetsConfig | Literal[False],
+    DatasetsConfig(),
+    "regression datasets in MLflow, one a category; false: none",
+)

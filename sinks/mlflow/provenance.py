@@ -1,0 +1,71 @@
+"""What the tags of a dataset record say of where it comes from, and whether a person has made it theirs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sinks.mlflow.dataset_server import Listed, digest
+from sinks.mlflow.records import PERSON, RecordSource
+
+SOURCES, RULES, REASON, ADDED_BY = (
+    "tracesieve.sources",
+    "tracesieve.rules",
+    "tracesieve.reason",
+    "tracesieve.added_by",
+)
+OUTPUT, WITHDRAWN = "tracesieve.output", "tracesieve.withdrawn"
+_OURS = frozenset((SOURCES, RULES, REASON, ADDED_BY, OUTPUT, WITHDRAWN, "mlflow.user"))
+
+
+def source_of(payload: dict[str, Any], why: dict[str, Any]) -> RecordSource:
+    """The trace of a membership message as a source of a record; ``why`` is its entry of one category."""
+    rules = [(rule["rule"], rule["hash"]) for rule in why["rules"]]
+    if why.get("person"):
+        rules.append((PERSON, ""))
+    return RecordSource(
+        str(payload["trace_id"]), int(payload["end_us"]), tuple(sorted(rules)), str(why.get("reason", ""))
+    )
+
+
+def newest(sources: dict[str, RecordSource]) -> RecordSource:
+    """The one that ended last: its output is the record's."""
+    return max(sources.values(), key=lambda one: (one.end_us, one.trace_id))
+
+
+def tags_of(sources: dict[str, RecordSource]) -> dict[str, str]:
+    """Every source trace, the rules with their versions, the reason, and who put the record there."""
+    rules = {f"{rule}@{version}" for one in sources.values() for rule, version in one.rules if rule != PERSON}
+    people = {rule == PERSON for one in sources.values() for rule, _ in one.rules}
+    return {
+        SOURCES: json.dumps(sorted(sources)),
+        RULES: ",".join(sorted(rules)),
+        REASON: newest(sources).reason,
+        ADDED_BY: ",".join(["person"] * (True in people) + ["rule"] * (False in people)),
+    }
+
+
+def withdrawn_tags() -> dict[str, str]:
+    """The tags of a record that a person keeps though no trace stands behind it any more."""
+    return {SOURCES: "[]", WITHDRAWN: "true"}
+
+
+def edited(record: Listed) -> bool:
+    """Whether a person made the record theirs: expectations, tags that are not ours, or another output than
+    we wrote.
+    """
+    return (
+        bool(record.expectations)
+        or bool(set(record.tags) - _OURS)
+        or record.tags.get(OUTPUT) != digest(record.outputs)
+    )
+
+
+def parsed(text: str | None) -> Any:
+    """The JSON value of a trace's request or response, or the text itself where it is none."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,25 @@
+"""What sinks are opened with, from the config: their keys, the store, and where the content of traces is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sinks.base import SinkContext
+from streams.sources import MlflowSource
+from tracesieve.config.trace_table import trace_table
+
+if TYPE_CHECKING:
+    from store import Store
+    from tracesieve.config.settings import Settings
+
+
+def sink_context(settings: Settings, store: Store) -> SinkContext:
+    """The context of every sink of this config."""
+    return SinkContext(
+        config=settings.sinks,
+        store=store,
+        trace_table=partial(trace_table, settings, store),
+        own_experiments=isinstance(settings.source, MlflowSource),
+        own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
+    )
