@@ -124,8 +124,9 @@ def _monitor(table: Path) -> dict[str, Any]:
     from rules.loading.packs import load_packs
     from store import open_store
     from store.rule_sets import RuleSets
-    from streams.batch.process import BatchConfig
-    from streams.query import checkpoint_of, start, stream_id
+    from streams.batch.config import BatchConfig
+    from streams.checkpoint import checkpoint_of, stream_id
+    from streams.query import start
 
     rule_set = load_packs(["packs/default"], DEFAULT_GROUP_BY, ".").rule_set
     assert rule_set is not None

@@ -152,8 +152,9 @@ def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
     from rules.rule_set import build_rule_set, parse_rule
     from store import open_store
     from store.rule_sets import RuleSets
-    from streams.batch.process import BatchConfig
-    from streams.query import checkpoint_of, start, stream_id
+    from streams.batch.config import BatchConfig
+    from streams.checkpoint import checkpoint_of, stream_id
+    from streams.query import start
 
     folder = tempfile.mkdtemp(prefix="tracesieve-bench-")
     with timed() as timer:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-import streams.batch.process
 from benchmarks.measure import Options, goal, median, say
 from rules.groups import DEFAULT_GROUP_BY
 from rules.loading.packs import load_packs
@@ -35,8 +34,9 @@ from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
 from store.outbox import Ack, Outbox
 from store.rule_sets import RuleSets
 from store.schemas import HIT, TABLES
+from streams.batch.config import BatchConfig
 from streams.batch.match import NARROW
-from streams.batch.process import BatchConfig, process_batch
+from streams.batch.process import BatchWorker, process_batch
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.analysis.report import report
@@ -104,7 +104,7 @@ class Monitor:
         self.rule_set = rule_set
         self.store: Store = open_store(str(path))
         RuleSets(self.store).put(rule_set, DEFAULT_GROUP_BY, 1)
-        self.config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=DEFAULT_GROUP_BY)
+        config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=DEFAULT_GROUP_BY)
         self.outbox = Outbox(self.store)
         self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)
         alerts, notifications, tags, memberships = (consumers(kind) for kind in MessageKind)
@@ -120,7 +120,9 @@ class Monitor:
             self.store, MaintenanceNeeds(longest_window_us=lambda: 10 * MINUTE_US, messages=True)
         )
         self.hits = [{"rule": rule.id, "hash": rule.hash} for rule in rule_set.trace_rules]
-        streams.batch.process.matched = lambda frame: frame  # Spark's part, done by _narrow
+        self._now_us = BEGIN_US
+        # Spark's part is done by _narrow.
+        self.worker = BatchWorker(config, lambda: self._now_us, lambda rows: rows)
         self.seconds: list[float] = []  # of each batch
         self.maintenance_s = 0.0
 
@@ -140,8 +142,8 @@ class Monitor:
 
     def batch(self, number: int) -> None:
         """One trigger: the batch, and what follows from it."""
-        now = self.now(number)
-        process_batch(_narrow(number, now, self.hits), number, self.config, lambda: now)
+        now = self._now_us = self.now(number)
+        process_batch(_narrow(number, now, self.hits), number, self.worker)
         self.verdicts.step(self.rule_set, now - STEP_US, now)
         self.notifications.step(self.rule_set, now, self.verdicts.evaluated())
         self.messages.step(self.rule_set, now)

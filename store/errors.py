@@ -27,3 +27,10 @@ class StoreUnwritable(StoreError):  # noqa: N818
 
 class StoreTaken(StoreError):  # noqa: N818
     """Another ``run`` holds the store's lease."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 500 characters; the name of its class where it has
+    none.
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

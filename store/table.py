@@ -19,7 +19,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from store.errors import StoreUnwritable
+from store.errors import StoreUnwritable, first_line
 from store.schemas import TableSpec
 
 Rows = Any  # a pyarrow Table, a Polars DataFrame or a sequence of dicts
@@ -126,7 +126,7 @@ class Table:
                     ) from error
             except (OSError, DeltaError) as error:
                 self._handle = None
-                raise StoreUnwritable(f"{self.uri} cannot be written: {_first_line(error)}") from error
+                raise StoreUnwritable(f"{self.uri} cannot be written: {first_line(error)}") from error
 
     def _has_all_columns(self, handle: DeltaTable) -> bool:
         """Whether the table has every column of the schema: one made by an older program may lack some."""
@@ -251,7 +251,3 @@ class Table:
         if isinstance(rows, pa.Table):
             return rows.select(schema.names).cast(schema)
         return pa.Table.from_pylist(list(rows), schema=schema)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,182 +1,91 @@
-"""The one file that starts streaming queries, and the checks that come first.
-
-One query a store, one checkpoint: its folder also names the stream, so that a store is never fed by a
-checkpoint that has not seen what the store holds.
-"""
+"""The one file that starts streaming queries, and the checks that come first."""
 
 from __future__ import annotations
 
-import json
-import re
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from store import Store, StoreUnwritable, open_store
-from store.files import SmallFiles
+from store import open_store
+from store.query_ends import RULES_CHANGED, QueryEnd, QueryEnds
 from store.rule_sets import RuleSets
-from streams.batch.process import (
-    BatchConfig,
-    Clock,
-    in_force,
-    narrow_plan,
-    process_batch,
-)
-from streams.errors import QueryFailed, RuleSetChanged, SourceError, StreamMismatch
-from streams.sources.delta_traces.log import last_batch, offset
+from streams.batch.config import BatchConfig, Clock
+from streams.batch.narrow import narrow_plan
+from streams.batch.process import BatchWorker, in_force, process_batch
+from streams.errors import QueryFailed
 from streams.sources.delta_traces.source import check, check_versions
+from streams.spark_errors import line_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_IDENTITY = "tracesieve-stream.json"
 _TRIGGER = "2 seconds"
 _MOST_BYTES = "256m"  # of source files in one batch: what a driver of 2 GB can take as narrow rows
+_LONGEST_DELAY_S = 30.0
 
 
-# Our own errors cross Spark as text: a Python traceback inside a Java exception.
-_OURS = re.compile(r"^(?:store|streams|rules)\.[\w.]*?(?:\w+): (.+)$", re.MULTILINE)
+@dataclass(frozen=True)
+class Started:
+    """One start of the query: Spark's object, and why a batch of it ended it (None: no batch did)."""
 
-_REREAD = "`tracesieve run --rebuild` reads the table again against the facts that are there"
-# What Delta says about a source in a page of its own, in a line of ours.
-_TOLD = {
-    "DELTA_SCHEMA_CHANGED": "columns were added to the source; the next run goes on with them where this "
-    "one stopped",
-    "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE": "a column of the source was renamed, dropped or "
-    f"retyped; {_REREAD}",
-    "DIFFERENT_DELTA_TABLE_READ": "the source is another table than before, though at the same place; "
-    f"{_REREAD}",
-    "DELTA_MISSING_FILES_UNEXPECTED_VERSION": "versions that a start of the stream asks for (those of the "
-    "last batch too) were "
-    f"cleaned from the source's log; {_REREAD}",
-    "FILE_NOT_EXIST": f"files of the source were vacuumed away before they were read; {_REREAD}",
-    "DELTA_FILE_NOT_FOUND_DETAILED": "files of the source were vacuumed away before they were read; "
-    f"{_REREAD}",
-}
-
-
-def reason(text: str) -> str:
-    """The line of a failed query's message that says what went wrong: our own error, if it was one of
-    ours.
-    """
-    found = _OURS.findall(text)
-    full = re.search(r"No space left on device|Disk quota exceeded", text)
-    if found:
-        return str(found[-1])
-    if known := next((told for sign, told in _TOLD.items() if sign in text), None):
-        return known
-    return full[0] if full else (text.strip().splitlines() or ["no reason was given"])[0]
-
-
-def checkpoint_of(store_path: str) -> str:
-    """The checkpoint's folder in a store."""
-    return f"{store_path.rstrip('/')}/checkpoint"
-
-
-def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
-    """The id of the stream that this checkpoint feeds, made where store and checkpoint are new, or on
-    ``rebuild``.
-
-    Raises:
-        StreamMismatch: the checkpoint was removed, is an older copy, or the store's facts come from another
-            one.
-    """
-    place = SmallFiles(checkpoint)
-    fed_by = _last_stream(store)
-    if rebuild:
-        return _new_stream(place, replaces=fed_by)
-    text = place.read(_IDENTITY)
-    if text is None:
-        if fed_by is None:
-            return _new_stream(place, replaces=None)
-        raise StreamMismatch(
-            f"{checkpoint} is gone, but {store.path} holds facts: "
-            "`tracesieve run --rebuild` reads the source again against the facts that are there"
-        )
-    told = json.loads(text)
-    if fed_by not in (None, told["stream_id"], told["replaces"]):
-        raise StreamMismatch(
-            f"{store.path} holds facts of stream {fed_by}, but {checkpoint} is of stream "
-            f"{told['stream_id']}: "
-            "put the right one back, or use `tracesieve run --rebuild`"
-        )
-    mine = pl.col("stream_id") == told["stream_id"]
-    done = store.table("batches").read(["batch_id"], mine & (pl.col("phase") == "end"))["batch_id"].max()
-    if isinstance(done, int) and done > (-1 if (planned := last_batch(checkpoint)) is None else planned):
-        raise StreamMismatch(
-            f"{checkpoint} is older than {store.path}, which holds batch {done}: batches planned anew "
-            "would be taken for those "
-            "that are in; put the right one back, or use `tracesieve run --rebuild`"
-        )
-    return str(told["stream_id"])
-
-
-def _new_stream(place: SmallFiles, replaces: str | None) -> str:
-    fresh = uuid.uuid4().hex[:12]
-    try:
-        place.clear()
-        place.write(_IDENTITY, json.dumps({"stream_id": fresh, "replaces": replaces}))
-    except OSError as error:
-        raise StoreUnwritable(f"{place.uri} cannot be written: {error.strerror or error}") from error
-    return fresh
-
-
-def read_through(checkpoint: str) -> int | None:
-    """The table version that the stream reads next: every earlier one is in its committed batches. None: it
-    read nothing.
-
-    While the first snapshot is being read this is the version of that snapshot.
-    """
-    done = last_batch(checkpoint, among="commits")
-    found = None if done is None else offset(checkpoint, done)
-    return None if found is None else int(found["reservoirVersion"])
-
-
-def needed_version(checkpoint: str) -> int | None:
-    """The oldest table version that a start of the stream asks for; None: it is not known that any may go.
-
-    Spark makes the frame of the last committed batch anew before it goes on, from where that batch began.
-    That of a first batch is a snapshot, for which all of the log may be needed.
-    """
-    done = last_batch(checkpoint, among="commits")
-    begun = None if done is None else offset(checkpoint, done - 1)
-    return None if begun is None else int(begun["reservoirVersion"])
-
-
-def _last_stream(store: Store) -> str | None:
-    rows = store.table("batches").read(["stream_id", "now_us"]).sort("now_us", maintain_order=True)
-    return str(rows["stream_id"][-1]) if rows.height else None
+    query: Any
+    end: Callable[[], QueryEnd | None]
 
 
 class Handle:
-    """A running query; it is started anew when other rules have come into force, since they are part of its
-    plan.
+    """A running query.
+
+    Rules are part of its plan, so a batch ends it when other rules have come into force; :meth:`poll` and
+    :meth:`wait` then start it anew, at once the first time, later and later while no batch gets done.
+    ``monotonic_s`` and ``sleep`` are given by tests.
     """
 
-    def __init__(self, begin: Callable[[], Any]) -> None:
-        self._begin = begin
-        self.query = begin()
+    def __init__(
+        self,
+        begin: Callable[[], Started],
+        monotonic_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._begin, self._now_s, self._sleep = begin, monotonic_s, sleep
+        self._started = begin()
+        self._restarts = 0  # since a batch was done
+        self._due_s: float | None = None  # when it starts anew; None: no restart is due
+
+    @property
+    def query(self) -> Any:
+        """Spark's object of the present start."""
+        return self._started.query
 
     @property
     def active(self) -> bool:
-        """Whether it still runs."""
-        return self._begun_anew() or bool(self.query.isActive)
+        """Whether it runs, or ended only to start anew with other rules; asking changes nothing."""
+        return bool(self.query.isActive) or self._rules_changed()
 
-    def _begun_anew(self) -> bool:
-        if self.query.isActive or RuleSetChanged.__name__ not in str(self.query.exception() or ""):
-            return False
-        self.query = self._begin()
-        return True
+    def poll(self) -> None:
+        """Start the query anew if it ended because other rules are in force, once the time for it has come.
+
+        Raises:
+            SourceError, NoRuleSet: it cannot be started.
+        """
+        if self.query.isActive:
+            if self._restarts and self._done() is not None:
+                self._restarts = 0
+            return
+        if self._rules_changed() and self._now_s() >= self._restart_at():
+            self._restarts += 1
+            self._due_s = None
+            self._started = self._begin()
 
     def error(self) -> str | None:
         """What ended it, in one line, or None."""
         failure = self.query.exception()
-        return None if failure is None else reason(str(failure))
+        if failure is None:
+            return None
+        end = self._started.end()
+        return line_of(str(failure)) if end is None else end.message
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it has ended; False when it still runs after ``timeout_s`` seconds.
@@ -184,49 +93,79 @@ class Handle:
         Raises:
             QueryFailed: an error ended it; says which, in one line.
         """
-        from pyspark.errors import StreamingQueryException
-
-        while True:
-            try:
-                ended = (
-                    self.query.awaitTermination()
-                    if timeout_s is None
-                    else self.query.awaitTermination(timeout_s)
-                )
-            except StreamingQueryException as error:
-                if self._begun_anew():
-                    continue
-                raise QueryFailed(f"the streaming query ended: {reason(str(error))}") from error
-            return ended is None or bool(ended)
+        until_s = None if timeout_s is None else self._now_s() + timeout_s
+        while not self._ended(until_s):
+            if until_s is not None and self._now_s() >= until_s:
+                return False
+            if not self.query.isActive:
+                pause_s = max(0.0, self._restart_at() - self._now_s())
+                self._sleep(pause_s if until_s is None else min(pause_s, until_s - self._now_s()))
+                self.poll()
+        return True
 
     def finish(self, timeout_s: float) -> bool:
         """End it after the batch under way; False when that took longer than ``timeout_s`` and was broken
         off.
 
         When the query is behind, another batch has begun by then: that one is broken off, and the next run
-        repeats it.
+        repeats it.  A query that waits to start anew is not started.
 
         Raises:
             QueryFailed: an error ended it meanwhile.
         """
-        deadline, done = time.monotonic() + timeout_s, self._done()
-        while busy := self.active and bool(self.query.status["isTriggerActive"]) and self._done() == done:
-            if time.monotonic() >= deadline:
+        deadline_s, done = self._now_s() + timeout_s, self._done()
+        while busy := self._in_a_batch() and self._done() == done:
+            if self._now_s() >= deadline_s:
                 break
-            time.sleep(0.05)
-        if not self.query.isActive and (failure := self.error()):
+            self._sleep(0.05)
+        if not self.active and (failure := self.error()):
             raise QueryFailed(f"the streaming query ended: {failure}")
         self.stop()
         return not busy
 
-    def _done(self) -> int | None:
-        """The last batch that it has reported as done."""
-        progress = self.query.lastProgress
-        return None if progress is None else int(progress["batchId"])
-
     def stop(self) -> None:
         """End it; a batch under way is broken off and is repeated by the next run."""
         self.query.stop()
+
+    def _ended(self, until_s: float | None) -> bool:
+        """Wait for the present start; False where it still runs, or is to start anew.
+
+        Raises:
+            QueryFailed: an error ended it.
+        """
+        from pyspark.errors import StreamingQueryException
+
+        try:
+            if until_s is None:
+                self.query.awaitTermination()
+                return True
+            return bool(self.query.awaitTermination(max(0.001, until_s - self._now_s())))
+        except StreamingQueryException as error:
+            if self._rules_changed():
+                return False
+            raise QueryFailed(f"the streaming query ended: {self.error()}") from error
+
+    def _in_a_batch(self) -> bool:
+        return bool(self.query.isActive) and bool(self.query.status["isTriggerActive"])
+
+    def _rules_changed(self) -> bool:
+        """Whether the present start ended because other rules are in force."""
+        if self.query.isActive or self.query.exception() is None:
+            return False
+        end = self._started.end()
+        return end is not None and end.reason == RULES_CHANGED
+
+    def _restart_at(self) -> float:
+        """When the query that ended may start anew: at once the first time, then 1, 2, 4 … 30 s later."""
+        if self._due_s is None:
+            delay_s = min(_LONGEST_DELAY_S, 2.0 ** (self._restarts - 1)) if self._restarts else 0.0
+            self._due_s = self._now_s() + delay_s
+        return self._due_s
+
+    def _done(self) -> int | None:
+        """The last batch that the present start has reported as done."""
+        progress = self.query.lastProgress
+        return None if progress is None else int(progress["batchId"])
 
 
 def check_source(config: BatchConfig) -> None:
@@ -236,12 +175,8 @@ def check_source(config: BatchConfig) -> None:
         SourceError: the table, its columns or its versions are not as they must be.
     """
     check(config.source_table, dict(config.columns))
-    through = (
-        open_store(config.store_path)
-        .table("batches")
-        .read(["arrived_through_us"])["arrived_through_us"]
-        .max()
-    )
+    batches = open_store(config.store_path).table("batches")
+    through = batches.read(["arrived_through_us"])["arrived_through_us"].max()
     check_versions(config.source_table, config.checkpoint, through if isinstance(through, int) else None)
 
 
@@ -254,7 +189,8 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     Raises:
         SourceError: see :func:`check_source`.
     """
-    rule_sets = RuleSets(open_store(config.store_path))
+    store = open_store(config.store_path)
+    rule_sets, ends = RuleSets(store), QueryEnds(store)
     check_source(config)
     reader = (
         spark.readStream.format("delta")
@@ -263,29 +199,20 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     )
     trigger = {"availableNow": True} if once else {"processingTime": _TRIGGER}
 
-    def begin() -> Any:
+    def begin() -> Started:
         present = in_force(rule_sets)
-        work = replace(config, rule_set_hash=present.hash)
+        work = replace(config, rule_set_hash=present.hash, query_id=uuid.uuid4().hex)
+        worker = BatchWorker(work, clock)
         writer = (
             narrow_plan(reader.load(config.source_table), present.rules, work)
             .writeStream.queryName(f"tracesieve-{config.stream_id}")
             .option("checkpointLocation", config.checkpoint)
-            .foreachBatch(partial(process_batch, config=work, clock=clock))
+            .foreachBatch(partial(process_batch, worker=worker))
         )
-        return writer.trigger(**trigger).start()
+        # Where batches run in this process, the worker itself knows why it ended, even with a full disk.
+        return Started(writer.trigger(**trigger).start(), lambda: worker.end or ends.of(work.query_id))
 
     return Handle(begin)
 
 
-__all__ = [
-    "Handle",
-    "QueryFailed",
-    "SourceError",
-    "StreamMismatch",
-    "check_source",
-    "checkpoint_of",
-    "needed_version",
-    "read_through",
-    "start",
-    "stream_id",
-]
+__all__ = ["Handle", "Started", "check_source", "start"]

@@ -125,6 +125,20 @@ PERSON_LABELS: Final = pa.schema(
     ]
 )
 
+# Why a query ended, from the batch that ended it; see store/query_ends.py.
+QUERY_ENDS: Final = pa.schema(
+    [
+        pa.field("query_id", STR),  # one start of the query
+        pa.field("stream_id", STR),
+        pa.field("batch_id", I64),
+        pa.field("reason", STR),  # rules_changed | failed
+        pa.field("error", STR),  # the name of the error's class
+        pa.field("exit_code", I64),
+        pa.field("message", STR),  # one line
+        pa.field("at_us", I64),
+    ]
+)
+
 
 def _batches(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
     """Stay: the last batch of each stream, which says where its followers are."""
@@ -147,4 +161,5 @@ TABLES: Final[dict[str, TableSpec]] = {
     "quarantine": TableSpec(QUARANTINE, "batch", "now_us", 30),
     "in_progress": TableSpec(IN_PROGRESS, "batch", "now_us", 30),
     "person_labels": TableSpec(PERSON_LABELS, "batch", "start_us", 90),
+    "query_ends": TableSpec(QUERY_ENDS, "batch", "at_us", 30),
 }

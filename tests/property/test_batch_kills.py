@@ -91,9 +91,7 @@ def test_sem_08_19_28_twenty_kills_of_the_writing_process_change_nothing(tmp_pat
     for folder in (once, killed):
         folder.mkdir()
         write_rows(folder, seed=4)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("streams.batch.process.matched", None)  # work() sets it; undone here
-        killed_writer.work(once, followed=False)
+    killed_writer.work(once, followed=False)
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),

@@ -17,11 +17,11 @@ from deltalake import DeltaTable
 from support.delta_cases import NOW_US, SHORT, ends, result, rule_set
 from support.delta_script import DOOMED, Script, play
 
-import streams.batch.process
 from store import Store, open_store
 from store.rule_sets import RuleSets
+from streams.batch.config import BatchConfig
 from streams.batch.match import NARROW
-from streams.batch.process import BatchConfig, process_batch
+from streams.batch.process import BatchWorker, process_batch
 
 
 def micros(when: Any) -> int:
@@ -68,6 +68,7 @@ def read(folder: Path, table: Path, cuts: list[int], shuffle: random.Random) -> 
     store = open_store(str(folder))
     RuleSets(store).put(rule_set(), (), 1)
     config = BatchConfig(str(folder), "s", str(folder / "checkpoint"), source_table=str(table))
+    worker = BatchWorker(config, lambda: NOW_US, lambda frame: frame)
     (folder / "checkpoint" / "offsets").mkdir(parents=True)
     for batch, (first, last) in enumerate(zip([0, *cuts], cuts, strict=False)):
         told = {"reservoirId": "", "reservoirVersion": last, "index": -1, "isStartingVersion": False}
@@ -76,15 +77,12 @@ def read(folder: Path, table: Path, cuts: list[int], shuffle: random.Random) -> 
             row for version in range(first, last) for file in added(table, version) for row in narrow_of(file)
         ]
         shuffle.shuffle(rows)
-        process_batch(pa.Table.from_pylist(rows, schema=NARROW), batch, config, lambda: NOW_US)  # type: ignore[arg-type]
+        process_batch(pa.Table.from_pylist(rows, schema=NARROW), batch, worker)  # type: ignore[arg-type]
     return store
 
 
 @pytest.mark.parametrize("seed", [11, 12])
-def test_sem_02_28_commits_read_in_any_batches_end_as_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    monkeypatch.setattr(streams.batch.process, "matched", lambda frame: frame)
+def test_sem_02_28_commits_read_in_any_batches_end_as_one(tmp_path: Path, seed: int) -> None:
     table, shuffle = tmp_path / "table", random.Random(seed)
     DeltaTable.create(str(table), SHORT)
     script = Script(table, seed)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from store import net_facts
 from store.schemas import FACTS
 from store.windows import merge, partials
-from streams.batch.facts import classify, resolve
+from streams.batch.classify import classify
 from streams.batch.match import NARROW
+from streams.batch.resolve import resolve
 
 NOW = 10_000_000_000_000
 COLUMNS = NARROW.append(pa.field("arrived_us", pa.int64()))

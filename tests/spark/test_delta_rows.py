@@ -20,8 +20,10 @@ from support.delta_cases import SHORT, T0, clock, ends, rule_set, trace, write
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
 from store import net_facts, open_store
 from store.rule_sets import RuleSets
-from streams.batch.process import BatchConfig, matched, narrow_plan
-from streams.query import checkpoint_of, start, stream_id
+from streams.batch.config import BatchConfig
+from streams.batch.narrow import matched, narrow_plan
+from streams.checkpoint import checkpoint_of, stream_id
+from streams.query import start
 
 pytestmark = pytest.mark.spark
 SECOND = timedelta(seconds=1)

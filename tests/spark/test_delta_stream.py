@@ -14,8 +14,9 @@ import pytest
 from deltalake import write_deltalake
 from support.delta_cases import SHORT, ends, opened, result, rule_set, run, trace, write
 
-from streams.batch.process import BatchConfig
-from streams.query import StreamMismatch, check_source
+from streams.batch.config import BatchConfig
+from streams.errors import StreamMismatch
+from streams.query import check_source
 from streams.sources import SourceError
 
 pytestmark = pytest.mark.spark

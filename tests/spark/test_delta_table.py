@@ -15,7 +15,9 @@ from deltalake import DeltaTable, Field, write_deltalake
 from deltalake.schema import PrimitiveType
 from support.delta_cases import SHORT, clock, ends, opened, result, run, trace, write
 
-from streams.query import QueryFailed, StreamMismatch, check_source, start, stream_id
+from streams.checkpoint import stream_id
+from streams.errors import QueryFailed, StreamMismatch
+from streams.query import check_source, start
 from streams.sources import SourceError
 
 pytestmark = pytest.mark.spark

@@ -47,6 +47,7 @@ def test_sem_08_rules_that_come_into_force_while_it_runs_match_the_next_batch(
 def wait_for(handle: Any, store: Store, counted: int, seconds: float = 240) -> None:
     until = time.monotonic() + seconds
     while ends(store)["counted"] < counted:
+        handle.poll()
         assert handle.active, handle.error()
         assert time.monotonic() < until
         time.sleep(0.1)

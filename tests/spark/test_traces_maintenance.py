@@ -19,8 +19,9 @@ from rules.rule_set import build_rule_set, parse_rule
 from store import Store, open_store
 from store.maintenance.maintenance import Maintenance
 from store.rule_sets import RuleSets
-from streams.batch.process import BatchConfig
-from streams.query import checkpoint_of, needed_version, read_through, start, stream_id
+from streams.batch.config import BatchConfig
+from streams.checkpoint import checkpoint_of, needed_version, read_through, stream_id
+from streams.query import start
 
 pytestmark = pytest.mark.spark
 NOW = time.time_ns() // 1000

@@ -19,8 +19,9 @@ from store.outbox import Outbox
 from store.rule_sets import RuleSets
 from store.schemas import TRACES
 from store.windows import merge
-from streams.batch.process import BatchConfig
-from streams.query import checkpoint_of, start, stream_id
+from streams.batch.config import BatchConfig
+from streams.checkpoint import checkpoint_of, stream_id
+from streams.query import start
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdict_log import net_verdicts
 from tracesieve.alerts.verdicts import Verdicts

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 from support.delta_cases import NOW_US, follower, rule_set
 
-import streams.batch.process
 from store import open_store
 from store.rule_sets import RuleSets
-from streams.batch.process import BatchConfig, process_batch
+from streams.batch.config import BatchConfig
+from streams.batch.process import BatchWorker, process_batch
 
 STREAM = "killed"
 
@@ -30,17 +30,17 @@ def batches(folder: Path) -> list[Any]:
 
 def work(folder: Path, followed: bool) -> None:
     """Go on after the last committed batch, to the end."""
-    streams.batch.process.matched = lambda frame: frame  # type: ignore[assignment]
     store = open_store(str(folder / "store"))
     RuleSets(store).put(rule_set(), (), 1)
     config = BatchConfig(str(folder / "store"), STREAM, str(folder / "checkpoint"))
+    worker = BatchWorker(config, lambda: NOW_US, lambda frame: frame)
     (folder / "commits").mkdir(exist_ok=True)
     step = follower(store, STREAM)
     print("ready", flush=True)
     for number, rows in enumerate(batches(folder)):
         if (folder / "commits" / str(number)).exists():
             continue
-        process_batch(rows, number, config, lambda: NOW_US)
+        process_batch(rows, number, worker)
         if followed and number % 3 == 0:
             step()
         (folder / "commits" / str(number)).touch()

@@ -63,7 +63,7 @@ def _why(error: Exception) -> str:
 def _delta(table: str, found: DeltaTracesSource, settings: Settings) -> Check:
     from deltalake import DeltaTable
 
-    from streams.query import checkpoint_of
+    from streams.checkpoint import checkpoint_of
     from streams.sources.delta_traces.source import check, check_versions
 
     check(table, dict(found.columns))

@@ -100,7 +100,7 @@ def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None
 
 def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int) -> Check:
     """The last finished batch, and how far behind it (or now) each follower is."""
-    from streams.query import checkpoint_of, read_through
+    from streams.checkpoint import checkpoint_of, read_through
 
     batches = (
         store.table("batches")

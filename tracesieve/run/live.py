@@ -48,6 +48,7 @@ def run_live(run: Run) -> None:
         run.lease.check()
         run.reload_rules(now)
         run.follow(now)
+        handle.poll()
         _still_active(handle)
         run.stop.wait(TICK_S)
     log.info("stopping: the batch under way first")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sinks.registry import is_withdrawal
 from store.maintenance.maintenance import MaintenanceNeeds
-from streams.query import checkpoint_of, needed_version
+from streams.checkpoint import checkpoint_of, needed_version
 
 if TYPE_CHECKING:
     from rules.rule_set import RuleSet

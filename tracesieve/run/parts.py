@@ -27,8 +27,9 @@ from store.lease import Lease
 from store.maintenance.maintenance import Maintenance
 from store.outbox import Outbox
 from store.rule_sets import RuleSets
-from streams.batch.process import BatchConfig
-from streams.query import check_source, checkpoint_of, stream_id
+from streams.batch.config import BatchConfig
+from streams.checkpoint import checkpoint_of, stream_id
+from streams.query import check_source
 from streams.session.spark import session
 from streams.sources import DeltaTracesSource, MlflowSource
 from streams.sources.mlflow.landing import MlflowLanding

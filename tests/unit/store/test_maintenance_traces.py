@@ -7,7 +7,7 @@ from pathlib import Path
 import store.maintenance.maintenance
 from store import Store, open_store
 from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
-from streams.query import needed_version, read_through
+from streams.checkpoint import needed_version, read_through
 
 NOW = time.time_ns() // 1000
 HOUR = 3_600_000_000

@@ -17,8 +17,9 @@ from rules.rule_set import RuleSet, build_rule_set, parse_rule
 from store import Store, open_store
 from store.rule_sets import RuleSets
 from store.windows import merge
+from streams.batch.config import BatchConfig
 from streams.batch.match import NARROW
-from streams.batch.process import BatchConfig, in_force, process_batch
+from streams.batch.process import BatchWorker, in_force, process_batch
 
 
 class Cut(Exception):
@@ -58,7 +59,6 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
         }
         return pa.Table.from_pylist([row], schema=NARROW)
 
-    monkeypatch.setattr(streams.batch.process, "matched", matched)
     store = open_store(str(tmp_path))
     RuleSets(store).put(rule_set(), (), 1)
     config = BatchConfig(str(tmp_path), "s", str(tmp_path / "checkpoint"))
@@ -69,9 +69,9 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
     with monkeypatch.context() as patched:
         patched.setattr(streams.batch.process, cut_at, cut)
         with pytest.raises(Cut):
-            process_batch(None, 0, config, lambda: NOW_US)  # type: ignore[arg-type]
+            process_batch(None, 0, BatchWorker(config, lambda: NOW_US, matched))  # type: ignore[arg-type]
     RuleSets(store).put(other_rules(), (), 2)
-    process_batch(None, 0, config, lambda: NOW_US + 10**6)  # type: ignore[arg-type]
+    process_batch(None, 0, BatchWorker(config, lambda: NOW_US + 10**6, matched))  # type: ignore[arg-type]
     return open_store(str(tmp_path)), used
 
 
@@ -86,7 +86,7 @@ def where_hash(rules: RuleSet) -> set[str]:
 def test_sem_08_facts_that_are_in_keep_the_rules_that_made_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, used = play(tmp_path, monkeypatch, "_write_windows")
+    store, used = play(tmp_path, monkeypatch, "write_windows")
     assert used == [rule_set().hash]
     assert window_hashes(store) == where_hash(rule_set())
     end = store.table("batches").read(where=pl.col("phase") == "end")
@@ -97,7 +97,7 @@ def test_sem_08_facts_that_are_in_keep_the_rules_that_made_them(
 def test_sem_08_facts_that_are_not_in_are_made_afresh_with_the_present_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, used = play(tmp_path, monkeypatch, "_write_side_outputs")
+    store, used = play(tmp_path, monkeypatch, "write_side_outputs")
     assert used == [rule_set().hash, other_rules().hash]
     assert window_hashes(store) == where_hash(other_rules())
     batches = store.table("batches").read()

@@ -15,10 +15,11 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from support.delta_cases import opened, trace, write
 
-from streams.batch.facts import SLACK_US, known_where
-from streams.query import check_source, reason
+from streams.batch.resolve import SLACK_US, known_where
+from streams.query import check_source
 from streams.sources import SourceError
 from streams.sources.delta_traces.log import arrivals, commits, last_batch, offset
+from streams.spark_errors import line_of
 
 
 def test_plain_parquet_and_a_missing_table_are_refused(tmp_path: Path) -> None:
@@ -41,7 +42,11 @@ def test_sem_03_known_ids_are_looked_up_within_an_hour_of_the_start() -> None:
             "batch_id": [0, 0, 0, 7],
         }
     )
-    found = known.filter(known_where(pl.Series(["a"]), pl.Series([0]), ("own", 7)))
+    found = known.filter(
+        known_where(
+            pl.Series(["a"]), pl.Series([0]), (pl.col("stream_id") == "own") & (pl.col("batch_id") == 7)
+        )
+    )
     assert SLACK_US == 3_600_000_000
     assert found["start_us"].to_list() == [0, SLACK_US]
 
@@ -111,10 +116,10 @@ def test_deleted_rows_are_counted_once_by_the_batch_that_finishes_their_commit(t
 
 
 def test_what_delta_says_in_a_page_is_told_in_a_line() -> None:
-    assert "next run goes on" in reason(
+    assert "next run goes on" in line_of(
         "[STREAM_FAILED] … [DELTA_SCHEMA_CHANGED_WITH_VERSION] Detected schema change"
     )
-    assert "--rebuild" in reason("[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file")
+    assert "--rebuild" in line_of("[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file")
 
 
 def test_a_view_has_no_log(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from store import net_facts
 from store.schemas import FACTS
-from streams.batch.facts import VALUES, Classified, classify, resolve
+from streams.batch.classify import VALUES, Classified, classify
 from streams.batch.match import NARROW
+from streams.batch.resolve import resolve
 
 NOW = 10_000_000_000_000
 MINUTE = 60_000_000

@@ -1,0 +1,29 @@
+"""What a batch is given, as plain values: it may run in another process than its query's start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rules.groups import DEFAULT_GROUP_BY
+from rules.units import DAY_US
+
+Clock = Callable[[], int]  # now, µs
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """All that a batch needs to know; ``columns`` are pairs of our column's name and the source's."""
+
+    store_path: str
+    stream_id: str
+    checkpoint: str
+    config_hash: str = ""
+    group_by: tuple[str, ...] = DEFAULT_GROUP_BY
+    include_evaluation: bool = False
+    dedupe_horizon_us: int = 30 * DAY_US
+    columns: tuple[tuple[str, str], ...] = ()
+    source_table: str = ""
+    # Each start of the query fills these two: the rules that it matches with, and its own id.
+    rule_set_hash: str = ""
+    query_id: str = ""
