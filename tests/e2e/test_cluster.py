@@ -1,4 +1,4 @@
-"""A run whose Spark workers are processes of their own, as on a cluster: they find our code, and are told
+"""A run whose Spark workers are processes of their own, as on a cluster: they find our code, and end quietly
 when it is over.
 """
 

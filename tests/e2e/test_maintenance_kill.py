@@ -70,7 +70,7 @@ def append_all(path: str) -> None:
         store.table("batches").append([end], app_id="batches:s", version=batch)
 
 
-def tend_for_ever(path: str) -> None:
+def maintain_for_ever(path: str) -> None:
     """Maintenance, made to find work at once: the days go by quickly and ten files are many."""
     import store.maintenance.maintenance as maintenance
 
@@ -108,7 +108,7 @@ def test_sem_10_19_killed_at_random_moments_every_sum_is_as_without_maintenance(
     dice, kills = random.Random(7), 0
     path = tmp_path / "store"
     open_store(str(path))
-    appender, tender = child(path, "append_all"), child(path, "tend_for_ever")
+    appender, maintainer = child(path, "append_all"), child(path, "maintain_for_ever")
     try:
         deadline = time.monotonic() + 150
         while kills < KILLS or appender.poll() != 0:
@@ -121,13 +121,13 @@ def test_sem_10_19_killed_at_random_moments_every_sum_is_as_without_maintenance(
                 appender = child(path, "append_all")
                 kills += 1
             elif which == "t" and kills < KILLS:
-                assert tender.poll() is None, "maintenance ended by itself"
-                os.killpg(tender.pid, signal.SIGKILL)
-                tender.wait()
-                tender = child(path, "tend_for_ever")
+                assert maintainer.poll() is None, "maintenance ended by itself"
+                os.killpg(maintainer.pid, signal.SIGKILL)
+                maintainer.wait()
+                maintainer = child(path, "maintain_for_ever")
                 kills += 1
     finally:
-        for one in (appender, tender):
+        for one in (appender, maintainer):
             if one.poll() is None:
                 os.killpg(one.pid, signal.SIGKILL)
                 one.wait()
