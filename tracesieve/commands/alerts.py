@@ -29,9 +29,10 @@ def command() -> None:
 def list_(config: str, as_json: bool) -> None:
     """Every alert, the newest first, with what was measured and the traces behind it."""
     from store import open_store
+    from tracesieve.alerts.listing import list_alerts
     from tracesieve.config.settings import load_settings
 
-    alerts = listed(open_store(load_settings(config).store_path, create=False))
+    alerts = list_alerts(open_store(load_settings(config).store_path, create=False))
     if as_json:
         click.echo(json.dumps({"alerts": alerts}))
         return
@@ -54,33 +55,6 @@ def _show(alert: dict[str, Any]) -> None:
         more = len(alert["evidence"]) - _EVIDENCE
         shown = ", ".join(alert["evidence"][:_EVIDENCE]) + (f" and {more} more" if more > 0 else "")
         click.echo(wrapped(f"evidence: {shown}", "          "))
-
-
-def listed(store: Any) -> list[dict[str, Any]]:
-    """The last notification of each episode, the newest episode first; times in µs."""
-    rows = store.table("notifications").read().sort("notified_us", maintain_order=True)
-    last = {row["episode"]: row for row in rows.iter_rows(named=True)}
-    names = (
-        "episode",
-        "rule",
-        "severity",
-        "status",
-        "reason",
-        "starts_us",
-        "value",
-        "condition",
-        "summary",
-        "traces",
-        "errors",
-        "evidence",
-        "paged",
-    )
-    found = []
-    for row in last.values():
-        group = dict(zip(row["by"], row["group"], strict=True))
-        resolved = row["instant_us"] if row["status"] == "resolved" else None
-        found.append({**{name: row[name] for name in names}, "group": group, "resolved_us": resolved})
-    return sorted(found, key=lambda alert: (-alert["starts_us"], alert["rule"], alert["episode"]))
 
 
 @command.command("test")

@@ -1,18 +1,12 @@
-"""``tracesieve run``: watch traces until told to stop, or once."""
+"""``tracesieve run``: watch traces until a signal comes, or take them once."""
 
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 import click
 
 from tracesieve.errors import OutsideError
-
-if TYPE_CHECKING:
-    from tracesieve.run.parts import Run
 
 
 @click.command("run")
@@ -33,39 +27,29 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
     Ctrl-C or SIGTERM ends it in order, within 30 seconds: the batch under way is finished, its tags and
     alerts are sent.
     """
-    from tracesieve.cli import set_up_logging
     from tracesieve.config.settings import load_settings
+    from tracesieve.log import set_up_logging
 
     if as_json and not once:
         raise click.UsageError("--json goes with --once: a run that goes on is watched through /metrics")
     settings = load_settings(config)
     set_up_logging(settings.log.level, settings.log.format)
-    stop = threading.Event()
-    with ExitStack() as stack:
-        from tracesieve.run.parts import open_run, wall_us
-        from tracesieve.run.shutdown import listen
+    # After the config is known to be right: this loads Spark and the clients of the sinks.
+    from tracesieve.run.entry import take_once, watch
 
-        listen(stop)
-        run = open_run(settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us(), stop=stop)
-        if once:
-            _once(run, as_json)
-        else:
-            from tracesieve.run.live import run_live
+    if not once:
+        watch(settings, dry_run=dry_run, rebuild=rebuild)
+        return
+    document, cut_short = take_once(settings, dry_run=dry_run, rebuild=rebuild)
+    _echo(document, as_json)
+    if document["waiting"] and not cut_short:
+        raise OutsideError(
+            f"{document['waiting']} deliveries still wait; they stay in the outbox (`tracesieve outbox list`)"
+        )
 
-            run_live(run)
 
-
-def _once(run: Run, as_json: bool) -> None:
-    from tracesieve.run.once import run_once
-    from tracesieve.run.parts import wall_us
-    from tracesieve.run.summary import last_batch, summary, told
+def _echo(document: dict[str, object], as_json: bool) -> None:
+    from tracesieve.run.summary import render
     from tracesieve.terminal import wrapped
 
-    before, since = last_batch(run.store, run.config.stream_id), wall_us()
-    waiting = run_once(run)
-    document = summary(run.store, run.config.stream_id, before, since, waiting)
-    click.echo(json.dumps(document) if as_json else wrapped(told(document)))
-    if waiting and not run.stop.is_set():
-        raise OutsideError(
-            f"{waiting} deliveries still wait; they stay in the outbox (`tracesieve outbox list`)"
-        )
+    click.echo(json.dumps(document) if as_json else wrapped(render(document)))

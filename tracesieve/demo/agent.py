@@ -7,7 +7,8 @@ everything else about a trace follows from a seeded random generator, so that tw
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 QUESTIONS = (
@@ -96,72 +97,75 @@ class Agent:
             experiment_id=self._experiment_id,
             start_time_ns=clock,
         )
-        clock = self._child(
-            root,
-            "search_docs",
-            SpanType.RETRIEVER,
-            clock,
-            call.retrieve_s,
-            {"query": call.question},
-            [{"page_content": f"document {i}"} for i in range(call.documents)],
-        )
-        for index in range(call.tool_calls):
-            fails = call.tool_fails and index == 0
-            clock = self._child(
-                root,
-                "lookup_order",
-                SpanType.TOOL,
-                clock,
-                0.08,
-                {"attempt": index},
-                None if fails else {"status": "shipped"},
-                error="TimeoutError: order service" if fails else None,
-            )
-        answer = None if call.model_fails else f"Answer to: {call.question}"
-        usage = {
-            "input_tokens": call.tokens_in,
-            "output_tokens": call.tokens_out,
-            "total_tokens": call.tokens_in + call.tokens_out,
-        }
-        cost = {"input_cost": call.tokens_in * 3e-6, "output_cost": call.tokens_out * 15e-6}
-        attributes: dict[str, Any] = {"mlflow.llm.model": MODEL}
-        if not call.model_fails:
-            attributes["mlflow.chat.tokenUsage"] = usage
-            attributes["mlflow.llm.cost"] = {**cost, "total_cost": sum(cost.values())}
-        error = "ServiceUnavailable: 503 from the model endpoint" if call.model_fails else None
-        clock = self._child(
-            root,
-            "chat_model",
-            SpanType.CHAT_MODEL,
-            clock,
-            call.model_s,
-            {"messages": [{"role": "user", "content": call.question}]},
-            answer,
-            attributes,
-            error,
-        )
-        root.end(outputs=answer, status="ERROR" if error else "OK", end_time_ns=clock + int(0.02 * _NS))
+        for step in _steps(call):
+            clock = _log_step(root, step, clock)
+        failed = call.model_fails
+        answer = None if failed else _answer(call)
+        root.end(outputs=answer, status="ERROR" if failed else "OK", end_time_ns=clock + int(0.02 * _NS))
 
-    @staticmethod
-    def _child(
-        root: Any,
-        name: str,
-        kind: str,
-        clock: int,
-        seconds: float,
-        inputs: Any,
-        outputs: Any,
-        attributes: dict[str, Any] | None = None,
-        error: str | None = None,
-    ) -> int:
-        import mlflow
-        from mlflow.entities import SpanEvent
 
-        span = mlflow.start_span_no_context(
-            name, span_type=kind, parent_span=root, inputs=inputs, attributes=attributes, start_time_ns=clock
+@dataclass(frozen=True)
+class _Step:
+    """A span below the agent's, as long as its part of the call."""
+
+    name: str
+    kind: str
+    seconds: float
+    inputs: Any
+    outputs: Any
+    attributes: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+
+def _steps(call: Call) -> Iterator[_Step]:
+    """The spans of one call, one after the other."""
+    found = [{"page_content": f"document {i}"} for i in range(call.documents)]
+    yield _Step("search_docs", "RETRIEVER", call.retrieve_s, {"query": call.question}, found)
+    for index in range(call.tool_calls):
+        fails = call.tool_fails and index == 0
+        yield _Step(
+            "lookup_order",
+            "TOOL",
+            0.08,
+            {"attempt": index},
+            None if fails else {"status": "shipped"},
+            error="TimeoutError: order service" if fails else None,
         )
-        end = clock + int(seconds * _NS)
-        if error:
-            span.add_event(SpanEvent("exception", end, {"exception.message": error}))
-        span.end(outputs=outputs, status="ERROR" if error else "OK", end_time_ns=end)
-        return end
+    messages = {"messages": [{"role": "user", "content": call.question}]}
+    attributes: dict[str, Any] = {"mlflow.llm.model": MODEL}
+    if call.model_fails:
+        error = "ServiceUnavailable: 503 from the model endpoint"
+        yield _Step("chat_model", "CHAT_MODEL", call.model_s, messages, None, attributes, error)
+        return
+    cost = {"input_cost": call.tokens_in * 3e-6, "output_cost": call.tokens_out * 15e-6}
+    attributes["mlflow.chat.tokenUsage"] = {
+        "input_tokens": call.tokens_in,
+        "output_tokens": call.tokens_out,
+        "total_tokens": call.tokens_in + call.tokens_out,
+    }
+    attributes["mlflow.llm.cost"] = {**cost, "total_cost": sum(cost.values())}
+    yield _Step("chat_model", "CHAT_MODEL", call.model_s, messages, _answer(call), attributes)
+
+
+def _answer(call: Call) -> str:
+    return f"Answer to: {call.question}"
+
+
+def _log_step(root: Any, step: _Step, start_ns: int) -> int:
+    """Log a step that begins at ``start_ns``; when it ends, ns."""
+    import mlflow
+    from mlflow.entities import SpanEvent
+
+    span = mlflow.start_span_no_context(
+        step.name,
+        span_type=step.kind,
+        parent_span=root,
+        inputs=step.inputs,
+        attributes=step.attributes or None,
+        start_time_ns=start_ns,
+    )
+    end = start_ns + int(step.seconds * _NS)
+    if step.error:
+        span.add_event(SpanEvent("exception", end, {"exception.message": step.error}))
+    span.end(outputs=step.outputs, status="ERROR" if step.error else "OK", end_time_ns=end)
+    return end

@@ -12,19 +12,27 @@ from tracesieve.demo.stage import answers, wait_until
 
 
 def main() -> None:
-    """``monitor URI CONFIG``: start Spark, wait for the experiment, then be ``tracesieve run -c CONFIG``."""
+    """``monitor URI CONFIG``: start Spark, wait for the experiment, then be ``tracesieve run``."""
     uri, config = sys.argv[1:]
-    threading.Thread(target=_warm, daemon=True).start()
-    from tracesieve.cli import main as run
+    threading.Thread(target=_warm_up, daemon=True).start()
+    # Loaded while Spark starts.
+    from tracesieve.config.settings import load_settings
+    from tracesieve.exits import exit_on_error
+    from tracesieve.log import set_up_logging
+    from tracesieve.run.entry import watch
+
+    def run() -> None:
+        settings = load_settings(config)
+        set_up_logging(settings.log.level, settings.log.format)
+        watch(settings)
 
     wait_until(
         lambda: answers(f"{uri}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(EXPERIMENT)}")
     )
-    sys.argv = ["tracesieve", "run", "-c", config]
-    run()
+    exit_on_error(run)
 
 
-def _warm() -> None:
+def _warm_up() -> None:
     from streams.session.spark import SparkConfig, session
 
     with suppress(Exception):  # the run starts the session again and says what is wrong

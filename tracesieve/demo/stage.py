@@ -1,8 +1,7 @@
-"""The demo's stage: a real MLflow server, the agent's traffic and the monitor, each a process, all started at
-once.
+"""The demo's stage: a real MLflow server, the agent's traffic and the monitor, each a process.
 
-Each waits for what it needs (the agent for the server, the monitor for the experiment) with its slow imports
-and Spark's start behind it by then.  Whatever ends the demo, all three and their children are gone when
+All start at once, and do their slow imports and Spark's start while they wait for each other: the agent for
+the server, the monitor for the experiment. Whatever ends the demo, all three and their children are gone when
 :func:`stage` is left.
 """
 

@@ -1,10 +1,10 @@
-"""The demo's traffic: the agent's last 25 minutes told to the MLflow server, then one request a second.
+"""The demo's traffic: the agent's last 25 minutes are logged to the MLflow server, then one request a second.
 
-The last quarter of an hour comes first: the incident and one window before it, so that what fires does so
-early and as it would have in its time; the quiet minutes before it change no verdict when they come later.
+The last quarter of an hour is logged first: the incident and one window before it. So alerts fire early, with
+the verdicts of that time; the quiet minutes before it change none of them when they come later.
 
-Logged by MLflow's own tracing in its batching mode, over HTTP; one sender, so that a trace's spans precede
-its end.
+MLflow's own tracing logs over HTTP in its batching mode. There is one sender, so that a trace's spans arrive
+before its end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The end of a run: told by SIGTERM or Ctrl-C, in order, and within the half minute that supervisors allow.
+"""The end of a run after SIGTERM or Ctrl-C: in order, and within the half minute that supervisors allow.
 
-The batch under way ends, followers see it, deliveries go out once more.  What takes too long is broken off:
-then the process ends as by ``kill -9``, which loses nothing either.
+The batch under way ends, followers read it, deliveries are made once more. What takes too long is broken off:
+the process then ends as after ``kill -9``, which loses nothing either.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ BATCH_S = 20.0
 THREADS_S = 23.0  # by when threads that deliver or land have had their time
 
 
-def listen(stop: threading.Event) -> None:
+def handle_signals(stop: threading.Event) -> None:
     """Let SIGTERM and Ctrl-C set ``stop``, and end the process ``END_S`` later at the latest; a second Ctrl-C
     ends it at once.
     """
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             if number == signal.SIGINT:
                 os._exit(130)
@@ -38,7 +38,7 @@ def listen(stop: threading.Event) -> None:
         timer.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, heard)
+        signal.signal(number, on_signal)
 
 
 def _break_off() -> None:
@@ -65,6 +65,6 @@ def finish(handle: Handle, threads: Sequence[threading.Thread], flush: Callable[
         for thread in threads:
             thread.join(max(0.0, began + THREADS_S - time.monotonic()))
         flush()
-    except Exception as error:  # noqa: BLE001 - a server that is down must not hold up the end; it is said
+    except Exception as error:  # noqa: BLE001 - a server that is down must not hold up the end; it is logged
         log.warning("ended without the last deliveries, which stay in the outbox: %s", error)
     log.info("stopped")

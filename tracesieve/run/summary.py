@@ -1,9 +1,8 @@
-"""What one ``run --once`` did: the traces it took, what was said of them, what was delivered and what still
-waits.
-"""
+"""What one ``run --once`` did: traces taken, alerts notified, what was delivered and what still waits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -24,31 +23,31 @@ def last_batch(store: Store, stream_id: str) -> int:
 
 
 def summary(store: Store, stream_id: str, after_batch: int, since_us: int, waiting: int) -> dict[str, Any]:
-    """The document of ``run --once --json``: batches above ``after_batch``, words and deliveries since
-    ``since_us``.
+    """The document of ``run --once --json``: batches above ``after_batch``, notifications and deliveries from
+    ``since_us`` on.
 
     ``traces`` and ``errors`` are net: an amendment adds nothing, a withdrawal takes away.
     """
     mine = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") > after_batch)
     batches = store.table("batches").read(where=mine & (pl.col("phase") == "end"))
     facts = store.table("facts").read(["weight", "error"], mine).with_columns(pl.col("weight").cast(pl.Int64))
-    said = (
+    notified = (
         store.table("notifications")
         .read(["episode", "status", "notified_us"])
         .sort("notified_us", maintain_order=True)
     )
-    last = said.unique("episode", keep="last", maintain_order=True)
+    last = notified.unique("episode", keep="last", maintain_order=True)
     delivered = store.table("deliveries").read(
         ["sink"], (pl.col("outcome") == "delivered") & (pl.col("at_us") >= since_us)
     )
-    news = said.filter(pl.col("notified_us") >= since_us)["status"].to_list()
+    new = notified.filter(pl.col("notified_us") >= since_us)["status"].to_list()
     return {
         "traces": int(facts["weight"].sum()),
         "errors": int(facts.filter("error")["weight"].sum()),
         **{name: int(batches[name].sum() or 0) for name in _COUNTERS},
         "alerts": {
-            "fired": news.count("firing"),
-            "resolved": news.count("resolved"),
+            "fired": new.count("firing"),
+            "resolved": new.count("resolved"),
             "firing": last.filter(pl.col("status") == "firing").height,
         },
         "delivered": dict(sorted(delivered.group_by("sink").len().iter_rows())),
@@ -56,7 +55,7 @@ def summary(store: Store, stream_id: str, after_batch: int, since_us: int, waiti
     }
 
 
-def told(document: dict[str, Any]) -> str:
+def render(document: Mapping[str, Any]) -> str:
     """The document as a paragraph."""
     alerts = document["alerts"]
     more = [f"{document[name]} {name.replace('_', ' ')}" for name in _COUNTERS if document[name]]

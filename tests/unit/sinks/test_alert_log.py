@@ -15,7 +15,7 @@ from sinks.alert_log import AlertLog
 from sinks.delivery import Delivery
 from store import open_store
 from store.outbox import Outbox, OutboxMessage
-from tracesieve.cli import JsonFormatter
+from tracesieve.log import JsonFormatter
 
 
 def message(status: str, **changes: Any) -> OutboxMessage:

@@ -1,14 +1,21 @@
-"""The command line's frame: what a bug, a closed pipe and hostile text come to."""
+"""The command line's frame: how an error, a bug, a closed pipe and hostile text end."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tracesieve import cli
+from rules.errors import RuleError
+from sinks.errors import Refused
+from store.errors import StoreTaken
+from streams.errors import UnknownExperiment
+from tracesieve import cli, exits
+from tracesieve.errors import AnswerIsNoError, ConfigError, OutsideError
 from tracesieve.terminal import plain, table
 
 
@@ -21,16 +28,48 @@ def test_a_bug_ends_in_one_line_that_says_where_the_traceback_is(
     monkeypatch.setattr(cli, "cli", broken)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    assert ended.value.code == cli.BUG
-    said = capsys.readouterr()
-    assert said.out == ""
-    (line,) = said.err.splitlines()
+    assert ended.value.code == exits.BUG
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()
     assert "this is a bug" in line
     assert "\x1b" not in line
     file = Path(line.rpartition(" ")[2].rstrip(")"))
     assert "broken" in file.read_text()
     assert file.stat().st_mode & 0o077 == 0
     file.unlink()
+
+
+ROOTS = [
+    (RuleError("wrong", ()), 2),
+    (StoreTaken("taken"), 3),
+    (UnknownExperiment("which"), 3),
+    (Refused("no"), 3),
+    (ConfigError([]), 2),
+    (AnswerIsNoError("no"), 1),
+    (OutsideError("down"), 3),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), ROOTS, ids=lambda value: type(value).__name__)
+def test_every_error_of_ours_ends_with_the_code_of_its_class(error: Exception, code: int) -> None:
+    assert exits.exit_code_of(error) == code
+
+
+def test_another_error_is_a_bug_even_with_an_exit_code() -> None:
+    class Foreign(Exception):
+        exit_code = 3
+
+    assert exits.exit_code_of(Foreign()) is None
+
+
+def test_every_package_has_one_root_that_the_command_line_knows() -> None:
+    for module, root in exits.ERROR_ROOTS.items():
+        errors = [one for _, one in inspect.getmembers(importlib.import_module(module), inspect.isclass)]
+        own = [one for one in errors if issubclass(one, Exception) and one.__module__ == module]
+        assert {one for one in own if Exception in one.__bases__} == {
+            getattr(importlib.import_module(module), root)
+        }, module
 
 
 def test_a_reader_that_stops_reading_makes_no_noise() -> None:
