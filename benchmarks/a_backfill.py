@@ -70,7 +70,8 @@ def child(kind: str, table: str) -> dict[str, Any]:
 
 
 def _session() -> tuple[Any, float]:
-    from streams.session.spark import SparkConfig, session
+    from streams.session.config import SparkConfig
+    from streams.session.spark import session
 
     with timed() as timer:
         spark = session(SparkConfig())

@@ -129,7 +129,8 @@ def run(options: Options) -> dict[str, Any]:
 
 def child(table: str) -> dict[str, Any]:
     """A warm pass of each set, in this fresh process."""
-    from streams.session.spark import SparkConfig, session
+    from streams.session.config import SparkConfig
+    from streams.session.spark import session
 
     spark = session(SparkConfig())
     found: dict[str, Any] = {}

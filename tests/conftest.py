@@ -13,7 +13,8 @@ import pytest
 from support.servers import MlflowServer
 from support.servers import mlflow_server as started
 
-from streams.session.spark import SparkConfig, session
+from streams.session.config import SparkConfig
+from streams.session.spark import session
 
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from streams.errors import SparkUnavailable
+from streams.session.config import SparkConfig
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,20 +37,6 @@ _CONF = {
     "spark.log.level": "ERROR",
 }
 _LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
-
-
-class SparkConfig(BaseModel):
-    """Which Spark: any master, the driver's memory, and any other setting in Spark's own names."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    master: str = Field(
-        default="local[*]", description="any Spark master: local[*], spark://…, k8s://…, yarn"
-    )
-    memory: str = Field(
-        default="2g", pattern=r"^\d+[kmgKMG]$", description="the driver's memory, as the JVM writes it"
-    )
-    conf: dict[str, str] = Field(default={}, description="any other setting, in Spark's own names")
 
 
 def session(config: SparkConfig) -> SparkSession:

@@ -11,7 +11,8 @@ from pathlib import Path
 from support.delta_cases import clock, follower, opened
 
 import streams.query
-from streams.session.spark import SparkConfig, session
+from streams.session.config import SparkConfig
+from streams.session.spark import session
 
 
 def work(store_path: Path, source: Path) -> None:

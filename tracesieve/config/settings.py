@@ -34,7 +34,7 @@ from sinks import registry
 from sinks.base import SinkConfig
 from sinks.http.server import MetricsConfig
 from store.maintenance.retention import mistakes
-from streams.session.spark import SparkConfig
+from streams.session.config import SparkConfig
 from streams.sources import SourceConfig
 from tracesieve.config.diagnostics import (
     diagnostic,

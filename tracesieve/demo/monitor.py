@@ -33,7 +33,8 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    from streams.session.spark import SparkConfig, session
+    from streams.session.config import SparkConfig
+    from streams.session.spark import session
 
     with suppress(Exception):  # the run starts the session again and says what is wrong
         session(SparkConfig())
