@@ -128,6 +128,7 @@ def _monitor(table: Path) -> dict[str, Any]:
     from streams.batch.config import BatchConfig
     from streams.checkpoint import checkpoint_of, stream_id
     from streams.query import start
+    from streams.sources.delta_traces.table import DeltaTracesTable
 
     rule_set = load_packs(["packs/default"], DEFAULT_GROUP_BY, ".").rule_set
     assert rule_set is not None
@@ -143,7 +144,9 @@ def _monitor(table: Path) -> dict[str, Any]:
             store = open_store(folder)
             RuleSets(store).put(rule_set, DEFAULT_GROUP_BY, 1)
             checkpoint = checkpoint_of(folder)
-            config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, source_table=str(table))
+            config = BatchConfig(
+                folder, stream_id(store, checkpoint), checkpoint, table=DeltaTracesTable(str(table))
+            )
             start(spark, config, lambda: NOW_US, once=True).wait()
         found[name] = timer.seconds
         logger.removeHandler(stages)

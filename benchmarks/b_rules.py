@@ -156,6 +156,7 @@ def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
     from streams.batch.config import BatchConfig
     from streams.checkpoint import checkpoint_of, stream_id
     from streams.query import start
+    from streams.sources.delta_traces.table import DeltaTracesTable
 
     folder = tempfile.mkdtemp(prefix="tracesieve-bench-")
     with timed() as timer:
@@ -163,7 +164,7 @@ def _pass(spark: Any, table: str, number: int) -> tuple[float, dict[str, int]]:
         store = open_store(folder)
         RuleSets(store).put(rule_set, DEFAULT_GROUP_BY, 1)
         checkpoint = checkpoint_of(folder)
-        config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, source_table=table)
+        config = BatchConfig(folder, stream_id(store, checkpoint), checkpoint, table=DeltaTracesTable(table))
         start(spark, config, lambda: NOW_US, once=True).wait()
     hits = store.table("facts").read(["hits"]).explode("hits").drop_nulls().unnest("hits")
     shutil.rmtree(folder)

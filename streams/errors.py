@@ -8,6 +8,7 @@
     │   └── SourceDown          the server does not answer, or answers with a failure of its own
     │       ├── NoAccess        it wants a login that it was not given
     │       └── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading
+    ├── InitRefused           exit 2: an option of `init` names what the source does not have
     ├── SparkUnavailable      Spark cannot be started
     │   ├── JavaMissing         there is no Java that it runs on
     │   └── JarsMissing         Delta's jars are neither kept here nor to be had
@@ -30,10 +31,15 @@ class StreamsError(Exception):
 class SourceError(StreamsError):
     """The source cannot be read as it is; the message names what is wrong and what mends it.
 
-    ``hint`` says what a person may do, where that is the same for every failure of this class.
+    ``brief`` is the failure in a few words for ``doctor``, which adds ``hint``; empty: the message's first
+    line will do.
     """
 
     hint = "mend `source:` in the config, or the table"
+
+    def __init__(self, message: str, brief: str = "") -> None:
+        super().__init__(message)
+        self.brief = brief
 
 
 class UnknownExperiment(SourceError):  # noqa: N818
@@ -41,17 +47,9 @@ class UnknownExperiment(SourceError):  # noqa: N818
 
 
 class SourceDown(SourceError):  # noqa: N818
-    """The server cannot be reached or failed; trying again later may help.
+    """The server cannot be reached or failed; trying again later may help."""
 
-    ``reason`` is the failure in a few words, such as ``connection refused``; empty where the message is all
-    there is.
-    """
-
-    hint = "start the server, or mend source.tracking_uri or the login"
-
-    def __init__(self, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.reason = reason
+    hint = "start the server, or mend its address under `source:` or the login"
 
 
 class NoAccess(SourceDown):
@@ -60,6 +58,12 @@ class NoAccess(SourceDown):
 
 class SourceRefuses(SourceDown):
     """The server answered, with an error: what was asked for cannot be had, though other things may."""
+
+
+class InitRefused(StreamsError):  # noqa: N818
+    """An option of ``tracesieve init`` names what the source does not have; the message lists what it has."""
+
+    exit_code = 2
 
 
 class SparkUnavailable(StreamsError):  # noqa: N818

@@ -16,7 +16,6 @@ from streams.batch.config import BatchConfig, Clock
 from streams.batch.narrow import narrow_plan
 from streams.batch.process import BatchWorker, in_force, process_batch
 from streams.errors import QueryFailed
-from streams.sources.delta_traces.source import check, check_versions
 from streams.spark_errors import line_of
 
 if TYPE_CHECKING:
@@ -169,19 +168,18 @@ class Handle:
 
 
 def check_source(config: BatchConfig) -> None:
-    """Everything about the source that can be known before Spark starts.
+    """Everything about the table to read that can be known before Spark starts.
 
     Raises:
         SourceError: the table, its columns or its versions are not as they must be.
     """
-    check(config.source_table, dict(config.columns))
     batches = open_store(config.store_path).table("batches")
     through = batches.read(["arrived_through_us"])["arrived_through_us"].max()
-    check_versions(config.source_table, config.checkpoint, through if isinstance(through, int) else None)
+    config.table.check(config.checkpoint, through if isinstance(through, int) else None)
 
 
 def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool = False) -> Handle:
-    """Start the query over ``config.source_table``; ``once`` takes what is there and ends.
+    """Start the query over ``config.table``; ``once`` takes what is there and ends.
 
     Guarantee: every committed row of the source reaches :func:`streams.batch.process.process_batch`, at least
     once, in order; the batch makes that once.
@@ -204,7 +202,7 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
         work = replace(config, rule_set_hash=present.hash, query_id=uuid.uuid4().hex)
         worker = BatchWorker(work, clock)
         writer = (
-            narrow_plan(reader.load(config.source_table), present.rules, work)
+            narrow_plan(reader.load(config.table.uri), present.rules, work)
             .writeStream.queryName(f"tracesieve-{config.stream_id}")
             .option("checkpointLocation", config.checkpoint)
             .foreachBatch(partial(process_batch, worker=worker))

@@ -72,7 +72,7 @@ TRACES: Final = pa.schema(
 LANDING: Final = pa.schema(
     [
         pa.field("experiment_id", STR),
-        pa.field("kind", STR),  # slice | reconcile | sweep | backlog
+        pa.field("kind", STR),  # slice | reconcile | recount | sweep | backlog; a reconcile is a watermark
         pa.field("from_us", I64),  # (from, to] of end time
         pa.field("to_us", I64),
         pa.field("landed", I64),

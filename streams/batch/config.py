@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rules.groups import DEFAULT_GROUP_BY
 from rules.units import DAY_US
+from streams.sources.base import QueryTable
+from streams.sources.landed import LandedTable
 
 Clock = Callable[[], int]  # now, µs
 
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """All that a batch needs to know; ``columns`` are pairs of our column's name and the source's."""
+    """All that a batch needs to know; ``table`` is what the query reads."""
 
     store_path: str
     stream_id: str
@@ -22,8 +24,7 @@ class BatchConfig:
     group_by: tuple[str, ...] = DEFAULT_GROUP_BY
     include_evaluation: bool = False
     dedupe_horizon_us: int = 30 * DAY_US
-    columns: tuple[tuple[str, str], ...] = ()
-    source_table: str = ""
+    table: QueryTable = field(default_factory=LandedTable)
     # Each start of the query fills these two: the rules that it matches with, and its own id.
     rule_set_hash: str = ""
     query_id: str = ""

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from streams.batch.columns import raw_frame
 from streams.batch.match import PACKED_DDL, mapper, plan, unpacked
-from streams.sources.delta_traces.log import FileArrivals, arrivals
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -25,7 +24,7 @@ def narrow_plan(frame: DataFrame, rules: RuleSet, config: BatchConfig) -> DataFr
     pruned.
     """
     todo = plan(rules, config.group_by)
-    return raw_frame(frame, todo.columns, dict(config.columns)).mapInArrow(mapper(todo), PACKED_DDL)
+    return raw_frame(frame, todo.columns, dict(config.table.columns)).mapInArrow(mapper(todo), PACKED_DDL)
 
 
 def matched(frame: DataFrame) -> pa.Table:
@@ -42,12 +41,9 @@ def with_arrivals(
     """
     frame = pl.DataFrame(narrow)
     files = frame.filter(pl.col("landed_us").is_null())["file"].drop_nulls().unique().to_list()
-    found = FileArrivals({}, 0)
-    if config.source_table and not config.source_table.startswith(f"{config.store_path.rstrip('/')}/"):
-        found = arrivals(config.source_table, config.checkpoint, batch_id, files)
-    now = pl.lit(now_us, dtype=pl.Int64)
-    committed = (
-        pl.col("file").replace_strict(found.times, default=now, return_dtype=pl.Int64) if found.times else now
-    )
+    found = config.table.arrivals(config.checkpoint, batch_id, files)
+    committed = now = pl.lit(now_us, dtype=pl.Int64)
+    if found.times_us:
+        committed = pl.col("file").replace_strict(found.times_us, default=now, return_dtype=pl.Int64)
     arrived = pl.coalesce("landed_us", committed).cast(pl.Int64).alias("arrived_us")
     return frame.with_columns(arrived), found.deleted

@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 import mlflow
@@ -18,6 +19,7 @@ from support.recording_proxy import answering
 from support.servers import MlflowServer, free_port
 
 from store import open_store
+from store.final_through import stored_final_through_us
 from streams.errors import SourceDown, UnknownExperiment
 from streams.sources.mlflow.client import MlflowReader
 from streams.sources.mlflow.landing import MlflowLanding
@@ -34,6 +36,12 @@ def source(server: MlflowServer, name: str, **more: object) -> MlflowSource:
     return MlflowSource.model_validate(
         {"kind": "mlflow", "tracking_uri": server.uri, "experiments": [name], **more}
     )
+
+
+def complete(landing: MlflowLanding) -> int:
+    """Up to where the landing of one experiment is complete."""
+    (watermark,) = landing.watermarks()
+    return watermark.through_us
 
 
 def ids(folder: Path) -> list[str]:
@@ -60,7 +68,7 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
     landing = MlflowLanding(config, open_store(str(tmp_path)))
     step = landing.land_through(now)
     assert (step.landed, sorted(ids(tmp_path))) == (4, sorted([*first, old]))
-    assert landing.final_through_us() == now - now % 1000
+    assert complete(landing) == now - now % 1000
 
     rows = open_store(str(tmp_path)).table("traces").read().to_dicts()
     row = next(one for one in rows if one["trace_id"] == first[0])
@@ -75,9 +83,7 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
     new = log_trace(mlflow_server, key, now + 1_000_000)
     assert again.step(now + 5_000_000).landed == 1
     again.step(now + 20_000_000)
-    assert (
-        again.final_through_us() == now - now % 1000 + 18_000_000
-    )  # what settle leaves alone is not promised
+    assert complete(again) == now - now % 1000 + 18_000_000  # what settle leaves alone is not promised
     assert new in ids(tmp_path)
     stamps = open_store(str(tmp_path)).table("traces").read(["landed_us"])["landed_us"].to_list()
     assert len(set(stamps)) >= 2
@@ -144,8 +150,11 @@ def test_sem_13_a_trace_exported_long_after_its_end_is_found_by_the_reconcile(
     assert late in ids(tmp_path)
     rows = open_store(str(tmp_path)).table("landing").read().sort("at_us").to_dicts()
     last = [row for row in rows if row["kind"] == "reconcile"][-1]
-    assert last["to_us"] == landing.final_through_us()
-    assert last["landed_through_us"] == landing.landed_us
+    assert [(last["experiment_id"], last["to_us"], last["landed_through_us"])] == [
+        astuple(one) for one in landing.watermarks()
+    ]
+    landed = open_store(str(tmp_path)).table("traces").read(["landed_us"])
+    assert last["landed_through_us"] == landed["landed_us"].max()
 
 
 def test_sem_04_in_progress_traces_wait_and_are_counted_and_future_ones_land(
@@ -222,7 +231,8 @@ def test_sem_27_an_earlier_start_is_backfilled_with_an_estimate_first(
     earliest = MlflowLanding(source(mlflow_server, name, start="earliest"), open_store(str(tmp_path)))
     step = earliest.step(now)  # live: the backlog is read in pieces, and nothing is promised before it is in
     while step.backlog_us:
-        assert earliest.final_through_us() is None
+        assert not earliest.watermarks()
+        assert stored_final_through_us(open_store(str(tmp_path))) is None
         step = earliest.step(now)
     assert sorted(ids(tmp_path)) == sorted([old, *copies])
     assert "backlog of 31 traces since" in caplog.text  # the estimate comes first
@@ -239,15 +249,15 @@ def test_an_unknown_experiment_is_told_with_those_there_are(
     mlflow_server: MlflowServer, experiment: tuple[str, str]
 ) -> None:
     with pytest.raises(UnknownExperiment, match=experiment[1]):
-        source(mlflow_server, "no-such-experiment").check()
-    assert source(mlflow_server, experiment[0]).check() == {experiment[0]: experiment[1]}
+        source(mlflow_server, "no-such-experiment").experiment_names()
+    assert source(mlflow_server, experiment[0]).experiment_names() == {experiment[0]: experiment[1]}
 
 
 def test_a_server_that_is_down_is_told_quickly() -> None:
     began = time.monotonic()
     config = MlflowSource(tracking_uri=f"http://127.0.0.1:{free_port()}", experiments=("a",))
     with pytest.raises(SourceDown, match="is the server up"):
-        config.check()
+        config.experiment_names()
     assert time.monotonic() - began < 20
 
 
@@ -365,7 +375,7 @@ def test_a_server_without_counts_is_listed_and_an_experiment_may_be_renamed_or_d
 )
 def test_an_answer_that_is_no_access_says_what_mlflow_reads(status: int, body: str, wanted: str) -> None:
     with answering(status, body) as uri, pytest.raises(SourceDown) as told:
-        MlflowSource(tracking_uri=uri, experiments=("a",)).check()
+        MlflowSource(tracking_uri=uri, experiments=("a",)).experiment_names()
     assert wanted in str(told.value)
     assert "\n" not in str(told.value)
 
@@ -377,5 +387,5 @@ def test_databricks_without_credentials_is_one_line_of_mlflows_own(
     for variable in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(SourceDown, match=r"source\.tracking_uri: databricks: ") as told:
-        MlflowSource(tracking_uri="databricks", experiments=("a",)).check()
+        MlflowSource(tracking_uri="databricks", experiments=("a",)).experiment_names()
     assert "\n" not in str(told.value)

@@ -22,6 +22,7 @@ from store.rule_sets import RuleSets
 from streams.batch.config import BatchConfig
 from streams.batch.match import NARROW
 from streams.batch.process import BatchWorker, process_batch
+from streams.sources.delta_traces.table import DeltaTracesTable
 
 
 def micros(when: Any) -> int:
@@ -67,7 +68,7 @@ def read(folder: Path, table: Path, cuts: list[int], shuffle: random.Random) -> 
     """
     store = open_store(str(folder))
     RuleSets(store).put(rule_set(), (), 1)
-    config = BatchConfig(str(folder), "s", str(folder / "checkpoint"), source_table=str(table))
+    config = BatchConfig(str(folder), "s", str(folder / "checkpoint"), table=DeltaTracesTable(str(table)))
     worker = BatchWorker(config, lambda: NOW_US, lambda frame: frame)
     (folder / "checkpoint" / "offsets").mkdir(parents=True)
     for batch, (first, last) in enumerate(zip([0, *cuts], cuts, strict=False)):

@@ -24,6 +24,7 @@ from streams.batch.config import BatchConfig
 from streams.batch.narrow import matched, narrow_plan
 from streams.checkpoint import checkpoint_of, stream_id
 from streams.query import start
+from streams.sources.delta_traces.table import DeltaTracesTable
 
 pytestmark = pytest.mark.spark
 SECOND = timedelta(seconds=1)
@@ -135,7 +136,7 @@ def narrow_of(
     numbered = [{**row, "trace_id": f"tr-{n:04}"} for n, row in enumerate(rows)]
     write(table, numbered)
     frame = spark.read.format("delta").load(str(table))
-    config = BatchConfig(str(table), "s", "", source_table=str(table))
+    config = BatchConfig(str(table), "s", "", table=DeltaTracesTable(str(table)))
     rules = rules or rule_set()
     return pl.DataFrame(matched(narrow_plan(frame, rules, config))).sort("trace_id")
 
@@ -218,8 +219,7 @@ def counted(
         str(folder / "store"),
         stream_id(store, checkpoint),
         checkpoint,
-        source_table=str(folder / "source"),
-        columns=columns,
+        table=DeltaTracesTable(str(folder / "source"), columns),
     )
     start(spark, config, clock, once=True).wait()
     return {row["trace_id"]: row for row in net_facts(store.table("facts").read()).to_dicts()}

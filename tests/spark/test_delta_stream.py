@@ -18,6 +18,7 @@ from streams.batch.config import BatchConfig
 from streams.errors import StreamMismatch
 from streams.query import check_source
 from streams.sources import SourceError
+from streams.sources.delta_traces.table import DeltaTracesTable
 
 pytestmark = pytest.mark.spark
 
@@ -128,9 +129,9 @@ def test_a_missing_or_retyped_column_and_a_view_are_refused_by_name(tmp_path: Pa
     source = tmp_path / "source"
     rows = pa.Table.from_pylist([trace(1)], schema=SHORT).drop_columns(["tags"])
     write_deltalake(str(source), rows.set_column(5, "state", pa.array([1])))
-    config = BatchConfig(str(tmp_path), "s", str(tmp_path / "cp"), source_table=str(source))
+    config = BatchConfig(str(tmp_path), "s", str(tmp_path / "cp"), table=DeltaTracesTable(str(source)))
     with pytest.raises(SourceError, match=r"column state is int64.*column tags is missing"):
         check_source(config)
     (tmp_path / "view").mkdir()
     with pytest.raises(SourceError, match="base tables"):
-        check_source(replace(config, source_table=str(tmp_path / "view")))
+        check_source(replace(config, table=DeltaTracesTable(str(tmp_path / "view"))))

@@ -22,6 +22,7 @@ from store.rule_sets import RuleSets
 from streams.batch.config import BatchConfig
 from streams.checkpoint import checkpoint_of, needed_version, read_through, stream_id
 from streams.query import start
+from streams.sources.landed import LandedTable
 
 pytestmark = pytest.mark.spark
 NOW = time.time_ns() // 1000
@@ -54,7 +55,7 @@ def opened(uri: str) -> tuple[Store, BatchConfig]:
     RuleSets(store).put(build_rule_set([rule]), (), 1)
     checkpoint = checkpoint_of(uri)
     return store, BatchConfig(
-        uri, stream_id(store, checkpoint), checkpoint, source_table=store.table("traces").uri
+        uri, stream_id(store, checkpoint), checkpoint, table=LandedTable(store.table("traces").uri)
     )
 
 

@@ -22,6 +22,7 @@ from store.windows import merge
 from streams.batch.config import BatchConfig
 from streams.checkpoint import checkpoint_of, stream_id
 from streams.query import start
+from streams.sources.delta_traces.table import DeltaTracesTable
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdict_log import net_verdicts
 from tracesieve.alerts.verdicts import Verdicts
@@ -99,7 +100,10 @@ def opened(path: Path, source: Path, rebuild: bool = False) -> tuple[Store, Batc
         RuleSets(store).put(rule_set(), (), 1)
     checkpoint = checkpoint_of(str(path))
     return store, BatchConfig(
-        str(path), stream_id(store, checkpoint, rebuild=rebuild), checkpoint, source_table=str(source)
+        str(path),
+        stream_id(store, checkpoint, rebuild=rebuild),
+        checkpoint,
+        table=DeltaTracesTable(str(source)),
     )
 
 

@@ -46,7 +46,7 @@ def explained(settings: Any, rule_set: Any, trace_id: str) -> dict[str, Any]:
     store = open_store(settings.store_path, create=False)
     facts = net_facts(store.table("facts").read(where=pl.col("trace_id") == trace_id)).to_dicts()
     fact = facts[0] if facts else None
-    row = trace_row(settings, store, trace_id, fact["start_us"] if fact else None)
+    row = trace_row(settings, trace_id, fact["start_us"] if fact else None)
     if row is None:
         raise AnswerIsNoError(f"there is no trace {trace_id} in the store or its source")
     said = []

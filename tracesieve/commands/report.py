@@ -51,7 +51,7 @@ def command(
     to_us = when_us(end) if end else now
     from_us = when_us(start) if start else to_us - last_us
     store = open_store(settings.store_path, create=False)
-    document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings, store))
+    document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings))
     if as_json:
         click.echo(json.dumps(document))
     else:

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
 
 from rules.diagnostics import Diagnostic
+
+_EVERY_KEY = "`tracesieve init` writes a config with every key"
 
 
 def without_other_form(items: list[Any]) -> list[Any]:
@@ -22,12 +24,12 @@ def without_other_form(items: list[Any]) -> list[Any]:
     return [item for item in items if not (item["loc"][-1:] == ("str",) and item["loc"][:-1] in mappings)]
 
 
-def diagnostic(path: str, root: yaml.Node, item: Any, keys: set[str]) -> Diagnostic:
+def diagnostic(path: str, root: yaml.Node, item: Any, paths: Collection[str]) -> Diagnostic:
     """One pydantic error as a line of the file or an environment variable.
 
     Tags of unions stand in its location and not in the file: they are stepped over.
 
-    ``keys`` is every key of the config, at any depth.
+    ``paths`` is every key of the config, as ``part.key``.
     """
     loc = [str(part) for part in item["loc"]]
     message = item["msg"].removeprefix("Value error, ")
@@ -35,7 +37,7 @@ def diagnostic(path: str, root: yaml.Node, item: Any, keys: set[str]) -> Diagnos
     if named := variable([*loc, tag] if tag else loc):
         return of_variable(named, "unknown key" if item["type"] == "extra_forbidden" else message)
     if item["type"] == "extra_forbidden":
-        return unknown_key(path, root, loc, keys)
+        return unknown_key(path, root, loc, paths)
     parts, line = found_parts(root, loc)
     if item["type"] == "missing":
         return of_file(path, line, [*parts, loc[-1]], "is required")
@@ -52,30 +54,41 @@ def of_variable(name: str, message: str, hint: str = "") -> Diagnostic:
     return Diagnostic("", message, hint, file=name)
 
 
-def unknown_key(path: str, root: yaml.Node, loc: list[str], known: set[str]) -> Diagnostic:
-    """A key that the config does not have, with the nearest of those that it knows."""
+def unknown_key(path: str, root: yaml.Node, loc: list[str], paths: Collection[str]) -> Diagnostic:
+    """A key that the config does not have here, with the one that was meant: one of nearly that name beside
+    it, one of that name in another part, or one of nearly that name anywhere.
+    """
     named, line = found_parts(root, loc)
-    near = difflib.get_close_matches(
-        loc[-1], known - {loc[-1]}, 1, 0.75
-    )  # a key of another part is unknown here
-    hint = f"did you mean `{near[0]}`?" if near else "`tracesieve init` writes a config with every key"
+    beside = {_name(one) for one in paths if one.split(".")[:-1] == named[:-1]}
+    elsewhere = [one for one in paths if _name(one) == loc[-1]]
+    near = (
+        difflib.get_close_matches(loc[-1], beside, 1, 0.75)
+        or elsewhere
+        or difflib.get_close_matches(loc[-1], {_name(one) for one in paths}, 1, 0.75)
+    )
+    hint = f"did you mean `{'` or `'.join(near)}`?" if near else _EVERY_KEY
     return of_file(path, line, named, "unknown key", hint)
 
 
-def misspelt_variables(known: set[str]) -> list[Diagnostic]:
-    """Variables that nearly name a key; others with our prefix may well be secrets, which have any name."""
+def misspelt_variables(paths: Collection[str]) -> list[Diagnostic]:
+    """Variables that nearly name a key, or one without the part that it stands in; others with our prefix may
+    well be secrets, which have any name.
+    """
+    known = {path for path in paths if "." not in path}
     found = []
     for name in sorted(os.environ):
         key = name.removeprefix("TRACESIEVE_").split("__")[0].lower()
-        near = (
-            difflib.get_close_matches(key, known, 1, 0.8)
-            if name.startswith("TRACESIEVE_") and key not in known
-            else []
-        )
-        found += [
-            of_variable(name, "sets no key", f"did you mean `TRACESIEVE_{one.upper()}`?") for one in near
-        ]
+        if not name.startswith("TRACESIEVE_") or key in known:
+            continue
+        meant = [path for path in paths if _name(path) == key]
+        for one in meant or difflib.get_close_matches(key, known, 1, 0.8):
+            hint = f"did you mean `TRACESIEVE_{one.upper().replace('.', '__')}`?"
+            found.append(of_variable(name, "sets no key", hint))
     return found
+
+
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:

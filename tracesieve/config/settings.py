@@ -19,6 +19,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializeAsAny,
     ValidationError,
     ValidationInfo,
     create_model,
@@ -35,18 +36,18 @@ from sinks.base import SinkConfig
 from sinks.http.server import MetricsConfig
 from store.maintenance.retention import mistakes
 from streams.session.config import SparkConfig
-from streams.sources import SourceConfig
+from streams.sources import Source, SourcePlace, source_type
 from tracesieve.config.diagnostics import (
     diagnostic,
     found_parts,
     misspelt_variables,
-    model_parts,
     of_file,
     of_variable,
     unknown_key,
     variable,
     without_other_form,
 )
+from tracesieve.config.keys import key_paths
 from tracesieve.errors import ConfigError
 
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
@@ -77,7 +78,7 @@ class LogConfig(_Part):
 class Settings(BaseSettings):
     """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description.
 
-    The keys of sinks come on top of these: see :func:`settings_model` and :attr:`sinks`.
+    The keys of sinks and those below ``source`` come on top of these: see :func:`settings_model`.
     Durations are in µs; defaults are not validated, because a plain number of a config file is seconds.
     """
 
@@ -90,7 +91,7 @@ class Settings(BaseSettings):
         case_sensitive=False,
     )
 
-    source: SourceConfig = Field(description="where traces come from")
+    source: SerializeAsAny[Source] = Field(description="where traces come from")
     store: str = Field(
         default=".tracesieve", description="the folder of everything that is kept, relative to this file"
     )
@@ -108,9 +109,6 @@ class Settings(BaseSettings):
     spark: SparkConfig = Field(default=SparkConfig(), description="which Spark reads and matches")
     alerts: AlertsConfig = Field(default=AlertsConfig(), description="who gets alerts, besides the log")
     log: LogConfig = Field(default=LogConfig(), description="how the program logs, on stderr")
-    settle: DurationUs = Field(
-        default=2 * SECOND_US, description="how long after its end a trace is left alone"
-    )
     evaluate_after: DurationUs = Field(
         default=15 * SECOND_US, description="an instant is judged at the latest this long after it has passed"
     )
@@ -146,7 +144,7 @@ class Settings(BaseSettings):
         rows.
         """
         data = info.data
-        relists = int(getattr(data.get("source"), "amend_for", 0))
+        relists = data["source"].relists_us if "source" in data else 0
         wrong = mistakes(value, data.get("dedupe_horizon", 0), data.get("revise_for", 0), relists)
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -176,6 +174,11 @@ class Settings(BaseSettings):
         return self.store if "://" in self.store else str((Path(self.base_dir) / self.store).resolve())
 
     @property
+    def place(self) -> SourcePlace:
+        """Where the source's relative paths begin, and the store."""
+        return SourcePlace(self.base_dir, self.store_path)
+
+    @property
     def sinks(self) -> SinkConfig:
         """The values of the keys that sinks bring, by path; those that this model has."""
         return {
@@ -191,13 +194,14 @@ class Settings(BaseSettings):
 
 
 def settings_model() -> type[Settings]:
-    """:class:`Settings` with the keys of all sinks in the registry."""
+    """:class:`Settings` with the keys of all sinks and of every kind of source in the registries."""
     below: dict[str, dict[str, Any]] = {}
     for key in registry.config_keys():
         group, _, name = key.path.rpartition(".")
         field = Field(default=key.default, description=key.description)
         below.setdefault(group, {})[name] = (key.kind, field)
-    fields = below.pop("", {})
+    source = Field(description=Settings.model_fields["source"].description)
+    fields = {**below.pop("", {}), "source": (source_type(), source)}
     for group, keys in below.items():
         base: Any = Settings.model_fields[group]
         model: Any = create_model(base.annotation.__name__, __base__=base.annotation, **keys)
@@ -230,14 +234,15 @@ def load_settings(path: str | Path) -> Settings:
     root, data = _read(path)
     model = settings_model()
     known = set(model.model_fields) - OWN_FIELDS
-    unknown = [unknown_key(str(path), root, [str(key)], known) for key in data if key not in known]
-    unknown += misspelt_variables(known)
+    paths = [one for one in key_paths(model, data) if one not in OWN_FIELDS]
+    unknown = [unknown_key(str(path), root, [str(key)], paths) for key in data if key not in known]
+    unknown += misspelt_variables(paths)
     own = {"base_dir": str(Path(path).resolve().parent), "config_file": str(path)}
     try:
         settings = model(**{**{key: value for key, value in data.items() if key in known}, **own})
     except ValidationError as error:
-        keys, items = _all_keys(model), without_other_form(error.errors())
-        wrong = [diagnostic(str(path), root, item, keys) for item in items]
+        items = without_other_form(error.errors())
+        wrong = [diagnostic(str(path), root, item, paths) for item in items]
         raise ConfigError([*unknown, *wrong]) from error
     except SettingsError as error:  # a variable that should hold JSON, such as a list
         field = re.search(r'field "(\w+)"', str(error))
@@ -268,11 +273,6 @@ def _read(path: str | Path) -> tuple[yaml.Node, dict[str, Any]]:
     if not isinstance(data, dict) or root is None:
         raise ConfigError([of_file(str(path), 1, (), "is not a mapping of keys", "start with `source:`")])
     return root, data
-
-
-def _all_keys(model: type[Settings]) -> set[str]:
-    """Every key of the config, at any depth."""
-    return {name for part in model_parts(model) for name in part.model_fields} - OWN_FIELDS
 
 
 def missing(settings: Settings) -> list[Diagnostic]:

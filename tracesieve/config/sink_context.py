@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sinks.base import SinkContext
-from streams.sources import MlflowSource
 from tracesieve.config.trace_table import trace_table
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def sink_context(settings: Settings, store: Store) -> SinkContext:
     return SinkContext(
         config=settings.sinks,
         store=store,
-        trace_table=partial(trace_table, settings, store),
-        own_experiments=isinstance(settings.source, MlflowSource),
+        trace_table=partial(trace_table, settings),
+        own_experiments=settings.source.mlflow_ids,
         own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from rules.units import duration_text, is_duration
+from tracesieve.config.keys import chosen_model
 from tracesieve.config.settings import OWN_FIELDS, Settings, settings_model
 
 _HEAD = """# The config of tracesieve. Every key there is is below; a key that is commented out has the value
@@ -31,7 +32,7 @@ def rendered(chosen: Mapping[str, Any]) -> str:
     """
     lines = [*_HEAD.splitlines(), ""]
     for name, field in _fields():
-        lines += [*_key(name, field, chosen.get(name), _chosen_model(field, chosen.get(name)), ""), ""]
+        lines += [*_key(name, field, chosen.get(name), chosen_model(field, chosen.get(name)), ""), ""]
     return "\n".join(line.rstrip() for line in lines).rstrip() + "\n"
 
 
@@ -65,25 +66,6 @@ def _key(
 
 def _said(text: str, description: str | None) -> str:
     return f"{text:<{_WIDTH}}  # {description}"
-
-
-def _chosen_model(field: FieldInfo, value: Any) -> type[BaseModel] | None:
-    """The model whose keys stand below this one: of a union the one of the chosen kind, else the first."""
-    models = [
-        kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)
-    ]
-    if isinstance(value, Mapping) and "kind" in value:
-        models = [
-            model for model in models if value["kind"] in get_args(model.model_fields["kind"].annotation)
-        ]
-    return models[0] if models else None
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """A type and what an optional or a union of models is made of; the items of a list stay out."""
-    if getattr(annotation, "__origin__", None) in (list, tuple, dict):
-        return []
-    return [annotation, *(kind for part in get_args(annotation) for kind in _kinds(part))]
 
 
 def _default(field: FieldInfo) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import socket
 import urllib.error
 import urllib.request
@@ -15,67 +13,19 @@ from tracesieve.doctor import TIMEOUT_S, Check, one_line
 
 if TYPE_CHECKING:
     from sinks.base import Sink
-    from streams.sources import DeltaTracesSource
     from tracesieve.config.settings import Settings
-
-
-def _impatient() -> None:
-    """MLflow's client retries for minutes by default; here a server that is down is an answer."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(int(TIMEOUT_S))
 
 
 def source(settings: Settings) -> Iterator[Check]:
     """Whether the source can be read as it is."""
-    from streams.errors import SourceDown, SourceError
-    from streams.sources import MlflowSource
-    from tracesieve.config.trace_table import table_uri
+    from streams.errors import SourceError
 
-    _impatient()
-    found = settings.source
     try:
-        if isinstance(found, MlflowSource):
-            names = found.check()
-            told = ", ".join(f"{name} ({key})" for key, name in names.items())
-            yield Check("source", "ok", f"{found.tracking_uri}: {told}", details={"experiments": names})
-        else:
-            yield _delta(table_uri(settings, found), found, settings)
-    except SourceDown as error:
-        uri = getattr(found, "tracking_uri", "")
-        yield Check(
-            "source",
-            "fail",
-            f"{uri}: {_why(error)}",
-            "start the server, or mend source.tracking_uri or the login",
-        )
+        found = settings.source.probe(settings.place, TIMEOUT_S)
     except SourceError as error:
-        yield Check("source", "fail", one_line(error), "mend `source:` in the config, or the table")
-
-
-def _why(error: Exception) -> str:
-    """The part of a client's long error that a person needs."""
-    match = re.search(
-        r"Connection refused|timed out|[Nn]ame or service not known|No route to host", str(error)
-    )
-    return match[0].lower() if match else one_line(error)
-
-
-def _delta(table: str, found: DeltaTracesSource, settings: Settings) -> Check:
-    from deltalake import DeltaTable
-
-    from streams.checkpoint import checkpoint_of
-    from streams.sources.delta_traces.source import check, check_versions
-
-    check(table, dict(found.columns))
-    check_versions(table, checkpoint_of(settings.store_path))
-    delta = DeltaTable(table)
-    files = len(delta.file_uris())
-    return Check(
-        "source",
-        "ok",
-        f"{table}: version {delta.version()}, {files} files",
-        details={"version": delta.version()},
-    )
+        yield Check("source", "fail", error.brief or one_line(error), error.hint)
+    else:
+        yield Check("source", "ok", found.found, details=dict(found.details))
 
 
 def sinks(settings: Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sinks.registry import is_withdrawal
 from store.maintenance.maintenance import MaintenanceNeeds
-from streams.checkpoint import checkpoint_of, needed_version
+from streams.checkpoint import checkpoint_of
 
 if TYPE_CHECKING:
     from rules.rule_set import RuleSet
@@ -22,6 +22,8 @@ def maintenance_needs(
     ``rule_set`` gives the rules in force; ``messages`` says whether a follower makes messages from facts.
     """
 
+    table = settings.source.query_table(settings.place)
+
     def longest_us() -> int:
         found = rule_set()
         return max((rule.size_us for rule in found.window_rules), default=0) if found is not None else 0
@@ -30,11 +32,11 @@ def maintenance_needs(
         keep_us=settings.retention,
         least_us={
             "facts": settings.dedupe_horizon,
-            "traces": int(getattr(settings.source, "amend_for", 0)),
+            "traces": settings.source.relists_us,
         },
         revise_us=settings.revise_for,
         longest_window_us=longest_us,
-        source_next=lambda: needed_version(checkpoint_of(settings.store_path)),
+        source_next=lambda: table.needed_version(checkpoint_of(settings.store_path)),
         messages=messages,
         is_withdrawal=is_withdrawal,
     )

@@ -52,7 +52,7 @@ def _count(run: Run, fixed_us: int) -> bool:
     ) as starting:  # Spark takes as long to start as most landings
         spark = starting.submit(spark_of, run)
         if run.landing is not None:
-            run.stop.wait(run.settings.settle / SECOND_US)
+            run.stop.wait(run.landing.settle_us / SECOND_US)
             try:
                 run.landing.land_through(fixed_us)
             except Stopped:

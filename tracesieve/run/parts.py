@@ -23,6 +23,7 @@ from sinks.base import MessageKind
 from sinks.delivery import Delivery
 from sinks.prometheus.state import MetricsState
 from store import Store, open_store
+from store.final_through import FinalThrough, evaluate_through_us
 from store.lease import Lease
 from store.maintenance.maintenance import Maintenance
 from store.outbox import Outbox
@@ -31,16 +32,13 @@ from streams.batch.config import BatchConfig
 from streams.checkpoint import checkpoint_of, stream_id
 from streams.query import check_source
 from streams.session.spark import session
-from streams.sources import DeltaTracesSource, MlflowSource
-from streams.sources.mlflow.landing import MlflowLanding
+from streams.sources.base import Landing
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.config.settings import Settings, missing
 from tracesieve.config.sink_context import sink_context
-from tracesieve.config.trace_table import table_uri
 from tracesieve.datasets.memberships import TagsAndMemberships
 from tracesieve.errors import ConfigError
-from tracesieve.run.final_through import Progress, evaluate_through_us
 from tracesieve.run.maintenance import maintenance_needs
 from tracesieve.run.metrics import MetricsFollower
 
@@ -66,7 +64,7 @@ class Run:
     stop: threading.Event
     stack: ExitStack
     dry_run: bool = False
-    landing: MlflowLanding | None = None
+    landing: Landing | None = None
     deliveries: list[Delivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,7 +88,7 @@ class Run:
         self._metrics = MetricsFollower(
             self.store, self.metrics, self.config.stream_id, self.outbox, s.group_by
         )
-        self._progress = Progress(self.landing)
+        self._final = FinalThrough(lands=self.landing is not None)
         self._rules_seen = _seen(s)
         self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         self.maintenance = Maintenance(
@@ -113,7 +111,9 @@ class Run:
         Verdicts are given up to ``through_us``, or up to where everything is counted or old enough (SEMANTICS
         14).
         """
-        final_us = self._progress.final_through_us(self._verdicts.arrived_us())
+        if self.landing is not None:
+            self._final.add(self.landing.watermarks())
+        final_us = self._final.through_us(self._verdicts.arrived_us())
         if through_us is None:
             through_us = evaluate_through_us(final_us, now_us, self.settings.evaluate_after)
         self._verdicts.step(self.rule_set, through_us, now_us)
@@ -185,29 +185,9 @@ def open_run(
     lease.acquire()
     stack.callback(lease.release)
     stack.callback(lease.note_jvm, None)  # a clean end leaves nothing for the next run to wait for
-    source = settings.source
     stop = stop or threading.Event()
-    landing = None
-    if isinstance(source, MlflowSource):
-        landing = MlflowLanding(source, store, stopping=stop.is_set)
-        landing.check()
-        store.table("traces").create()
-    checkpoint = checkpoint_of(settings.store_path)
-    table, columns = store.table("traces").uri, ()
-    if isinstance(source, DeltaTracesSource):
-        table = table_uri(settings, source)
-        columns = tuple(source.columns.items())  # type: ignore[assignment]
-    config = BatchConfig(
-        settings.store_path,
-        stream_id(store, checkpoint, rebuild=rebuild),
-        checkpoint,
-        settings.config_hash,
-        settings.group_by,
-        settings.include_evaluation,
-        settings.dedupe_horizon,
-        columns,
-        table,
-    )
+    landing = _checked_landing(settings, store, stop)
+    config = _batch_config(settings, store, rebuild)
     check_source(config)
     RuleSets(store).put(loaded.rule_set, settings.group_by, now_us)
     metrics = MetricsState(settings.group_by)
@@ -219,6 +199,29 @@ def open_run(
     sinks = registry.wanted(settings.sinks, dry_run=dry_run)
     run.deliveries += registry.deliveries(sinks, sink_context(settings, store), run.outbox, metrics.delivered)
     return run
+
+
+def _checked_landing(settings: Settings, store: Store, stop: threading.Event) -> Landing | None:
+    """What brings traces into the store, if the source needs that, once the source has been looked at."""
+    settings.source.check(settings.place)
+    landing = settings.source.landing(store, settings.place, stop.is_set)
+    if landing is not None:
+        store.table("traces").create()
+    return landing
+
+
+def _batch_config(settings: Settings, store: Store, rebuild: bool) -> BatchConfig:
+    checkpoint = checkpoint_of(settings.store_path)
+    return BatchConfig(
+        store_path=settings.store_path,
+        stream_id=stream_id(store, checkpoint, rebuild=rebuild),
+        checkpoint=checkpoint,
+        config_hash=settings.config_hash,
+        group_by=settings.group_by,
+        include_evaluation=settings.include_evaluation,
+        dedupe_horizon_us=settings.dedupe_horizon,
+        table=settings.source.query_table(settings.place),
+    )
 
 
 def spark_of(run: Run) -> Any:

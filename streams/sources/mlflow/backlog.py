@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 from rules.units import DAY_US, HOUR_US, MINUTE_US, readable_time
+from store.final_through import Watermark
 
 _LOG = logging.getLogger(__name__)
 _FIRST_US = HOUR_US // 2  # the first piece of a backlog
@@ -108,8 +109,9 @@ class Experiment:
     reconciled_us: int = 0
     counted_us: int = 0
     written_us: int = 0
-    final_us: int | None = None
-    final_written_us: int = 0
+    compared_us: int = 0  # counts were last compared up to here
+    watermark: Watermark | None = None
+    watermark_written_us: int = 0
     in_progress: int = 0
     countable: bool = True
     deleted: bool = False

@@ -7,21 +7,22 @@ still overflows is paged through again until two reads agree.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
 from rules.units import HOUR_US
 from streams.errors import NoAccess, SourceDown, SourceRefuses, UnknownExperiment
+from streams.sources.mlflow.failures import source_down
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 10  # traces in one batchGet call, the most a server takes
 _READS = 8
+# A landing step is repeated anyway, so a server that is down is reported quickly.
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
@@ -34,14 +35,18 @@ _T = TypeVar("_T")
 class MlflowReader:
     """A server, read only; every failure of it is a :class:`streams.errors.SourceDown`.
 
-    ``page`` is the traces in one listing call, at most the 500 that a server allows.
+    ``page`` is the traces in one listing call, at most the 500 that a server allows.  ``timeout_s``: each
+    call is tried once, for so long; None: as MLflow's environment variables say, by default twice for 30 s.
+    MLflow reads these variables at every call, so the last reader of a process decides for all.
     """
 
-    def __init__(self, tracking_uri: str, *, page: int = 500, threads: int = 4) -> None:
-        for (
-            name,
-            value,
-        ) in _PATIENCE.items():  # a landing step is repeated anyway: say quickly that a server is down
+    def __init__(
+        self, tracking_uri: str, *, page: int = 500, threads: int = 4, timeout_s: float | None = None
+    ) -> None:
+        if timeout_s is not None:
+            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+            os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(max(int(timeout_s), 1))
+        for name, value in _PATIENCE.items():
             os.environ.setdefault(name, value)
         self.uri = tracking_uri
         self._page = page
@@ -58,8 +63,8 @@ class MlflowReader:
 
                 self._store = TracingClient(self.uri)
             return call(self._store)
-        except (MlflowException, RequestException, OSError, json.JSONDecodeError) as error:
-            raise _failure(self.uri, error) from error
+        except (MlflowException, RequestException, OSError, JSONDecodeError, NotImplementedError) as error:
+            raise source_down(self.uri, error) from error
 
     def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
         """Name by id of the experiments named, in that order; a name wins over an id.
@@ -90,6 +95,17 @@ class MlflowReader:
                 f"{known or 'none'}"
             )
         return {key: there[key] for key in keys.values()}
+
+    def latest_experiments(self, most: int) -> dict[str, str]:
+        """Name by id of the experiments that were changed last, latest first."""
+        from mlflow import MlflowClient
+
+        found = self._call(
+            lambda _: MlflowClient(self.uri).search_experiments(
+                max_results=most, order_by=["last_update_time DESC"]
+            )
+        )
+        return {one.experiment_id: one.name for one in found}
 
     def earliest_us(self, experiment: str) -> int | None:
         """The start of the experiment's first trace, µs."""
@@ -186,7 +202,7 @@ class MlflowReader:
                         page_token=t,
                     )
                 )
-            except (SourceRefuses, NotImplementedError):
+            except SourceRefuses:
                 return None  # an older server
             for point in points:
                 hour = datetime.fromisoformat(point.dimensions["time_bucket"]).astimezone(UTC)
@@ -195,6 +211,24 @@ class MlflowReader:
             token = points.token
             if not token:
                 return found
+
+    def count(self, experiment: str) -> int:
+        """The server's number of traces in an experiment, of any state and time.
+
+        Raises:
+            SourceRefuses: it has no such call.
+        """
+        from mlflow.entities.trace_metrics import AggregationType, MetricAggregation, MetricViewType
+
+        points = self._call(
+            lambda client: client.store.query_trace_metrics(
+                experiment_ids=[experiment],
+                view_type=MetricViewType.TRACES,
+                metric_name="trace_count",
+                aggregations=[MetricAggregation(AggregationType.COUNT)],
+            )
+        )
+        return sum(int(point.values["COUNT"]) for point in points)
 
     def fetch(self, infos: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """The traces with spans; and the infos of those that are there but whose spans are not (yet).
@@ -241,32 +275,3 @@ class MlflowReader:
             return self._call(lambda client: client.get_trace(info.trace_id))
         except SourceDown:
             return None
-
-
-_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-_NO_ACCESS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
-
-
-def _failure(uri: str, error: Exception) -> SourceDown:
-    """MLflow's error in one line that says what mends it."""
-    from mlflow.exceptions import MlflowException, RestException
-
-    text = " ".join(str(error).split()).split(" Response body: ")[0][:400]
-    code = str(getattr(error, "error_code", ""))
-    place = f"source.tracking_uri: {uri}: "
-    if code in _NO_ACCESS:
-        return NoAccess(f"{place}the server refuses access ({code}): set {_LOGIN} in the environment")
-    if isinstance(error, json.JSONDecodeError) or "not in a valid JSON format" in text:
-        return SourceDown(
-            f"{place}the answer is not an MLflow server's (is there a login page in front of it?)"
-        )
-    busy = code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-    if (isinstance(error, RestException) or " failed with error code " in text) and not busy:
-        return SourceRefuses(place + text)
-    if isinstance(error, MlflowException) and "API request to" not in text:
-        return SourceDown(
-            place + text
-        )  # MLflow's own: no credentials for Databricks, an unknown kind of address
-    reason = re.search(r"\[Errno -?\d+\] ([\w ]+)|(Read timed out|too many \d+ error responses)", text)
-    text = f"no answer ({reason[1] or reason[2]})" if reason else text
-    return SourceDown(f"{place}{text} (is the server up, and source.tracking_uri right?)")

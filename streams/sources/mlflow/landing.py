@@ -16,7 +16,9 @@ from typing import Any
 
 from rules.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from store import Store
+from store.final_through import Watermark
 from streams.errors import Stopped
+from streams.sources.base import Landing
 from streams.sources.mlflow.backlog import Backlog, Experiment, LandingStep
 from streams.sources.mlflow.client import MlflowReader
 from streams.sources.mlflow.known import Cursor, Known, read_cursors, read_known
@@ -36,7 +38,7 @@ _FUTURE_US = 400 * DAY_US
 _MOST_COUNTED_US = 30 * DAY_US  # of time in one call for counts
 
 
-class MlflowLanding:
+class MlflowLanding(Landing):
     """The one writer of ``traces`` and ``landing``; not thread-safe, no Spark."""
 
     def __init__(
@@ -59,13 +61,10 @@ class MlflowLanding:
         self._tried: set[str] = set()  # whose spans were asked for in this pass
         self._step = LandingStep()
 
-    def check(self) -> dict[str, str]:
-        """The experiments by id.
-
-        Raises:
-            SourceError: the server is down, or an experiment is unknown (the message lists those there are).
-        """
-        return self._reader.experiments(self._config.experiments)
+    @property
+    def settle_us(self) -> int:
+        """How long after its end a trace is left alone before it is landed."""
+        return self._config.settle
 
     def step(self, now_us: int) -> LandingStep:
         """One pass: what has ended since, what came late, what changed, and a piece of the backlog.
@@ -81,8 +80,7 @@ class MlflowLanding:
             if now_us - one.reconciled_us >= self._config.reconcile:
                 self._check_again(one, through, now_us)
             elif one.countable and (
-                now_us - one.counted_us >= _COUNT_US
-                or through // MINUTE_US > (one.final_us or 0) // MINUTE_US
+                now_us - one.counted_us >= _COUNT_US or through // MINUTE_US > one.compared_us // MINUTE_US
             ):
                 self._compare_last_hour(one, through, now_us)
             began = time.monotonic()
@@ -110,19 +108,10 @@ class MlflowLanding:
             self._step.in_progress += one.in_progress
         return self._step
 
-    @property
-    def landed_us(self) -> int:
-        """The greatest ``landed_us`` of any row so far: what :meth:`final_through_us` promises is in rows up
-        to it.
-        """
-        return self._landed_us
-
-    def final_through_us(self) -> int | None:
-        """The end time up to which all that the server knows has landed, by its own counts; None while there
-        is a backlog.
-        """
-        known = [None if one.backlog.left_us else one.final_us for one in self._experiments or []]
-        return min((one for one in known if one is not None), default=None) if None not in known else None
+    def watermarks(self) -> list[Watermark]:
+        """How far each experiment is complete, by the server's own counts; none while there is a backlog."""
+        known = [one.watermark for one in self._experiments or []]
+        return [] if None in known else [one for one in known if one is not None]
 
     def _begin(self, spanless_us: int) -> None:
         self._step, self._spanless_us = LandingStep(), spanless_us
@@ -131,7 +120,7 @@ class MlflowLanding:
     def _open(self, now_us: int) -> list[Experiment]:
         """At the first pass: the experiments, where each one's landing stands, and what is in the table."""
         if self._experiments is None:
-            names = self.check()
+            names = self._config.experiment_names(self._reader)
             cursors, self._landed_us = read_cursors(self._landing)
             self._known, landed = read_known(self._traces, names, now_us - self._config.amend_for)
             self._landed_us = max(self._landed_us, landed)
@@ -207,9 +196,9 @@ class MlflowLanding:
         since = max(one.backlog.low, now_us - self._config.amend_for)
         missed = self._reconcile(one, since - since % HOUR_US, through, through, now_us)
         self._step.missed += missed
-        one.final_us, one.counted_us, one.reconciled_us = through, now_us, now_us
-        self._write(one, "reconcile", since, through, landed, skipped, now_us, missed)
-        one.final_written_us = now_us
+        one.counted_us, one.reconciled_us = now_us, now_us
+        self._found_complete(one, through)
+        self._write_comparison(one, since, through, landed, skipped, now_us, missed)
         if sweep:
             landed, skipped = self._step.landed, self._step.skipped
             for infos in self._reader.listed(one.id, since, through):
@@ -227,10 +216,23 @@ class MlflowLanding:
         if not one.countable:
             return
         self._step.missed += missed
-        one.final_us = through
-        if missed or now_us - one.final_written_us >= _QUIET_US:
-            self._write(one, "reconcile", since, through, landed, skipped, now_us, missed)
-            one.final_written_us = now_us
+        self._found_complete(one, through)
+        if missed or now_us - one.watermark_written_us >= _QUIET_US:
+            self._write_comparison(one, since, through, landed, skipped, now_us, missed)
+
+    def _found_complete(self, one: Experiment, through: int) -> None:
+        """Note that counts agree up to ``through``; a watermark, unless earlier traces are still to be
+        read.
+        """
+        one.compared_us = through
+        one.watermark = None if one.backlog.left_us else Watermark(one.id, through, self._landed_us)
+
+    def _write_comparison(
+        self, one: Experiment, since: int, through: int, landed: int, skipped: int, now_us: int, missed: int
+    ) -> None:
+        kind = "recount" if one.watermark is None else "reconcile"
+        self._write(one, kind, since, through, landed, skipped, now_us, missed)
+        one.watermark_written_us = now_us if one.watermark is not None else 0
 
     def _look_up(self, one: Experiment) -> None:
         """Follow a rename; an experiment that was deleted goes on being watched, and that is said once."""

@@ -1,4 +1,4 @@
-"""The config of an MLflow tracking server as a source.
+"""Finished traces of an MLflow tracking server as a source, landed at least once into the store.
 
 Auth comes from MLflow's own environment variables (``MLFLOW_TRACKING_USERNAME``, ``MLFLOW_TRACKING_TOKEN``,
 …), never from the config.
@@ -6,17 +6,26 @@ Auth comes from MLflow's own environment variables (``MLFLOW_TRACKING_USERNAME``
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from rules.units import DAY_US, MINUTE_US, SECOND_US, DurationUs, parse_duration_us
+from streams.sources.base import InitOffer, Landing, Probe, Source, SourcePlace
+from streams.sources.landed import LandedTable
+from streams.sources.mlflow.survey import MlflowOffer
+
+if TYPE_CHECKING:
+    from store import Store
+    from streams.sources.mlflow.client import MlflowReader
 
 
-class MlflowSource(BaseModel):
+class MlflowSource(Source):
     """Finished traces of some experiments of an MLflow server; durations are given as ``10m``, kept as µs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    offer: ClassVar[InitOffer] = MlflowOffer()
+    mlflow_ids: ClassVar[bool] = True
 
     kind: Literal["mlflow"] = Field(
         default="mlflow", description="finished traces of an MLflow tracking server"
@@ -64,13 +73,48 @@ class MlflowSource(BaseModel):
             return min(earliest_us, now_us)
         return now_us - parse_duration_us(self.start[1:])
 
-    def check(self) -> dict[str, str]:
-        """The experiments by id, if the server answers and has them all.
+    def check(self, place: SourcePlace) -> None:
+        """See whether the server answers and has all the experiments.
 
         Raises:
             UnknownExperiment: one is not there; lists those there are.
             SourceDown: no server, no access.
         """
+        self.experiment_names()
+
+    def experiment_names(self, reader: MlflowReader | None = None) -> dict[str, str]:
+        """The experiments' names on the server, by id.
+
+        Raises:
+            UnknownExperiment, SourceDown: as :meth:`check`.
+        """
         from streams.sources.mlflow.client import MlflowReader
 
-        return MlflowReader(self.tracking_uri).experiments(self.experiments)
+        return (reader or MlflowReader(self.tracking_uri)).experiments(self.experiments)
+
+    def query_table(self, place: SourcePlace) -> LandedTable:
+        """The store's own table, which the landing fills."""
+        return LandedTable.of(place)
+
+    def landing(self, store: Store, place: SourcePlace, stopping: Callable[[], bool]) -> Landing:
+        """What brings the server's traces into the store."""
+        from streams.sources.mlflow.landing import MlflowLanding
+
+        return MlflowLanding(self, store, stopping=stopping)
+
+    @property
+    def relists_us(self) -> int:
+        """As far back as later feedback and tags are looked for."""
+        return self.amend_for
+
+    def probe(self, place: SourcePlace, timeout_s: float) -> Probe:
+        """The experiments, if the server has them all.
+
+        Raises:
+            UnknownExperiment, SourceDown: as :meth:`check`.
+        """
+        from streams.sources.mlflow.client import MlflowReader
+
+        names = self.experiment_names(MlflowReader(self.tracking_uri, timeout_s=timeout_s))
+        listed = ", ".join(f"{name} ({key})" for key, name in names.items())
+        return Probe(f"{self.tracking_uri}: {listed}", {"experiments": names})

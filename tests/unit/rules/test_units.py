@@ -93,7 +93,7 @@ def test_the_config_reads_what_a_source_reads(tmp_path: Path) -> None:
         HOUR_US,
     )
     assert settings.retention == {"facts": 50 * DAY_US}
-    assert (settings.settle, settings.alerts.page_if_newer_than) == (2 * SECOND_US, HOUR_US)  # the defaults
+    assert settings.alerts.page_if_newer_than == HOUR_US  # the default
     assert isinstance(settings.source, MlflowSource)
     assert (settings.source.overlap, settings.source.settle, settings.source.amend_for) == (
         90 * SECOND_US,

@@ -16,9 +16,11 @@ from deltalake import DeltaTable, write_deltalake
 from support.delta_cases import opened, trace, write
 
 from streams.batch.resolve import SLACK_US, known_where
+from streams.checkpoint import offset, planned_batch
+from streams.delta_log import arrivals, versions
 from streams.query import check_source
 from streams.sources import SourceError
-from streams.sources.delta_traces.log import arrivals, commits, last_batch, offset
+from streams.sources.delta_traces.table import DeltaTracesTable
 from streams.spark_errors import line_of
 
 
@@ -29,7 +31,7 @@ def test_plain_parquet_and_a_missing_table_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not a Delta table"):
         check_source(config)
     with pytest.raises(SourceError, match="does not exist"):
-        check_source(replace(config, source_table=str(tmp_path / "nowhere")))
+        check_source(replace(config, table=DeltaTracesTable(str(tmp_path / "nowhere"))))
 
 
 def test_sem_03_known_ids_are_looked_up_within_an_hour_of_the_start() -> None:
@@ -83,10 +85,10 @@ def test_sem_02_files_come_in_the_order_of_their_commits_also_within_a_milliseco
         file.write_text("\n".join(map(json.dumps, lines)))
     planned(checkpoint, 3, table, 2)
     planned(checkpoint, 4, table, 6)
-    files = [one.files[0] for one in commits(str(table), 0, 5)]
+    files = [one.files[0] for one in versions(str(table), 0, 5)]
     assert "%20" in files[0]
     names = [spark_name(table, file) for file in files[2:]]
-    found = arrivals(str(table), str(checkpoint), 4, names[::-1]).times
+    found = arrivals(str(table), str(checkpoint), 4, names[::-1]).times_us
     assert sorted(found, key=found.__getitem__) == names
     assert len(set(found.values())) == 4
 
@@ -95,9 +97,9 @@ def test_sem_02_a_snapshot_is_ordered_by_the_files_dates(tmp_path: Path) -> None
     table = tmp_path / "table"
     for _ in range(3):
         two_rows(table)
-    names = [spark_name(table, one.files[0]) for one in commits(str(table), 0, 2)]
+    names = [spark_name(table, one.files[0]) for one in versions(str(table), 0, 2)]
     found = arrivals(str(table), str(tmp_path / "checkpoint"), 0, names)
-    assert set(found.times) == set(names)
+    assert set(found.times_us) == set(names)
     assert found.deleted == 0
 
 
@@ -111,7 +113,7 @@ def test_deleted_rows_are_counted_once_by_the_batch_that_finishes_their_commit(t
     planned(checkpoint, 1, table, 2, index=0)  # in the midst of version 2
     planned(checkpoint, 2, table, 3)
     assert [arrivals(str(table), str(checkpoint), batch, []).deleted for batch in (0, 1, 2)] == [0, 1, 1]
-    assert last_batch(str(checkpoint)) == 2
+    assert planned_batch(str(checkpoint)) == 2
     assert offset(str(checkpoint), 7) is None
 
 
@@ -128,4 +130,4 @@ def test_a_view_has_no_log(tmp_path: Path) -> None:
     check_source(config)
     (tmp_path / "view").mkdir()
     with pytest.raises(SourceError, match="base tables"):
-        check_source(replace(config, source_table=str(tmp_path / "view")))
+        check_source(replace(config, table=DeltaTracesTable(str(tmp_path / "view"))))

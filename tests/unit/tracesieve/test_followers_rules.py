@@ -19,7 +19,6 @@ from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdict_log import net_verdicts
 from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.datasets.memberships import TagsAndMemberships
-from tracesieve.run.final_through import Progress, evaluate_through_us
 from tracesieve.run.metrics import MetricsFollower
 
 DAYS = 2 * 86_400_000_000
@@ -214,36 +213,6 @@ def test_sem_10_verdicts_older_than_they_are_revised_are_final(tmp_path: Path) -
         verdicts.step(rules, T0 + 40 * MINUTE, T0 + 41 * MINUTE)
         assert before[:2] == states(store)[:2] == [("errors", 1, "firing"), ("errors", 6, "inactive")]
         assert ("errors", 31, "firing") in states(store)
-
-
-class Landing:
-    """What a landing says of itself."""
-
-    def __init__(self) -> None:
-        self.final: int | None = None
-        self.landed_us = 0
-
-    def final_through_us(self) -> int | None:
-        return self.final
-
-
-def test_sem_13_14_an_instant_is_evaluated_once_the_source_is_counted_up_to_it_traffic_or_not() -> None:
-    landing = Landing()
-    progress = Progress(landing)
-    assert progress.final_through_us(None) is None
-    landing.final, landing.landed_us = 100, 7
-    assert progress.final_through_us(6) is None  # rows that landed by then are not counted yet
-    assert progress.final_through_us(7) == 100
-    landing.final = 200
-    assert progress.final_through_us(7) == 200  # no traffic: it moves on
-    landing.final, landing.landed_us = 300, 9
-    assert progress.final_through_us(8) == 200
-    assert progress.final_through_us(9) == 300
-    assert Progress(None).final_through_us(5) == 5
-    assert evaluate_through_us(300, 310, 15) == 300
-    assert evaluate_through_us(300, 400, 15) == 385
-    assert evaluate_through_us(None, 400, 15) == 385
-    assert evaluate_through_us(500, 400, 15) == 400  # a table's commit may bear a later time than ours
 
 
 def test_sem_22_undo_sticks_until_a_trace_is_amended_or_an_episode_is_new(tmp_path: Path) -> None:

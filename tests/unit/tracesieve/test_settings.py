@@ -49,13 +49,39 @@ def test_a_variable_wins_over_the_file_and_a_wrong_one_is_named(
     settings = load_settings(config)
     assert (settings.log.level, settings.source.table) == ("debug", "other")  # type: ignore[union-attr]
     monkeypatch.setenv("TRACESIEVE_LOG__LEVEL", "loud")
-    monkeypatch.setenv("TRACESIEVE_SETTLE", "soon")
+    monkeypatch.setenv("TRACESIEVE_EVALUATE_AFTER", "soon")
     monkeypatch.setenv("TRACESIEVE_SOURCE__TABEL", "t")
     assert sorted(said(config)) == [
+        "TRACESIEVE_EVALUATE_AFTER: 'soon' is no duration: write seconds, or 30s, 5m, 24h, 7d",
         "TRACESIEVE_LOG__LEVEL: Input should be 'debug', 'info', 'warning' or 'error'",
-        "TRACESIEVE_SETTLE: 'soon' is no duration: write seconds, or 30s, 5m, 24h, 7d",
         "TRACESIEVE_SOURCE__TABEL: unknown key",
     ]
+
+
+MLFLOW = "source: {kind: mlflow, tracking_uri: 'http://x', experiments: [a]}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("settle: 5s", "did you mean `source.settle`?"),
+        ("memory: 2g", "did you mean `spark.memory`?"),
+        ("tracking_uri: 'http://x'", "did you mean `source.tracking_uri` or `mlflow.tracking_uri`?"),
+    ],
+)
+def test_sem_12_a_key_of_another_part_is_refused_with_its_right_place(
+    config: Path, line: str, hint: str
+) -> None:
+    config.write_text(f"{MLFLOW}{line}\n")
+    assert said(config) == [f"2: {line.partition(':')[0]}: unknown key ({hint})"]
+
+
+def test_a_variable_without_its_part_is_refused_with_the_right_one(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(MLFLOW)
+    monkeypatch.setenv("TRACESIEVE_SETTLE", "5s")
+    assert said(config) == ["TRACESIEVE_SETTLE: sets no key (did you mean `TRACESIEVE_SOURCE__SETTLE`?)"]
 
 
 def test_a_variable_that_nearly_names_a_key_is_a_mistake_and_a_secret_is_not(

@@ -1,0 +1,226 @@
+"""The contract of a source: what a kind of source gives, and the few things that it is told.
+
+A source ends as rows of one Delta table in the shape of ``store.schemas.TRACES``, which the query reads.
+Either the table is there already (:class:`QueryTable`), or the source lands its traces into the store's own
+table ``traces`` (:class:`Landing`).  A kind is a class below :class:`Source` and one line in
+:data:`streams.sources.SOURCES`; the rest of the program asks this contract and knows no source by its name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from streams.delta_log import Arrivals, check_versions
+
+if TYPE_CHECKING:
+    from store import Store
+    from store.final_through import Watermark
+
+
+@dataclass(frozen=True)
+class SourcePlace:
+    """Where the config file is, which relative paths begin at, and where the store is."""
+
+    base_dir: str
+    store_path: str
+
+    def resolved(self, path: str) -> str:
+        """A folder that the config names, as an absolute path; a URI as it is."""
+        return path if "://" in path else str((Path(self.base_dir) / path).resolve())
+
+
+@dataclass(frozen=True)
+class QueryTable(ABC):
+    """The Delta table that the query reads: its URI, and its columns by our names where they differ.
+
+    It goes to the process that runs the batches, so it holds plain values only.
+    """
+
+    uri: str
+    columns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return self.uri
+
+    def check(self, checkpoint: str, counted_through_us: int | None = None) -> None:
+        """See what can be seen without Spark; ``counted_through_us`` is up to when versions were counted.
+
+        Raises:
+            SourceError: it is not the table that the checkpoint has read, or versions of it are gone.
+        """
+        check_versions(self.uri, self.label, checkpoint, counted_through_us)
+
+    @abstractmethod
+    def arrivals(self, checkpoint: str, batch_id: int, files: list[str]) -> Arrivals:
+        """When the files of a batch came, for rows that have no ``landed_us``; and how many rows were
+        deleted.
+        """
+
+    @abstractmethod
+    def needed_version(self, checkpoint: str) -> int | None:
+        """The oldest version of the store's table ``traces`` whose files and log must stay; None: all
+        must.
+        """
+
+
+class Landing(ABC):
+    """Appends finished traces to the store's table ``traces``, and to ``landing`` how far it has come.
+
+    It is the one writer of both tables.  Guarantee: at least once; a repeat after a crash is recognised later
+    by its content.  One thread at a time; no Spark.
+    """
+
+    @property
+    @abstractmethod
+    def settle_us(self) -> int:
+        """How long after its end a trace is left alone before it is landed."""
+
+    @abstractmethod
+    def step(self, now_us: int) -> object:
+        """One pass of a run that goes on: whatever has ended by ``now_us - settle_us``; it may leave a rest.
+
+        Raises:
+            SourceError: the source failed; what had landed stays, and the next pass goes on from there.
+            Stopped: the run is to end.
+        """
+
+    @abstractmethod
+    def land_through(self, t_us: int) -> object:
+        """Everything that ended up to ``t_us``; the caller has waited for ``settle_us``.
+
+        Raises:
+            SourceError, Stopped: as :meth:`step`.
+        """
+
+    @abstractmethod
+    def watermarks(self) -> Sequence[Watermark]:
+        """How far it is complete by now, one for each part of the source (such as an experiment).
+
+        None while something before the parts' watermarks is still to be landed.  Each also stands in the
+        table ``landing`` within a minute, in a row of kind ``reconcile``, for commands that know no running
+        landing. Another thread may ask.
+        """
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What ``doctor`` shows of a source that can be read; ``details`` is plain JSON data."""
+
+    found: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InitOption:
+    """An option of ``tracesieve init``, such as ``--table``; ``variable`` is the environment variable that it
+    defaults to.
+    """
+
+    flag: str
+    help: str
+    many: bool = False
+    variable: str = ""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A config that ``init`` may write.
+
+    ``config``: by top-level key, ``source`` with its ``kind`` among them.  ``details``: what was found, plain
+    data for ``--json``.  ``missing``: what a person must still write into the file; empty where it can be
+    run.
+    """
+
+    config: Mapping[str, Any]
+    details: Mapping[str, Any]
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What ``init`` found at a place, as a table for a person, and what follows from it.
+
+    ``usual``: the rows that are taken where nobody picks others; ``asks``: whether a person may.  ``draft``
+    makes the config, given the rows that were picked.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[object, ...]]
+    draft: Callable[[Sequence[int]], Draft]
+    numeric: tuple[int, ...] = ()  # columns of numbers
+    usual: Sequence[int] = ()
+    asks: bool = False
+
+
+class InitOffer(ABC):
+    """What ``tracesieve init`` can do for a kind of source."""
+
+    noun: ClassVar[str]  # such as "a Delta table"
+    place: ClassVar[InitOption]  # the option that names where it is
+    more: ClassVar[tuple[InitOption, ...]] = ()
+
+    @abstractmethod
+    def survey(self, place: str, more: Mapping[str, Sequence[str]], config_dir: Path) -> Survey:
+        """Look at ``place``; ``more`` holds the values of the other options by flag.
+
+        Raises:
+            SourceError: it cannot be looked at.
+            InitRefused: an option names what is not there.
+        """
+
+
+class Source(BaseModel):
+    """One kind of source: its keys in the config, and all that the program asks of it.
+
+    A subclass has a ``kind: Literal["…"]`` and a description for every key. Its docstring says what is read
+    and with which delivery guarantee.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    offer: ClassVar[InitOffer]
+
+    mlflow_ids: ClassVar[bool] = False
+    """Whether ids of traces and experiments are those of an MLflow server."""
+
+    kind: str
+
+    def check(self, place: SourcePlace) -> None:
+        """See what can be seen before Spark starts, besides :meth:`QueryTable.check`.
+
+        Raises:
+            SourceError: it cannot be read as it is; the message says what mends it.
+        """
+
+    @abstractmethod
+    def query_table(self, place: SourcePlace) -> QueryTable:
+        """The table that the query reads; it also has the content of traces."""
+
+    def landing(self, store: Store, place: SourcePlace, stopping: Callable[[], bool]) -> Landing | None:
+        """What brings traces into the store; None where :meth:`query_table` has them already.
+
+        Once ``stopping()`` is true, a pass ends with ``Stopped``.
+        """
+        return None
+
+    @property
+    def relists_us(self) -> int:
+        """How far back a landing looks at the source again: what landed since must stay in the store."""
+        return 0
+
+    @abstractmethod
+    def probe(self, place: SourcePlace, timeout_s: float) -> Probe:
+        """Ask the source whether it can be read, without waiting longer than ``timeout_s`` for one answer.
+
+        Raises:
+            SourceError: it cannot; ``brief`` and ``hint`` are what ``doctor`` shows.
+        """
