@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from rules.units import MINUTE_US
 from sinks.errors import Refused, RetryLater
 from store import Store
 from store.content import TraceTable
@@ -198,12 +199,12 @@ class Sink(ABC):
 
 
 def sample_alerts(sink: str, now_us: int) -> list[PendingMessage]:
-    """The test alert for a sink that takes alerts: firing, and resolved at once."""
+    """The test alert for a sink that takes alerts: firing, then resolved."""
     alert = {
         "rule": "tracesieve-test",
         "severity": "info",
         "group": {},
-        "starts_us": now_us - 1_000_000,
+        "starts_us": now_us - 10 * MINUTE_US,
         "resolved_us": now_us,
         "value": None,
         "condition": "",

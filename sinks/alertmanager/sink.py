@@ -85,8 +85,12 @@ class Alertmanager(Sink):
 
     @classmethod
     def test_messages(cls, now_us: int) -> Sequence[PendingMessage]:
-        """A test alert."""
-        return sample_alerts(cls.name, now_us)
+        """A test alert that fires until its ``endsAt``.
+
+        It began longer ago than ``group_wait``, so that people are paged at once.  Resolved at once, it would
+        page nobody: an Alertmanager that still waits to group it drops it.
+        """
+        return sample_alerts(cls.name, now_us)[:1]
 
     @property
     def destinations(self) -> Sequence[str]:

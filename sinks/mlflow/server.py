@@ -35,8 +35,6 @@ def classify_error(error: MlflowException) -> RetryLater | Refused:
     """Whether MLflow's error is for good: a missing trace or a refused request is; a login that fails can be
     mended.
     """
-    from mlflow.exceptions import RestException
-
     code = str(error.error_code)
     if code in _FOR_GOOD:
         return Refused(f"MLflow says {code}")
@@ -44,8 +42,18 @@ def classify_error(error: MlflowException) -> RetryLater | Refused:
         return RetryLater(
             f"MLflow refuses access ({code}): see MLFLOW_TRACKING_USERNAME, _PASSWORD and _TOKEN"
         )
-    answered = isinstance(error, RestException)
+    answered = _answered(error)
     return RetryLater(f"MLflow {'failed' if answered else 'cannot be reached'} ({code})", answered=answered)
+
+
+def _answered(error: MlflowException) -> bool:
+    """Whether the server gave an answer: one that the client understood, or one (429, 5xx) that it got again
+    at each of its retries.
+    """
+    from mlflow.exceptions import RestException
+    from requests.exceptions import RetryError
+
+    return isinstance(error, RestException) or isinstance(error.__context__, RetryError)
 
 
 def probe(tracking_uri: str, timeout_s: float) -> Probe:

@@ -80,23 +80,33 @@ class RowLease:
         """
         try:
             table, row = self._read()
-            now = self._clock()
-            if row is not None and row["until_us"] > now:
-                raise self._taken(row, now)
+        except (OSError, DeltaError) as error:
+            raise self._unwritable(error) from error
+        now = self._clock()
+        if row is not None and row["until_us"] > now:
+            raise self._taken(row, now)
+        try:
             self._write(table, now + int(EXPIRES_S * 1e6))
         except CommitFailedError as error:
             raise self._taken(self._read()[1] or {}, self._clock()) from error
         except (OSError, DeltaError) as error:
-            if isinstance(error, DeltaError) and "already exists" in str(
-                error
-            ):  # both made the table; the other was first
-                raise self._taken(self._read()[1] or {}, self._clock()) from error
-            raise StoreUnwritable(
-                f"{self._uri} cannot be written: {str(error).strip().splitlines()[0]}"
-            ) from error
+            # Where there was no table, two runs may both make it; the later one finds the row of the other.
+            if table is None and (other := self._row_if_readable()) is not None:
+                raise self._taken(other, self._clock()) from error
+            raise self._unwritable(error) from error
         if row is not None and row["host"] == socket.gethostname():
             wait_for_end(row["jvm"])
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
+
+    def _row_if_readable(self) -> dict[str, Any] | None:
+        try:
+            return self._read()[1]
+        except (OSError, DeltaError):
+            return None
+
+    def _unwritable(self, error: Exception) -> StoreUnwritable:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return StoreUnwritable(f"{self._uri} cannot be written: {lines[0]}")
 
     def _taken(self, row: dict[str, Any], now: int) -> StoreTaken:
         who = f"pid {row['pid']} on {row['host']}" if row else "it took it a moment ago"

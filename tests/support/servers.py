@@ -146,8 +146,9 @@ def alertmanager(
     port: int | None = None,
     certificate: tuple[str, str] | None = None,
     webhook: str | None = None,
+    group_wait: str = "1s",
 ) -> Iterator[str]:
-    """A real Alertmanager, which tells ``webhook`` of what it knows.
+    """A real Alertmanager, which notifies ``webhook``, a new group of alerts after ``group_wait``.
 
     With a certificate it speaks TLS and asks for the user ``prom`` with :data:`PASSWORD`.
     """
@@ -155,7 +156,7 @@ def alertmanager(
     folder.mkdir(parents=True, exist_ok=True)
     config, web = folder / "alertmanager.yml", folder / "web.yml"
     hooks = f", webhook_configs: [{{url: '{webhook}', send_resolved: true}}]" if webhook else ""
-    route = "{receiver: test, group_by: [alertname], group_wait: 1s, group_interval: 1s}"
+    route = f"{{receiver: test, group_by: [alertname], group_wait: {group_wait}, group_interval: 1s}}"
     config.write_text(f"route: {route}\nreceivers: [{{name: test{hooks}}}]\n")
     uri = f"http{'s' if certificate else ''}://127.0.0.1:{port}"
     command = [program, f"--config.file={config}", f"--storage.path={folder / 'data'}"]

@@ -60,8 +60,8 @@ def _show(alert: dict[str, Any]) -> None:
 @command.command("test")
 @_CONFIG
 def test(config: str) -> None:
-    """Send an alert named tracesieve-test to every receiver of alerts in the config, and resolve it at
-    once.
+    """Send an alert named tracesieve-test to every receiver of alerts in the config; it ends within five
+    minutes.
     """
     failed = []
     for sink in _receivers(config):

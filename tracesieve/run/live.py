@@ -1,4 +1,4 @@
-"""``run``: landing, the query, followers, deliveries and the metrics server, kept going until it is told to
+"""``run``: landing, the query, followers, deliveries and the metrics server, kept going until it is to
 stop.
 """
 
@@ -31,6 +31,7 @@ def run_live(run: Run) -> None:
     ready = threading.Event()
     if run.settings.metrics is not None:
         server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
+        run.stack.callback(server.server_close)
         run.stack.callback(server.shutdown)
     threads = []
     if run.landing is not None:
@@ -56,7 +57,7 @@ def run_live(run: Run) -> None:
 
 
 def _flush(run: Run) -> None:
-    """What the last batch says is followed, and delivered once."""
+    """What follows from the last batch is written, and delivered once."""
     run.follow(wall_us())
     run.deliver_once()
 
@@ -75,7 +76,7 @@ def _thread(run: Run, name: str, every_s: float, work: Callable[[int], object]) 
                 wait = every_s
             except Stopped:
                 return
-            except Exception as error:  # noqa: BLE001 - a server that is down must not end the run; said, and tried again
+            except Exception as error:  # noqa: BLE001 - a server that is down must not end the run; tried again
                 wait = min(60.0, max(wait, 1.0) * 2)
                 log.warning("%s failed, trying again in %.0f s: %s", name, wait, error)
 

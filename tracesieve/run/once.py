@@ -1,6 +1,6 @@
 """``run --once``: its time is fixed at the start, and all that ended up to it is taken (SEMANTICS 26).
 
-Told to stop, it leaves the rest to the next run: landing ends where it is, the batch under way is finished,
+Asked to stop, it leaves the rest to the next run: landing ends where it is, the batch under way is finished,
 what is counted is tagged.  Verdicts are given only when all was counted, since what is missing could change
 them.
 """
@@ -32,7 +32,7 @@ def run_once(run: Run) -> int:
     if counted:
         run.follow(fixed_us, fixed_us)
     else:
-        log.warning("told to stop before all was counted: the next run goes on from here")
+        log.warning("asked to stop before all was counted: the next run goes on from here")
         run.enqueue(fixed_us)
     waiting = 0
     if not run.dry_run:
@@ -46,7 +46,7 @@ def run_once(run: Run) -> int:
 
 
 def _count(run: Run, fixed_us: int) -> bool:
-    """Land and count all that ended up to ``fixed_us``; False when told to stop before that."""
+    """Land and count all that ended up to ``fixed_us``; False when asked to stop before that."""
     with ThreadPoolExecutor(
         1, thread_name_prefix="spark"
     ) as starting:  # Spark takes as long to start as most landings

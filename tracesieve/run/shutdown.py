@@ -19,7 +19,7 @@ from streams.query import Handle
 log = logging.getLogger("tracesieve.run")
 END_S = 27.0
 BATCH_S = 20.0
-THREADS_S = 23.0  # by when threads that deliver or land have had their time
+THREADS_S = 23.0  # after this long the end no longer waits for threads that deliver or land
 
 
 def handle_signals(stop: threading.Event) -> None:
@@ -59,12 +59,19 @@ def finish_batch(handle: Handle) -> None:
 
 def finish(handle: Handle, threads: Sequence[threading.Thread], flush: Callable[[], object]) -> None:
     """End the query after its batch, wait for the threads, flush."""
-    began = time.monotonic()
+    deadline = time.monotonic() + THREADS_S
     try:
         finish_batch(handle)
-        for thread in threads:
-            thread.join(max(0.0, began + THREADS_S - time.monotonic()))
+        join(threads, deadline)
         flush()
     except Exception as error:  # noqa: BLE001 - a server that is down must not hold up the end; it is logged
         log.warning("ended without the last deliveries, which stay in the outbox: %s", error)
     log.info("stopped")
+
+
+def join(threads: Sequence[threading.Thread], deadline: float) -> None:
+    """Wait for threads until ``deadline`` (``time.monotonic``); one that is still at work then, such as in a
+    call to a server that hangs, goes on until the process ends.
+    """
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
