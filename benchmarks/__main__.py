@@ -16,7 +16,7 @@ from benchmarks.registry import SCENARIOS, chosen
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 1 when a scenario broke; a missed goal is told in its line and is not a failure."""
+    """The exit code: 1 when a scenario broke; a missed goal is in its line and is not a failure."""
     if arguments[:1] == ["--child"]:
         print(json.dumps(import_module(SCENARIOS[arguments[1]]).child(*arguments[2:])))
         return 0
@@ -25,21 +25,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--size", type=int, help="a smaller size, for a smoke run (traces, rules or batches)")
     parser.add_argument("--repeats", type=int, default=3, help="medians are of this many (3)")
     parser.add_argument("--folder", type=Path, default=default_folder(), help="where generated data is kept")
-    told = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        names = chosen(told.names)
+        names = chosen(options.names)
     except KeyError as error:
         parser.error(f"no scenario {error.args[0]!r}: there are {', '.join(SCENARIOS)}")
     if len(names) > 1:
-        rest = ["--repeats", str(told.repeats), "--folder", str(told.folder)]
-        rest += ["--size", str(told.size)] if told.size is not None else []
+        rest = ["--repeats", str(options.repeats), "--folder", str(options.folder)]
+        rest += ["--size", str(options.size)] if options.size is not None else []
         return max(
             [
                 subprocess.run([sys.executable, "-m", "benchmarks", name, *rest], check=False).returncode
                 for name in names
             ]
         )
-    return _one(names[0], Options(told.size, told.repeats, told.folder))
+    return _one(names[0], Options(options.size, options.repeats, options.folder))
 
 
 def _one(name: str, options: Options) -> int:

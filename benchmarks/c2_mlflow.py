@@ -196,12 +196,21 @@ def _send(uri: str, experiment: str, arrivals: list[Arrival]) -> tuple[dict[str,
 
 
 def _export(uri: str, experiment: str, arrival: Arrival, end_s: float) -> str:
-    """An agent with a retriever, a tool and a chat model, over OTLP in one request; the trace's id in hex."""
+    """Send one trace over OTLP in one request; its id in hex."""
     import requests
+
+    trace = secrets.token_bytes(16)
+    headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
+    body = _otlp_request(arrival, trace, int(end_s * 1e9))
+    requests.post(f"{uri}/v1/traces", data=body, headers=headers, timeout=60).raise_for_status()
+    return trace.hex()
+
+
+def _otlp_request(arrival: Arrival, trace: bytes, end_ns: int) -> bytes:
+    """An agent with a retriever, a tool and a chat model."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    trace, root = secrets.token_bytes(16), secrets.token_bytes(8)
-    end_ns = int(end_s * 1e9)
+    root = secrets.token_bytes(8)
     start_ns = (
         end_ns - min(200 + arrival.tokens[1] * 20, 9_000) * 1_000_000
     )  # not so slow that a rule matches
@@ -233,17 +242,11 @@ def _export(uri: str, experiment: str, arrival: Arrival, end_s: float) -> str:
             attribute = span.attributes.add()
             attribute.key = key
             attribute.value.string_value = json.dumps(value)
-    headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
-    requests.post(
-        f"{uri}/v1/traces", data=request.SerializeToString(), headers=headers, timeout=60
-    ).raise_for_status()
-    return trace.hex()
+    return bytes(request.SerializeToString())
 
 
 def _stages(store: Store, ended: dict[str, float]) -> dict[str, float | None]:
-    """Medians, from a trace's end: landed, batch begun (its facts are in some 0.5 s later), wished (seen by a
-    follower).
-    """
+    """Medians, from a trace's end: landed, batch begun (facts follow some 0.5 s later), enqueued."""
     import polars as pl
 
     landed = dict(
@@ -257,11 +260,11 @@ def _stages(store: Store, ended: dict[str, float]) -> dict[str, float | None]:
         .read(["sink", "target", "created_us"])
         .filter(pl.col("sink").is_in(consumers(MessageKind.TAGS)))
     )
-    wished = dict(outbox.sort("created_us", descending=True).select("target", "created_us").iter_rows())
+    enqueued = dict(outbox.sort("created_us", descending=True).select("target", "created_us").iter_rows())
     return {
         "landed": _median(landed, ended),
         "batch_begun": _median(begun, ended),
-        "wished": _median(wished, ended),
+        "enqueued": _median(enqueued, ended),
     }
 
 

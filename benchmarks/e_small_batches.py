@@ -7,7 +7,7 @@ the second.
 
 Everything of a batch but Spark's own reading and matching (about a second of a trigger, the same for the
 first and the last) is run as a live run does it: the batch function with its begin row, facts, windows and
-end row, all followers, a sink that takes whatever is wished, and maintenance, one table every fifth batch.
+end row, all followers, a sink that takes every message, and maintenance, one table every fifth batch.
 Time in the store is 2 seconds a batch.
 """
 

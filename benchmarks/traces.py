@@ -63,26 +63,8 @@ def chunk(first: int, number: int, of: int, ends_us: Any = None, tokens: Any = N
         start = np.asarray(ends_us, dtype=np.int64) - duration_us
     failed = rng.random(number) < 0.03
     pick = rng.integers(0, 1 << 30, number)
-    tags = {
-        "mlflow.traceName": pa.array(np.array(["support-agent", "search-agent"])[pick % 2]),
-        "environment": pa.array(np.array(["production", "staging"])[(rng.random(number) < 0.2).astype(int)]),
-        "mlflow.user": _joined("user-", rng.integers(0, 5000, number)),
-    }
-    tokens_in, tokens_out = rng.integers(200, 9000, number), rng.integers(10, 1500, number)
-    tokens_in[rng.random(number) < 0.005] += 20_000
-    if tokens is not None:
-        tokens_in, tokens_out = tokens
-    pairs = list(zip(tokens_in.tolist(), tokens_out.tolist(), strict=True))
-    usage = [f'{{"input_tokens": {a}, "output_tokens": {b}, "total_tokens": {a + b}}}' for a, b in pairs]
-    prices = [(a / 1e6, b / 2e5) for a, b in pairs]
-    cost = [
-        f'{{"input_cost": {a:.6f}, "output_cost": {b:.6f}, "total_cost": {a + b:.6f}}}' for a, b in prices
-    ]
-    metadata = {
-        "mlflow.trace.tokenUsage": pa.array(usage, _STRINGS),
-        "mlflow.trace.cost": pa.array(cost, _STRINGS),
-        "mlflow.trace.session": _joined("session-", rng.integers(0, of // 3 + 1, number)),
-    }
+    tags = _tags(rng, number, pick)
+    metadata = _metadata(rng, number, of, tokens)
     ids = _hex(rng, number, 16, "tr-")
     columns: dict[str, Any] = {
         "trace_id": ids,
@@ -102,6 +84,35 @@ def chunk(first: int, number: int, of: int, ends_us: Any = None, tokens: Any = N
         ),
     }
     return pa.table([columns[field.name].cast(field.type) for field in SCHEMA], schema=SCHEMA)
+
+
+# Each of the following draws from the one generator: their order is part of what is generated.
+
+
+def _tags(rng: np.random.Generator, number: int, pick: Any) -> dict[str, pa.Array]:
+    return {
+        "mlflow.traceName": pa.array(np.array(["support-agent", "search-agent"])[pick % 2]),
+        "environment": pa.array(np.array(["production", "staging"])[(rng.random(number) < 0.2).astype(int)]),
+        "mlflow.user": _joined("user-", rng.integers(0, 5000, number)),
+    }
+
+
+def _metadata(rng: np.random.Generator, number: int, of: int, tokens: Any) -> dict[str, pa.Array]:
+    tokens_in, tokens_out = rng.integers(200, 9000, number), rng.integers(10, 1500, number)
+    tokens_in[rng.random(number) < 0.005] += 20_000
+    if tokens is not None:
+        tokens_in, tokens_out = tokens
+    pairs = list(zip(tokens_in.tolist(), tokens_out.tolist(), strict=True))
+    usage = [f'{{"input_tokens": {a}, "output_tokens": {b}, "total_tokens": {a + b}}}' for a, b in pairs]
+    prices = [(a / 1e6, b / 2e5) for a, b in pairs]
+    cost = [
+        f'{{"input_cost": {a:.6f}, "output_cost": {b:.6f}, "total_cost": {a + b:.6f}}}' for a, b in prices
+    ]
+    return {
+        "mlflow.trace.tokenUsage": pa.array(usage, _STRINGS),
+        "mlflow.trace.cost": pa.array(cost, _STRINGS),
+        "mlflow.trace.session": _joined("session-", rng.integers(0, of // 3 + 1, number)),
+    }
 
 
 def _spans(rng: np.random.Generator, ids: Any, start: Any, duration_us: Any, failed: Any) -> pa.Array:

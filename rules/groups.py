@@ -1,6 +1,4 @@
-"""Groups: the keys by which traces are counted, and their values, never null and never longer than a label
-should be.
-"""
+"""Groups: the keys by which traces are counted, and their values: never null, at most 128 characters."""
 
 from __future__ import annotations
 

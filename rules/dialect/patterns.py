@@ -1,7 +1,7 @@
 """Patterns: RE2 as Arrow has it, linear in the text whatever the pattern, and LIKE written as RE2.
 
-Of every pattern it is known which plain texts whatever matches must hold: finding what holds them is far
-cheaper than the pattern, and often all there is to do.
+For every pattern the plain texts are known that each match must hold. To find those texts is far cheaper than
+to search for the pattern, and often it is all there is to do.
 """
 
 from __future__ import annotations
@@ -17,19 +17,24 @@ _PLAIN = re.compile(r"\\(?P<escaped>[^\w\s])|(?P<plain>[^\\^$.|?*+()\[\]{}])")
 
 @dataclass(frozen=True)
 class Pattern:
-    """``needles``: plain texts that every match holds; ``whole``: there is one, and holding it is all that is
-    asked.
+    """One pattern as it is searched for.
+
+    Attributes:
+        needles: plain texts that every match holds.
+        whole: there is one needle, and every text that holds it matches.
+        regex: the pattern as RE2.
+        lower: text and pattern are compared in lower case.
     """
 
     needles: tuple[str, ...]
     whole: bool
     regex: str
-    lower: bool  # text and pattern are compared in lower case
+    lower: bool
 
 
 @lru_cache(maxsize=4096)
 def understood(op: str, pattern: str) -> Pattern:
-    """What a ``LIKE``, ``ILIKE`` or ``RLIKE`` asks for."""
+    """The pattern of a ``LIKE``, ``ILIKE`` or ``RLIKE``."""
     if op == "RLIKE":
         needles = _required(pattern)
         return Pattern(needles, needles == (pattern,), pattern, False)
@@ -94,7 +99,7 @@ def _like_runs(pattern: str) -> list[str]:
 
 
 def _required(pattern: str) -> tuple[str, ...]:
-    """Texts that every match of an RE2 holds; none where that cannot be told at a glance."""
+    """Texts that every match of an RE2 holds; none where finding them would take a parser."""
     if "|" in pattern or "(?" in pattern or "\\Q" in pattern:
         return ()
     runs, at, depth = [""], 0, 0

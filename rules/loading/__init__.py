@@ -1,3 +1,1 @@
-"""Rule files: reading packs with every finding in its place, the tests they carry, their schema and
-reference.
-"""
+"""Rule files: reading them, with a diagnostic where each fault is; their tests, schema and reference."""

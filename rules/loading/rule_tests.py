@@ -14,7 +14,7 @@ from rules.matcher import Matcher, explain, raw_table
 
 @dataclass(frozen=True)
 class Failure:
-    """A test of a rule that did not come out as the rule's author said."""
+    """A test of a rule whose trace should match and does not, or the other way round."""
 
     rule: str
     number: int

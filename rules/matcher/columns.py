@@ -25,7 +25,7 @@ def split_name(name: str) -> tuple[str, str | None, str | None]:
 
 
 def raw_table(traces: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The raw columns of a table shaped like ``store.schemas.TRACES``; a column that it lacks is all null."""
+    """The raw columns of a table shaped like ``store.schemas.TRACES``; a missing one is all null."""
     return pa.table({name: _raw(traces, name) for name in columns} or {"trace_id": traces["trace_id"]})
 
 

@@ -1,6 +1,4 @@
-"""Numbers that every fact carries, derived from a trace's metadata: tokens and cost, and whether their JSON
-is sound.
-"""
+"""Numbers from a trace's metadata that every fact has: tokens and cost, and whether their JSON is broken."""
 
 from __future__ import annotations
 

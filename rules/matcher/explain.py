@@ -16,34 +16,34 @@ from rules.matcher.evaluate import Evaluation, Value
 
 
 def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
-    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts}``, nested
-    like it.
+    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts}``, with
+    ``parts`` nested like the condition.
 
-    Raises nothing on content; costs one evaluation.
-
-    ``result`` is True, False or None (null); ``decided_by`` are the parts whose result made it so.
+    ``result`` is True, False or None (null); ``decided_by`` are the parts whose result made it so. No content
+    of a trace raises an error; it costs one evaluation.
     """
-    said = _part(Evaluation(table), condition.node)
-    return {"matched": said["result"], **said, "text": condition.text, "parts": said.get("parts", [])}
+    explained = _part(Evaluation(table), condition.node)
+    parts = explained.get("parts", [])
+    return {"matched": explained["result"], **explained, "text": condition.text, "parts": parts}
 
 
 def _part(batch: Evaluation, node: Node) -> dict[str, Any]:
     result = batch.result(node)
-    said: dict[str, Any] = {"text": str(node), "result": result}
+    explained: dict[str, Any] = {"text": str(node), "result": result}
     if isinstance(node, Logic):
-        said["parts"] = [_part(batch, part) for part in node.parts]
-        deciding = [part for part in said["parts"] if part["result"] == result]
-        said["decided_by"] = [part["text"] for part in deciding]
+        explained["parts"] = [_part(batch, part) for part in node.parts]
+        deciding = [part for part in explained["parts"] if part["result"] == result]
+        explained["decided_by"] = [part["text"] for part in deciding]
     elif isinstance(node, Not):
-        said["parts"] = [_part(batch, node.part)]
+        explained["parts"] = [_part(batch, node.part)]
     elif isinstance(node, Over):
-        said["values"] = {
+        explained["values"] = {
             "spans": batch.size(node.scope),
             "matching": int(batch.where(node.condition, True, node.scope).sum()),
         }
     else:
-        said["values"] = {str(field): _show(batch.value(field)) for field in _operands(node)}
-    return said
+        explained["values"] = {str(field): _show(batch.value(field)) for field in _operands(node)}
+    return explained
 
 
 def _operands(node: Node) -> list[Node]:

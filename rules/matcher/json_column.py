@@ -1,8 +1,8 @@
-"""A column of JSON objects: the numbers in them, and which are none.
+"""A column of JSON objects: the numbers in them, and which words are broken JSON.
 
-Token counts and costs differ from trace to trace, so there is little to save by parsing a word once: what is
-plainly an object of numbers, as MLflow writes it, is parsed by Arrow in one go, and only the rest word by
-word.  Both give the same.
+Token counts and costs differ from trace to trace, so parsing each distinct word once saves little. Plain
+objects of numbers, as MLflow writes them, are parsed together by Arrow, the rest one by one in Python; both
+give the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pyarrow.json as pj
 
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
-MOST = 1e15  # an amount beyond this is none
+MOST = 1e15  # a number of this size or more is no amount
 KEYS = ("input_tokens", "output_tokens", "total_tokens", "input_cost", "output_cost", "total_cost")
 _PARTS = {"total_tokens": ("input_tokens", "output_tokens"), "total_cost": ("input_cost", "output_cost")}
 # An object of at least one number, on one line, in which no brace, bracket or escape can hide another.
@@ -68,8 +68,8 @@ class JsonColumn:
 
 
 def _parsed(words: pa.Array) -> pa.Table | None:
-    """The columns :data:`KEYS` of plain objects; None where Arrow is stricter than JSON is (a key told
-    twice).
+    """The columns :data:`KEYS` of plain objects; None where Arrow is stricter than JSON: at a key that stands
+    twice.
     """
     lines = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(words)], pa.int32()), words), "\n")[
         0
@@ -84,11 +84,11 @@ def _parsed(words: pa.Array) -> pa.Table | None:
 
 
 def _total(table: pa.Table, key: str) -> Numbers:
-    told = _column(table, key)
+    given = _column(table, key)
     if key not in _PARTS:
-        return _amounts(told)
+        return _amounts(given)
     one, other = (_amounts(_column(table, part)) for part in _PARTS[key])
-    return _amounts(np.where(np.isnan(told), one + other, told))
+    return _amounts(np.where(np.isnan(given), one + other, given))
 
 
 def _column(table: pa.Table, key: str) -> Numbers:

@@ -1,7 +1,7 @@
-"""Looking for many patterns in the distinct words of a text: what they have in common is done once.
+"""Searching for many patterns in the distinct words of a text column.
 
-The plain texts that patterns ask for are found all together, in one pass over the words; only words that hold
-a pattern's text are put to its expression.
+The plain texts that patterns demand are found together, in one pass over the words; a pattern's regular
+expression is tried only on words that hold its texts.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from rules.dialect.patterns import Pattern, lower
 
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.int64]
-TOGETHER = 8  # so many plain texts are worth the automaton
-SHORTEST = (
-    3  # one or two characters are found nearly everywhere: listing the places costs more than looking anew
-)
+TOGETHER = 8  # from so many plain texts on, Polars' automaton is faster than one search each
+# One or two characters are found nearly everywhere: to list where costs more than to search again.
+SHORTEST = 3
 
 
 class Search:
@@ -33,9 +32,7 @@ class Search:
         self._needles = [needle for needle in needles if len(needle) >= SHORTEST]
 
     def matching(self, pattern: Pattern, among: Codes | None = None) -> Bools:
-        """Which words a pattern holds for; of those not in ``among`` (default: all are) it says nothing
-        true.
-        """
+        """Which words a pattern matches; False for words that are not in ``among`` (default: all are)."""
         found = np.zeros(len(self.words), dtype=bool)
         if pattern.whole and among is None:
             found[self._holding(pattern.needles[0])] = True
@@ -65,7 +62,7 @@ class Search:
 
     @cached_property
     def _column(self) -> Any:
-        import polars as pl  # here: a worker that has no pattern to look for need not load it
+        import polars as pl  # here: a worker without patterns need not load it
 
         return pl.Series(self.words, dtype=pl.String)
 

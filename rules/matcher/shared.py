@@ -1,6 +1,4 @@
-"""What the conditions of a set have in common: parts that occur more than once, and plain texts to look for
-together.
-"""
+"""What the conditions of a set share: parts that occur more than once, plain texts to search for together."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from rules.dialect.patterns import understood
 
 @dataclass(frozen=True)
 class Shared:
-    """``parts`` are worth remembering; ``needles`` are looked for in a text (as it is, or in lower case)."""
+    """``parts`` occur more than once; ``needles`` are by text and whether it is compared in lower case."""
 
     parts: frozenset[Node]
     needles: dict[tuple[Node, bool], tuple[str, ...]]

@@ -1,7 +1,7 @@
-"""Values of fields in a batch: decoding raw columns into numbers and texts with their nulls.
+"""Values of fields in a batch: numbers and texts with their nulls, decoded from raw columns.
 
-A text column is kept as codes into its distinct values, so that a predicate is worked out once a distinct
-value. A number column is float64 with NaN for null: what is not a number is unknown.
+A text column is kept as codes into its distinct values, so that a predicate is evaluated once for each
+distinct value. A number column is float64 with NaN for null; what is not a number is null.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rules.matcher.json_column import is_number
 
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
-ASKED = 16  # so many words are looked for one by one before an index of all is made
-FEW = 64  # so few words are not worth picking from
+ASKED = 16  # so many words are searched for one by one before an index of all is built
+FEW = 64  # with fewer distinct words, picking some of them saves nothing
 _ERROR_CODES = {"ERROR", "STATUS_CODE_ERROR", "2"}
 _UNSET_CODES = {"UNSET", "STATUS_CODE_UNSET", "0"}
 _OK_CODES = {"OK", "STATUS_CODE_OK", "1"}
@@ -49,7 +49,7 @@ class Texts:
         return {word: code for code, word in enumerate(self.words)}
 
     def code(self, word: str) -> int:
-        """The code of a word, -2 if it is none of them; only many such questions are worth an index."""
+        """The code of a word, -2 if it is none of them; an index is built only after many calls."""
         self._asked += 1
         if self._asked > ASKED:
             return self.code_of.get(word, -2)
@@ -72,7 +72,7 @@ class Texts:
         return np.asarray(np.append(table, False)[self.codes])  # the last entry serves code -1
 
     def codes_among(self, items: Bools | None) -> npt.NDArray[np.int64] | None:
-        """The distinct codes of some items if they are few, else None: then all are as good."""
+        """The distinct codes of some items if they are few; None: not few enough to be worth it."""
         if items is None or len(self.arrow) < FEW or np.count_nonzero(items) * 8 > len(self.arrow):
             return None
         found = np.unique(self.codes[items]).astype(np.int64)

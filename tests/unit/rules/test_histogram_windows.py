@@ -34,9 +34,9 @@ def facts(count: int, seed: int) -> pl.DataFrame:
 
 def test_sem_09_a_bucket_stands_for_its_values_within_0_55_percent():
     values = np.unique(np.random.default_rng(1).lognormal(13, 3, 20_000).astype(np.int64) + 2)
-    told = np.array([bucket_value_us(int(i)) for i in bucket_index(values)])
+    found = np.array([bucket_value_us(int(i)) for i in bucket_index(values)])
     large = values > 1000  # below that, whole microseconds are coarser than buckets
-    assert np.max(np.abs(told[large] / values[large] - 1)) < 0.0055
+    assert np.max(np.abs(found[large] / values[large] - 1)) < 0.0055
 
 
 def test_sem_09_buckets_follow_the_order_of_values():
@@ -61,9 +61,9 @@ def test_sem_09_every_quantile_is_within_0_55_percent_of_the_ranked_value():
             ranked = np.quantile(
                 values, q, method="inverted_cdf"
             )  # the smallest with at least q of all at or below it
-            told = quantile_us(counts, q)
-            assert told is not None
-            assert abs(told / ranked - 1) < 0.0055, (size, q)
+            found = quantile_us(counts, q)
+            assert found is not None
+            assert abs(found / ranked - 1) < 0.0055, (size, q)
 
 
 def test_sem_28_windows_are_the_same_in_one_batch_in_many_and_in_any_order():

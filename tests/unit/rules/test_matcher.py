@@ -1,12 +1,9 @@
 """The matcher against a naive evaluator that goes row by row, span by span, with SQL's three-valued logic."""
 
-import datetime as dt
-import re
-
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.trace_rows import feedback, span, traces
 
 from rules.dialect import compile_condition
 from rules.dialect.contradictions import never_true
@@ -21,36 +18,6 @@ from rules.matcher import (
     raw_table,
     threshold_of,
 )
-from store.schemas import TRACES
-
-T0 = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-
-
-def span(name="s", kind="TOOL", status="OK", ms=10, **attributes):
-    attrs = {"mlflow.spanType": f'"{kind}"', **attributes}
-    return {
-        "span_id": name,
-        "name": name,
-        "status_code": status,
-        "attributes": list(attrs.items()),
-        "start_time": T0,
-        "end_time": T0 + dt.timedelta(milliseconds=ms),
-    }
-
-
-def feedback(name, value):
-    return {"assessment_name": name, "feedback_value": value}
-
-
-def traces(*rows):
-    full = []
-    for i, row in enumerate(rows):
-        base = {"trace_id": f"t{i}", "state": "OK", "request_time": T0, "execution_duration_ms": 100.0}
-        row = {**base, **row}
-        for key in ("tags", "trace_metadata"):
-            row[key] = list((row.get(key) or {}).items())
-        full.append(row)
-    return pa.Table.from_pylist(full, schema=TRACES)
 
 
 def matched(text, *rows):
@@ -207,10 +174,10 @@ def test_sem_28_matches_what_a_row_by_row_evaluator_does(rows, texts):
 
 def test_explain_agrees_and_names_the_part_that_decided():
     condition = compile_condition("status = 'ERROR' AND count(span, type = 'TOOL') > 0")
-    said = explain(condition, raw_table(traces({"spans": [span()]}), condition.columns))
-    assert said["matched"] is False
-    assert said["decided_by"] == ["status = 'ERROR'"]
-    assert [part["result"] for part in said["parts"]] == [False, True]
+    found = explain(condition, raw_table(traces({"spans": [span()]}), condition.columns))
+    assert found["matched"] is False
+    assert found["decided_by"] == ["status = 'ERROR'"]
+    assert [part["result"] for part in found["parts"]] == [False, True]
 
 
 def test_sem_04_unknown_tokens_are_null_and_broken_ones_say_so():
@@ -253,57 +220,3 @@ def test_what_a_thousand_rules_share_is_worked_out_once(monkeypatch):
     found = matcher.match(raw_table(rows, matcher.columns))
     assert sorted(asked) == ["over", "span.type", "tags.env"]
     assert found.sum(axis=1).tolist() == [10] * 7 + [0] * 993
-
-
-TEXT = st.text("abAB%_\\.é\n", max_size=12)
-LIKE = st.text("abAB%_.é", min_size=1, max_size=6)
-REGEX = st.lists(
-    st.sampled_from(
-        [
-            "a",
-            "b",
-            "ab",
-            "abA",
-            "BAb",
-            ".",
-            "a*",
-            "ba?",
-            "[ab]",
-            "(ab)",
-            "(ab)?",
-            "a{2}",
-            "\\.",
-            "é",
-            "[^]a]",
-            "b+",
-        ]
-    ),
-    min_size=1,
-    max_size=5,
-).map("".join)
-
-
-@settings(max_examples=120, deadline=None)
-@given(
-    st.lists(TEXT, max_size=6),
-    st.lists(LIKE, min_size=1, max_size=9),
-    st.lists(REGEX, min_size=1, max_size=9),
-)
-def test_patterns_looked_for_together_find_what_each_would_alone(texts, likes, regexes):
-    def like(pattern):
-        return re.compile("".join({"%": ".*", "_": "."}.get(c, re.escape(c)) for c in pattern), re.DOTALL)
-
-    likes = [
-        *likes,
-        *(f"%{a}{b}{c}%" for a in "aA" for b in "bB" for c in "aA"),
-    ]  # enough to be looked for together
-    asked = [(f"request LIKE '{p}'", like(p).fullmatch, str) for p in likes]
-    asked += [(f"request ILIKE '{p}'", like(p.lower()).fullmatch, str.lower) for p in likes]
-    asked += [(f"request RLIKE '{p}'", re.compile(p).search, str) for p in regexes]
-    asked += [
-        (f"status = 'OK' AND NOT {text}", lambda t, f=found: not f(t), change)
-        for text, found, change in asked
-    ]
-    matcher = Matcher([compile_condition(text) for text, _, _ in asked])
-    found = matcher.match(raw_table(traces(*({"request": text} for text in texts)), matcher.columns))
-    assert found.tolist() == [[bool(finds(change(text))) for text in texts] for _, finds, change in asked]
