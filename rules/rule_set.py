@@ -1,4 +1,4 @@
-"""A pack: the set of rules that is in force together, its text in the store, and how rules are built from
+"""A rule set: the rules that are in force together, their text in the store, and how rules are built from
 their keys.
 """
 
@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rules.alerting.contract import AlertRule
 from rules.dialect import Condition
-from rules.kinds import Rule, RuleModel, TraceRule, WindowRule, kind_of
-from rules.kinds.base import SEVERITY_ORDER, Severity
+from rules.kinds import RuleModel, all_kinds, kind_of
+from rules.rule import SEVERITY_ORDER, Rule, Severity
 
 
 @dataclass(frozen=True)
@@ -23,14 +25,19 @@ class RuleSet:
     source: str  # the rules as canonical JSON, enough to build them again
 
     @property
-    def trace_rules(self) -> tuple[TraceRule, ...]:
-        """The rules that tag."""
-        return tuple(rule for rule in self.rules if isinstance(rule, TraceRule))
+    def trace_rules(self) -> tuple[Rule, ...]:
+        """The rules that tag each trace which they match."""
+        return tuple(rule for rule in self.rules if rule.tags_matches)
 
     @property
-    def window_rules(self) -> tuple[WindowRule, ...]:
+    def alert_rules(self) -> tuple[AlertRule, ...]:
         """The rules that alert."""
-        return tuple(rule for rule in self.rules if isinstance(rule, WindowRule))
+        return tuple(alert for rule in self.rules if (alert := rule.alert) is not None)
+
+    @property
+    def partial_keys(self) -> tuple[str, ...]:
+        """The hashes of the alert rules that count only some traces: they need partial sums of their own."""
+        return tuple(alert.partial_key for alert in self.alert_rules if alert.partial_key)
 
     @property
     def per_trace(self) -> tuple[tuple[Rule, Condition], ...]:
@@ -38,30 +45,36 @@ class RuleSet:
         return tuple((rule, condition) for rule in self.rules if (condition := rule.per_trace) is not None)
 
     @property
+    def counts(self) -> str:
+        """How many rules there are of each kind, for people: ``6 trace rules, 2 window rules``."""
+        number = Counter(rule.kind for rule in self.rules)
+        return ", ".join(f"{number[kind.name]} {kind.name} rules" for kind in all_kinds())
+
+    @property
     def hash(self) -> str:
         """Sixteen hex digits over all rules."""
         return hashlib.sha256(self.source.encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """The text that is kept in the store under the pack's hash."""
+        """The text that is kept in the store under its hash."""
         return self.source
 
     @classmethod
     def from_json(cls, text: str) -> RuleSet:
-        """The pack of a text that :meth:`to_json` gave."""
+        """The rule set of a text that :meth:`to_json` gave."""
         return build_rule_set([parse_rule(item) for item in json.loads(text)])
 
     def category_of(self, rule_ids: Sequence[str]) -> str | None:
-        """The category of the most severe of those trace rules; ties go to the first in the pack (SEMANTICS
+        """The category of the most severe of those trace rules; ties go to the first of the set (SEMANTICS
         22).
         """
         rules = [rule for rule in self.trace_rules if rule.id in rule_ids]
         best = max(rules, key=lambda rule: SEVERITY_ORDER[rule.severity], default=None)
-        return best.tag if best else None
+        return best.category if best else None
 
 
 def parse_rule(item: dict[str, Any]) -> RuleModel:
-    """One rule of a file, checked by the kind that its keys tell.
+    """One rule of a file, checked by its kind.
 
     Raises:
         pydantic.ValidationError: with every mistake in it.
@@ -89,12 +102,11 @@ def build_rule_set(models: Sequence[RuleModel]) -> RuleSet:
 
 __all__ = [
     "SEVERITY_ORDER",
+    "AlertRule",
     "Rule",
     "RuleModel",
     "RuleSet",
     "Severity",
-    "TraceRule",
-    "WindowRule",
     "build",
     "build_rule_set",
     "parse_rule",

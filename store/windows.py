@@ -11,45 +11,29 @@ from collections.abc import Sequence
 import polars as pl
 
 from rules.alerting.histogram import bucket_index
+from rules.alerting.sums import SUM_NAMES, SUMS, Sum
 from rules.units import MINUTE_US
 
-SUMS = (
-    "traces",
-    "errors",
-    "timed",
-    "duration_sum_us",
-    "tokens_input",
-    "tokens_input_known",
-    "tokens_output",
-    "tokens_output_known",
-    "tokens_total",
-    "tokens_total_known",
-    "cost_nusd",
-    "cost_known",
-)
 _STRINGS = pl.List(pl.String)
 KEYS = ("start_us", "size_us", "group_by", "group", "rule_hash")
 
 
-def partials(facts: pl.DataFrame, window_rule_hashes: Sequence[str] = ()) -> pl.DataFrame:
-    """Partials of a batch of facts: for all traces (``rule_hash`` "") and for each window rule whose
-    ``where`` held.
+def partials(facts: pl.DataFrame, rule_hashes: Sequence[str] = ()) -> pl.DataFrame:
+    """Partials of a batch of facts: of all traces (``rule_hash`` ""), and of the hits of each of these rules.
 
     The columns are those of the ``windows`` table without ``stream_id`` and ``batch_id``.
     """
     base = _prepared(facts).with_columns(pl.lit("").alias("rule_hash"))
     frames = [base]
-    if window_rule_hashes:
+    if rule_hashes:
         own = (
             base.drop("rule_hash")
             .explode("hits")
             .with_columns(pl.col("hits").struct.field("hash").alias("rule_hash"))
         )
-        frames.append(own.filter(pl.col("rule_hash").is_in(list(window_rule_hashes))).select(base.columns))
-    else:
-        frames = [base]
+        frames.append(own.filter(pl.col("rule_hash").is_in(list(rule_hashes))).select(base.columns))
     every = pl.concat([frame.drop("hits", strict=False) for frame in frames])
-    sums = every.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
+    sums = every.group_by(KEYS).agg([pl.col(name).sum() for name in SUM_NAMES])
     buckets = _buckets(
         every.filter(pl.col("bucket").is_not_null()).select(*KEYS, "bucket", pl.col("timed").alias("n"))
     )
@@ -62,14 +46,14 @@ def merge(windows: pl.DataFrame) -> pl.DataFrame:
 
     Partials of other sizes have other keys: they are kept apart, and add up all the same.
     """
-    sums = windows.group_by(KEYS).agg([pl.col(name).sum() for name in SUMS])
+    sums = windows.group_by(KEYS).agg([pl.col(name).sum() for name in SUM_NAMES])
     exploded = windows.select(
         *KEYS, pl.col("bucket_index").alias("bucket"), pl.col("bucket_count").alias("n")
     )
     exploded = exploded.filter(pl.col("bucket").list.len() > 0).explode("bucket", "n")
     merged = sums.join(_buckets(exploded), on=list(KEYS), how="left", nulls_equal=True)
     # Some partials of a window alone may sum to nothing while their histograms do not.
-    left = [pl.col(name) != 0 for name in SUMS] + [pl.col("bucket_index").is_not_null()]
+    left = [pl.col(name) != 0 for name in SUM_NAMES] + [pl.col("bucket_index").is_not_null()]
     return _ordered(merged.filter(pl.any_horizontal(left)))
 
 
@@ -105,29 +89,24 @@ def regrouped(windows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
 def _prepared(facts: pl.DataFrame) -> pl.DataFrame:
     weight = pl.col("weight").cast(pl.Int64)
     index = pl.Series("bucket", bucket_index(facts["duration_us"].fill_null(0).to_numpy()), dtype=pl.Int32)
-    columns = [
+    return facts.select(
         (pl.col("end_us") // MINUTE_US * MINUTE_US).alias("start_us"),
         pl.lit(MINUTE_US, dtype=pl.Int64).alias("size_us"),
         "group_by",
         "group",
         "hits",
-        weight.alias("traces"),
-        (weight * pl.col("error").cast(pl.Int64)).alias("errors"),
-        (weight * pl.col("duration_us").is_not_null().cast(pl.Int64)).alias("timed"),
-        (weight * pl.col("duration_us").fill_null(0)).alias("duration_sum_us"),
         pl.when(pl.col("duration_us").is_not_null()).then(index).alias("bucket"),
-    ]
-    for name, known in (
-        ("tokens_input", "tokens_input_known"),
-        ("tokens_output", "tokens_output_known"),
-        ("tokens_total", "tokens_total_known"),
-        ("cost_nusd", "cost_known"),
-    ):
-        columns += [
-            (weight * pl.col(name).fill_null(0)).alias(name),
-            (weight * pl.col(name).is_not_null().cast(pl.Int64)).alias(known),
-        ]
-    return facts.select(columns)
+        *((weight * _added(one)).alias(one.name) for one in SUMS),
+    )
+
+
+def _added(one: Sum) -> pl.Expr:
+    """What a fact adds to a sum, apart from its weight."""
+    if one.how == "count":
+        return pl.lit(1, dtype=pl.Int64)
+    if one.how == "known":
+        return pl.col(one.fact).is_not_null().cast(pl.Int64)
+    return pl.col(one.fact).cast(pl.Int64) if one.how == "true" else pl.col(one.fact).fill_null(0)
 
 
 def _buckets(rows: pl.DataFrame) -> pl.DataFrame:

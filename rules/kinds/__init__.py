@@ -7,13 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, create_model
 
 from rules.kinds import trace, window
-from rules.kinds.base import Kind, Rule, RuleModel
+from rules.kinds.base import Kind, RuleModel
 from rules.kinds.strict import Strict
-from rules.kinds.trace import TraceRule
-from rules.kinds.window import WindowRule
 
 KINDS: tuple[Kind, ...] = (
     trace.KIND,
@@ -21,9 +19,16 @@ KINDS: tuple[Kind, ...] = (
 )
 
 
+def all_kinds() -> tuple[Kind, ...]:
+    """The kinds as they are now; ask at the time of use, so that a kind that a test adds is known
+    everywhere.
+    """
+    return KINDS
+
+
 def kind_of(item: Any) -> Kind:
-    """The kind of a rule: told by the key that only that kind has, else the last, whose keys are then
-    missed.
+    """The kind of a rule, recognised by the key that only that kind has; without any such key the last, whose
+    keys are then reported as missing.
     """
     if isinstance(item, RuleModel):
         return next(kind for kind in KINDS if type(item) is kind.model)
@@ -31,15 +36,18 @@ def kind_of(item: Any) -> Kind:
     return next((kind for kind in KINDS if kind.key in keys), KINDS[-1])
 
 
-_TAGGED = tuple(Annotated[kind.model, Tag(kind.name)] for kind in KINDS)
-_OF_ANY_KIND: Any = Annotated[Union[_TAGGED], Discriminator(lambda item: kind_of(item).name)]  # noqa: UP007
-
-
-class FileModel(Strict):
+class _FileBase(Strict):
     """One rule file."""
 
     version: Literal[1] = Field(description="the version of the format")
-    rules: list[_OF_ANY_KIND] = Field(description="the rules, of any kind")
 
 
-__all__ = ["KINDS", "FileModel", "Kind", "Rule", "RuleModel", "TraceRule", "WindowRule", "kind_of"]
+def file_model() -> type[Strict]:
+    """The model of one rule file with rules of all kinds."""
+    tagged = tuple(Annotated[kind.model, Tag(kind.name)] for kind in KINDS)
+    of_any_kind: Any = Annotated[Union[tagged], Discriminator(lambda item: kind_of(item).name)]  # noqa: UP007
+    rules = (list[of_any_kind], Field(description="the rules, of any kind"))
+    return create_model("FileModel", __base__=_FileBase, __doc__=_FileBase.__doc__, rules=rules)
+
+
+__all__ = ["KINDS", "Kind", "RuleModel", "all_kinds", "file_model", "kind_of"]

@@ -1,23 +1,19 @@
-"""What every kind of rule has: the keys of its file format, the value it is built into, and how a kind
-describes itself.
+"""How a kind of rule describes itself: the keys of its file format, the rule that is built of them, and its
+lint remarks.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from rules.diagnostics import Diagnostic
-from rules.dialect import Condition
 from rules.kinds.strict import Strict
+from rules.rule import Rule, Severity
 
-Severity = Literal["info", "warning", "critical"]
-SEVERITY_ORDER = {"info": 0, "warning": 1, "critical": 2}
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Category = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -35,40 +31,14 @@ class RuleModel(Strict):
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A rule that is in force; ``hash`` is over its meaning, not its words."""
-
-    kind: ClassVar[str]
-
-    id: str
-    severity: Severity
-    points_to: str
-    hash: str
-
-    @property
-    def per_trace(self) -> Condition | None:
-        """What is evaluated on each trace (SEMANTICS 7); None: nothing."""
-        return None
-
-    @property
-    def category(self) -> str | None:
-        """The category that it gives to traces, if any."""
-        return None
-
-    @property
-    def condition(self) -> Condition:
-        """The condition that a listing shows."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
 class Kind:
     """One kind of rule, as the registry knows it.
 
     Attributes:
         name: what messages and listings call it.
-        key: the key that only rules of this kind have, and by which they are told apart.
+        key: the key that every rule of this kind has, and no other; a rule's kind is recognised by it.
         model: the keys of its file format.
+        rule: the class of the rules that it builds.
         build: from the checked keys to the rule; raises ``ConditionError``.
         conditions: which keys hold conditions, and on what.
         check: what else is wrong with a rule as written, each with its path; it may have any other fault too.
@@ -77,6 +47,7 @@ class Kind:
     name: str
     key: str
     model: type[RuleModel]
+    rule: type[Rule]
     build: Callable[[Any], Rule]
     conditions: Mapping[str, Literal["trace", "measure"]]
     check: Callable[[Mapping[str, Any], Sequence[str]], Iterator[Diagnostic]]
@@ -85,8 +56,3 @@ class Kind:
     def keys(self) -> list[str]:
         """The keys that a rule of this kind may have, as the file spells them."""
         return [info.alias or name for name, info in self.model.model_fields.items()]
-
-
-def hash_of(meaning: Any) -> str:
-    """Twelve hex digits over a rule's meaning."""
-    return hashlib.sha256(json.dumps(meaning, sort_keys=True, default=str).encode()).hexdigest()[:12]

@@ -11,9 +11,10 @@ from pydantic import Field
 
 from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
-from rules.kinds.base import Category, Kind, Rule, RuleModel, hash_of
+from rules.kinds.base import Category, Kind, RuleModel
 from rules.kinds.short_trace import ShortTrace
 from rules.kinds.strict import Strict
+from rules.rule import Rule, hash_of
 
 
 class TestsModel(Strict):
@@ -40,10 +41,11 @@ class TraceRule(Rule):
     """A rule that tags each trace for which ``when`` is TRUE."""
 
     kind: ClassVar[str] = "trace"
+    tags_matches: ClassVar[bool] = True
 
     when: Condition
     tag: str
-    tests: tuple[tuple[bool, str], ...] = ()  # (should match, the short trace as JSON)
+    tests: tuple[tuple[bool, str], ...] = ()
 
     @property
     def per_trace(self) -> Condition:
@@ -54,8 +56,8 @@ class TraceRule(Rule):
         return self.tag
 
     @property
-    def condition(self) -> Condition:
-        return self.when
+    def condition_text(self) -> str:
+        return self.when.text
 
 
 def _build(model: TraceRuleModel) -> TraceRule:
@@ -79,4 +81,12 @@ def _check(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Diagnos
         yield Diagnostic("no-tests", "the rule has no tests", hint, "warning", path=("id",))
 
 
-KIND = Kind("trace", "when", TraceRuleModel, _build, {"when": "trace"}, _check)
+KIND = Kind(
+    name="trace",
+    key="when",
+    model=TraceRuleModel,
+    rule=TraceRule,
+    build=_build,
+    conditions={"when": "trace"},
+    check=_check,
+)

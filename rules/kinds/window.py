@@ -6,24 +6,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
+from rules.alerting.deciding import Candidate, candidates, deciding, deciding_values, demand_of
+from rules.alerting.evidence import EvidenceChoice, choice_of_measure
+from rules.alerting.phases import ConditionAlertRule, ConditionEvaluation
+from rules.alerting.sums import QUANTILES, WindowSums
+from rules.alerting.windows import WindowReader
 from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
 from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Logic, fields_of
 from rules.errors import ConditionError
-from rules.kinds.base import (
-    Category,
-    Kind,
-    Rule,
-    RuleModel,
-    hash_of,
-)
+from rules.kinds.alert_keys import EvidenceModel, check_by, check_minutes, written_us
+from rules.kinds.base import Kind, RuleModel
 from rules.kinds.strict import Strict
-from rules.units import MINUTE_US, DurationUs, parse_duration_us, seconds_text
+from rules.matcher import measured
+from rules.rule import hash_of
+from rules.units import MINUTE_US, DurationUs, seconds_text
 
 
 class WindowModel(Strict):
@@ -33,15 +37,6 @@ class WindowModel(Strict):
     by: list[str] = Field([], description="the keys of `group_by` for whose values it is evaluated apart")
     every: DurationUs = Field(
         MINUTE_US, description="how far apart the instants are at which it is evaluated, in whole minutes"
-    )
-
-
-class EvidenceModel(Strict):
-    """Which category the traces behind a firing alert get, and how many of them."""
-
-    tag: Category = Field(description="the category")
-    most: int = Field(
-        20, ge=1, le=1000, description="how many traces, picked once when the alert begins to fire"
     )
 
 
@@ -65,48 +60,102 @@ class WindowRuleModel(RuleModel):
 
 
 @dataclass(frozen=True)
-class WindowRule(Rule):
-    """A rule that alerts when ``fire`` is TRUE over a window; durations in µs."""
+class WindowRule(ConditionAlertRule):
+    """A rule that alerts while ``fire`` is TRUE over a window; durations in µs."""
 
     kind: ClassVar[str] = "window"
 
     where: Condition | None
     size_us: int
-    every_us: int
-    by: tuple[str, ...]
     fire: Condition
     clear: Condition | None
     min_traces: int
-    for_us: int
-    keep_firing_us: int
-    evidence_tag: str | None
-    evidence_most: int
 
     @property
     def per_trace(self) -> Condition | None:
         return self.where
 
     @property
-    def category(self) -> str | None:
-        return self.evidence_tag
+    def condition_text(self) -> str:
+        return self.fire.text
 
     @property
-    def condition(self) -> Condition:
-        return self.fire
+    def lookback_us(self) -> int:
+        return self.size_us
 
-    @property
-    def partial_key(self) -> str:
-        """The ``rule_hash`` of the windows it is evaluated on: its own if it has a ``where``, else those of
-        all traces.
-        """
-        return self.hash if self.where is not None else ""
+    @cached_property
+    def silent_after_us(self) -> int:
+        return 2 * self.size_us
+
+    def evaluate(self, windows: WindowReader, instants: range) -> dict[int, ConditionEvaluation]:
+        """What the conditions come to at each instant whose window holds a trace."""
+        at, sums = windows.read(self.size_us, instants, self._quantiles)
+        return dict(zip(at, self._evaluations(sums), strict=True)) if at else {}
+
+    @cached_property
+    def no_data(self) -> ConditionEvaluation:
+        nothing = 0.0 if self._main_measure in ("traces", "errors") else None
+        return ConditionEvaluation(0, 0, nothing, None, None)
+
+    def choose_evidence(self, windows: WindowReader, instant_us: int) -> EvidenceChoice:
+        """By the comparison that decided (``rules/alerting/deciding.py``)."""
+        _, sums = windows.read(self.size_us, range(instant_us, instant_us + 1), self._quantiles)
+        window = measured(sums.measures(), len(sums))
+        fires = np.ones(len(sums), dtype=bool)
+        decided = next((one for one in self._deciders if deciding(one, window, fires).any()), None)
+        if decided is None:
+            return choice_of_measure(self._main_measure, self.size_us, self.partial_key)
+        return choice_of_measure(
+            decided.measure,
+            self.size_us,
+            self.partial_key,
+            large=decided.rises,
+            demand=demand_of(decided, window),
+        )
+
+    @cached_property
+    def _deciders(self) -> tuple[Candidate, ...]:
+        return candidates(self.fire.node)
+
+    @cached_property
+    def _main_measure(self) -> str:
+        """The measure that the rule is about while it does not fire."""
+        return self._deciders[0].measure if self._deciders else "traces"
+
+    @cached_property
+    def _quantiles(self) -> tuple[str, ...]:
+        """The quantiles that its conditions name."""
+        nodes = [one.node for one in (self.fire, self.clear) if one is not None]
+        names = {field.name for node in nodes for field in fields_of(node)}
+        return tuple(name for name in QUANTILES if name in names)
+
+    def _evaluations(self, sums: WindowSums) -> list[ConditionEvaluation]:
+        measures = sums.measures()
+        windows = measured(measures, len(sums))
+        fires, not_fires = (windows.where(self.fire.node, truth, "measure") for truth in (True, False))
+        clears, not_clears = not_fires, fires
+        if self.clear is not None:
+            clears, not_clears = (windows.where(self.clear.node, truth, "measure") for truth in (True, False))
+        values = deciding_values(self._deciders, windows, measures, fires).tolist()
+        traces, errors = (sums.sum_of(name).tolist() for name in ("traces", "errors"))
+        found = []
+        for i, number in enumerate(traces):
+            enough = number >= self.min_traces
+            fire = (True if fires[i] else False if not_fires[i] else None) if enough else None
+            clear = (
+                (True if clears[i] else False if not_clears[i] else None)
+                if enough or self.clear is not None
+                else None
+            )
+            value = None if values[i] != values[i] else values[i]
+            found.append(ConditionEvaluation(number, errors[i], value, fire, clear))
+        return found
 
 
 def _build(model: WindowRuleModel) -> WindowRule:
     where = compile_condition(model.where) if model.where else None
     fire = compile_condition(model.fire, kind="measure")
     clear = compile_condition(model.clear, kind="measure") if model.clear else None
-    evidence = model.evidence
     meaning = [
         model.id,
         where.normal if where else "",
@@ -118,47 +167,38 @@ def _build(model: WindowRuleModel) -> WindowRule:
         model.min_traces,
         model.for_,
         model.keep_firing_for,
-        evidence.model_dump() if evidence else None,
+        model.evidence.model_dump() if model.evidence else None,
         model.severity,
     ]
     return WindowRule(
-        model.id,
-        model.severity,
-        model.points_to,
-        hash_of(meaning),
-        where,
-        model.window.size,
-        model.window.every,
-        tuple(model.window.by),
-        fire,
-        clear,
-        model.min_traces,
-        model.for_,
-        model.keep_firing_for,
-        evidence.tag if evidence else None,
-        evidence.most if evidence else 0,
+        id=model.id,
+        severity=model.severity,
+        points_to=model.points_to,
+        hash=hash_of(meaning),
+        by=tuple(model.window.by),
+        every_us=model.window.every,
+        evidence=model.evidence.quota if model.evidence else None,
+        for_us=model.for_,
+        keep_firing_us=model.keep_firing_for,
+        where=where,
+        size_us=model.window.size,
+        fire=fire,
+        clear=clear,
+        min_traces=model.min_traces,
     )
 
 
 def _check(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Diagnostic]:
     window = item.get("window")
     window = window if isinstance(window, dict) else {}
-    by = window.get("by")
-    for index, key in enumerate(by if isinstance(by, list) else []):
-        if isinstance(key, str) and key not in group_by:
-            hint = f"use some of {', '.join(group_by)}"
-            yield Diagnostic("by", f"`{key}` is not in group_by", hint, path=("window", "by", index))
-    for name in ("size", "every"):
-        length = _us(window.get(name))
-        if length is not None and (length < MINUTE_US or length % MINUTE_US):
-            yield Diagnostic("window", f"`{name}` must be whole minutes", "such as 5m", path=("window", name))
-    every = _us(window.get("every", "1m")) or MINUTE_US
+    yield from check_by(window.get("by"), ("window", "by"), group_by)
+    yield from check_minutes(window, ("window",), ("size", "every"))
+    every = written_us(window.get("every", "1m")) or MINUTE_US
     for name in ("for", "keep_firing_for"):
-        if (_us(item.get(name)) or 0) % every:
+        if (written_us(item.get(name)) or 0) % every:
             hint = f"use a multiple of {seconds_text(every)}, at which the rule is evaluated"
-            yield Diagnostic(
-                "grid", f"`{name}` is not on the grid of the rule's instants", hint, path=(name,)
-            )
+            message = f"`{name}` is not on the grid of the rule's instants"
+            yield Diagnostic("grid", message, hint, path=(name,))
     if _overlap(item.get("fire"), item.get("clear")):
         yield Diagnostic(
             "clear-overlaps",
@@ -167,13 +207,6 @@ def _check(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Diagnos
             "warning",
             path=("clear",),
         )
-
-
-def _us(value: Any) -> int | None:
-    try:
-        return parse_duration_us(value)
-    except ValueError:
-        return None  # reported with the shape
 
 
 def _overlap(fire: Any, clear: Any) -> bool:
@@ -193,10 +226,11 @@ def _overlap(fire: Any, clear: Any) -> bool:
 
 
 KIND = Kind(
-    "window",
-    "window",
-    WindowRuleModel,
-    _build,
-    {"where": "trace", "fire": "measure", "clear": "measure"},
-    _check,
+    name="window",
+    key="window",
+    model=WindowRuleModel,
+    rule=WindowRule,
+    build=_build,
+    conditions={"where": "trace", "fire": "measure", "clear": "measure"},
+    check=_check,
 )

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from rules.dialect import fields
-from rules.kinds import KINDS, FileModel
+from rules.kinds import all_kinds, file_model
 from rules.units import is_duration, seconds_text
 
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Any": "anything"}
@@ -21,13 +21,13 @@ _WHERE = {"trace": "Of a trace", "spans": "Of a span", "measure": "Of a window"}
 def rules_reference() -> str:
     """The keys of every mapping, and every field with its type and where a trace holds it."""
     done: dict[type[BaseModel], None] = {}
-    parts = ["## Keys", *_keys("A file", FileModel, done)]
-    for kind in KINDS:
+    parts = ["## Keys", *_keys("A file", file_model(), done)]
+    for kind in all_kinds():
         parts += _keys(f"A {kind.name} rule", kind.model, done)
     waiting = [inner for model in done for inner in _inner(model)]
     while waiting:
         model = waiting.pop(0)
-        if model not in done and model not in [kind.model for kind in KINDS]:
+        if model not in done and model not in [kind.model for kind in all_kinds()]:
             title = model.__name__.removesuffix("Model")
             parts += _keys(f"`{title}`", model, done)
             waiting += _inner(model)
@@ -66,7 +66,7 @@ def _type(annotation: Any) -> str:
     if annotation is type(None):
         return ""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        kind = next((kind.name for kind in KINDS if kind.model is annotation), "")
+        kind = next((kind.name for kind in all_kinds() if kind.model is annotation), "")
         return f"a {kind} rule" if kind else f"`{annotation.__name__.removesuffix('Model')}`"
     name = getattr(annotation, "__name__", str(annotation))
     arguments = get_args(annotation)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from rules.diagnostics import Diagnostic, Path, Place
 from rules.dialect import compile_condition
 from rules.errors import ConditionError
-from rules.kinds import KINDS, kind_of
+from rules.kinds import all_kinds, kind_of
 from rules.loading.yaml_file import YamlFile
 from rules.rule_set import RuleModel, parse_rule
 
@@ -72,14 +72,16 @@ class RuleCheck:
         """By which key the rule was taken for one of its kind."""
         if self._kind.key in self._item:
             return f" (it has `{self._kind.key}`)"
-        others = (kind for kind in KINDS if kind is not self._kind)
+        others = (kind for kind in all_kinds() if kind is not self._kind)
         return "; " + ", ".join(f"a {kind.name} rule has `{kind.key}`" for kind in others)
 
     def _nearest_key(self, path: Path) -> str:
         """A hint at the key that an unknown one may stand for."""
         key, names = str(path[-1]), known_keys(self._kind.model, path[:-1])
         others = [
-            kind.name for kind in KINDS if kind is not self._kind and len(path) == 1 and key in kind.keys
+            kind.name
+            for kind in all_kinds()
+            if kind is not self._kind and len(path) == 1 and key in kind.keys
         ]
         if others:
             return f"only {' and '.join(others)} rules have it"

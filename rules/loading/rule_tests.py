@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rules.kinds.short_trace import short_trace
-from rules.kinds.trace import TraceRule
 from rules.matcher import Matcher, explain, raw_table
+from rules.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,17 @@ class Failure:
     why: str = ""  # the parts of the condition and what each came to
 
 
-def run_tests(rule: TraceRule) -> list[Failure]:
-    """Run a rule's own tests; the failures, none if all is well."""
-    failures, matcher = [], Matcher([rule.when])
+def run_tests(rule: Rule) -> list[Failure]:
+    """Run a rule's own tests of its condition on a trace; the failures, none if all is well."""
+    condition = rule.per_trace
+    if condition is None:
+        return []
+    failures, matcher = [], Matcher([condition])
     for number, (expected, text) in enumerate(rule.tests, 1):
         table = raw_table(short_trace(json.loads(text)), matcher.columns)
         matched = bool(matcher.match(table)[0, 0])
         if matched != expected:
-            failures.append(Failure(rule.id, number, expected, text, _why(explain(rule.when, table))))
+            failures.append(Failure(rule.id, number, expected, text, _why(explain(condition, table))))
     return failures
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rules.kinds import FileModel
+from rules.kinds import file_model
 from rules.units import DURATION_PATTERN, seconds_text
 
 
 def rule_schema() -> dict[str, Any]:
     """The schema (draft 2020-12) of one rule file; durations are texts such as ``5m``."""
-    schema = FileModel.model_json_schema(by_alias=True)
+    schema = file_model().model_json_schema(by_alias=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tracesieve rule file",

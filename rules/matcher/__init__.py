@@ -7,7 +7,7 @@ from rules.matcher.derived import derive, derived_columns
 from rules.matcher.evaluate import Evaluation
 from rules.matcher.explain import explain
 from rules.matcher.match import Matcher
-from rules.matcher.measures import evaluate_measure, evaluate_measures, threshold_of
+from rules.matcher.measures import evaluate_measure, measured
 
 __all__ = [
     "Evaluation",
@@ -15,8 +15,7 @@ __all__ = [
     "derive",
     "derived_columns",
     "evaluate_measure",
-    "evaluate_measures",
     "explain",
+    "measured",
     "raw_table",
-    "threshold_of",
 ]

@@ -82,11 +82,10 @@ def write_windows(store: Store, rules: RuleSet, batch: Batch) -> None:
     facts = store.table("facts").read(where=batch.own & (pl.col("weight") != 0))
     if facts.is_empty():
         return
-    hashes = [rule.partial_key for rule in rules.window_rules if rule.partial_key]
     # A withdrawn fact may have hits of a rule that is no longer in force: its partial is taken back too.
     hit = facts.filter(pl.col("weight") < 0).explode("hits")["hits"].struct.field("hash").drop_nulls()
     former = set(hit.to_list()) & _window_hashes(store, hit)
-    append(store, "windows", batch, partials(facts, sorted({*hashes, *former})))
+    append(store, "windows", batch, partials(facts, sorted({*rules.partial_keys, *former})))
 
 
 def _window_hashes(store: Store, among: pl.Series) -> set[str]:

@@ -16,9 +16,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rules.alerting.sums import SUM_NAMES
 from store import Store, open_store
 from store.maintenance.retention import DAY_US
-from store.windows import SUMS, partials
+from store.windows import partials
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = 1_790_000_000_000_000 // DAY_US * DAY_US
@@ -94,7 +95,9 @@ test_maintenance_kill.{work}({str(path)!r})
 def sums(windows: pl.DataFrame) -> list[Any]:
     hours = windows.with_columns(pl.col("start_us") // 3_600_000_000)
     totals = (
-        hours.group_by("start_us", "group").agg(pl.col(name).sum() for name in SUMS).sort("start_us", "group")
+        hours.group_by("start_us", "group")
+        .agg(pl.col(name).sum() for name in SUM_NAMES)
+        .sort("start_us", "group")
     )
     exploded = hours.select("start_us", "group", i="bucket_index", n="bucket_count").filter(
         pl.col("i").list.len() > 0

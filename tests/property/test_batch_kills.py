@@ -29,7 +29,7 @@ MINUTE = 60_000_000
 
 
 def narrow(random_: random.Random, number: int, **changes: Any) -> dict[str, Any]:
-    rule = {rule.id: rule.hash for rule in [*rule_set().trace_rules, *rule_set().window_rules]}
+    rule = {rule.id: rule.hash for rule in [*rule_set().trace_rules, *rule_set().alert_rules]}
     took = random_.choice([50.0, 400.0, 1500.0, None])
     hits = [
         name for name, holds in (("tool-errors", number % 5 == 0), ("slow-rate", (took or 0) > 1000)) if holds

@@ -41,7 +41,7 @@ def test_sem_06_07_09_facts_and_windows_say_what_the_traces_say(
     assert sum("tool-errors" in [hit["rule"] for hit in row[-1]] for row in facts) == 20
     assert facts[0][2] == ["support", "agent", "production"]
     assert {row[8] for row in facts} == {7}
-    assert {row[4] for row in windows} == {"", rule_set().window_rules[0].hash}
+    assert {row[4] for row in windows} == {"", rule_set().alert_rules[0].hash}
     assert sum(row[5] for row in windows if row[4] == "") == 200
     assert sum(row[5] for row in windows if row[4]) == sum(row[7] > 1_000_000 for row in facts)
 
@@ -83,7 +83,7 @@ def test_sem_02_an_amendment_takes_the_old_values_back(spark: Any, tmp_path: Pat
     assert store.table("facts").read()["weight"].to_list().count(-1) == 1
     facts, windows = result(store)
     assert [row[7] for row in facts] == [9_000_000]
-    assert [row[4] for row in windows] == ["", rule_set().window_rules[0].hash]  # 9 s is slow
+    assert [row[4] for row in windows] == ["", rule_set().alert_rules[0].hash]  # 9 s is slow
     assert [row[5] for row in windows] == [1, 1]
     assert ends(store)["amended"] == 1
 

@@ -60,11 +60,7 @@ def batch(
     store.table("facts").append([{**row, "stream_id": stream, "batch_id": number} for row in facts])
     frame = store.table("facts").read(where=pl.col("batch_id") == number)
     if frame.height:
-        own = (
-            [rule.partial_key for rule in rule_set.window_rules if rule.partial_key]
-            if rule_set is not None
-            else []
-        )
+        own = rule_set.partial_keys if rule_set is not None else ()
         windows = partials(frame, own).with_columns(
             pl.lit(stream).alias("stream_id"), pl.lit(number, dtype=pl.Int64).alias("batch_id")
         )

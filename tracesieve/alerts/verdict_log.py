@@ -10,7 +10,7 @@ import polars as pl
 
 from store import Store
 from store.tail import Tail
-from tracesieve.alerts.histories import Key
+from tracesieve.alerts.episodes import RuleGroup
 
 _IDENTITY = ("rule", "rule_hash", "instant_us", "state", "since_us", "value", "traces", "errors")
 Row = dict[str, Any]
@@ -32,9 +32,9 @@ def net_verdicts(rows: pl.DataFrame) -> list[Row]:
 
 class _Net:
     def __init__(self) -> None:
-        self.by_key: dict[Key, dict[tuple[Any, ...], list[Any]]] = {}
+        self.by_key: dict[RuleGroup, dict[tuple[Any, ...], list[Any]]] = {}
 
-    def add(self, rows: pl.DataFrame) -> set[Key]:
+    def add(self, rows: pl.DataFrame) -> set[RuleGroup]:
         changed = set()
         for row in rows.iter_rows(named=True):
             key = row["rule_hash"], tuple(row["group"])
@@ -47,7 +47,7 @@ class _Net:
             changed.add(key)
         return changed
 
-    def rows(self, key: Key) -> list[Row]:
+    def rows(self, key: RuleGroup) -> list[Row]:
         found = (row for weight, row in self.by_key.get(key, {}).values() if weight > 0)
         return sorted(found, key=lambda row: row["instant_us"])
 
@@ -62,9 +62,9 @@ class VerdictLog:
             if table.version() == self._tail.version:
                 break
         self._net = _Net()
-        self._first: set[Key] | None = self._net.add(rows)
+        self._first: set[RuleGroup] | None = self._net.add(rows)
 
-    def follow(self) -> set[Key]:
+    def follow(self) -> set[RuleGroup]:
         """The rules and groups whose verdicts changed since the last call; all of them the first time.
 
         Raises:
@@ -76,10 +76,10 @@ class VerdictLog:
             changed |= self._net.add(commit.rows)
         return changed
 
-    def known(self) -> list[Key]:
+    def known(self) -> list[RuleGroup]:
         """Every rule and group that has a verdict."""
         return [key for key, rows in self._net.by_key.items() if rows]
 
-    def rows(self, key: Key) -> list[Row]:
+    def rows(self, key: RuleGroup) -> list[Row]:
         """What stands of one rule and group, oldest first."""
         return self._net.rows(key)

@@ -3,30 +3,32 @@ instant.
 
 The histories live in memory, rebuilt from the store at the start and whenever the rules change, and moved on
 by the partials of each batch that has become whole.  What is appended is the difference to what the table
-says, so that a crash at any point is mended by the next pass, and a pass with nothing new writes nothing.
+says, so that the next pass repairs a crash at any point, and a pass with nothing new writes nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
+from rules.alerting.contract import AlertRule, AlertState, Phase
 from rules.alerting.verdicts import Verdict
-from rules.rule_set import RuleSet, WindowRule
+from rules.rule_set import RuleSet
 from rules.units import MINUTE_US
 from store import Store
 from store.rule_sets import RuleSets
 from store.tail import TailLost
 from store.whole_batches import WholeBatches
-from tracesieve.alerts.evidence import Episode, Evidence
-from tracesieve.alerts.histories import Group, Histories, Key, episode_id, state_of
+from tracesieve.alerts.episodes import Episode, Group, RuleGroup, episode_id
+from tracesieve.alerts.evidence import Evidence
+from tracesieve.alerts.histories import Histories
 from tracesieve.alerts.verdict_log import Row, VerdictLog, identity
 
-INSTANTS = (
-    "instants"  # the application whose version is the last instant evaluated; "late" is measured against it
-)
+# The application whose version is the last instant evaluated; "late" is measured against it.
+INSTANTS = "instants"
 _FORGET_US = 60 * MINUTE_US
 
 
@@ -40,7 +42,7 @@ class _Memory:
     log: VerdictLog
     evidence: Evidence
     through_us: int  # the last instant that was committed
-    rule_sets_with: dict[str, set[str]]  # by rule hash: the packs that hold the rule
+    rule_sets_with: dict[str, set[str]]  # by rule hash: the rule sets that hold the rule
     forgot_us: int = 0
 
 
@@ -92,18 +94,12 @@ class Verdicts:
             memory.histories.take(windows, through - self.revise_us)
             _load(memory, ends, windows)
         moved = memory.histories.advance(through)
-        changes: list[Row] = []
-        for key in moved | (
-            {key for key in memory.log.known() if key[0] in memory.histories.rules} if fresh else set()
-        ):
-            changes += self._difference(memory, key, now_us)
+        if fresh:
+            moved |= {key for key in memory.log.known() if key[0] in memory.histories.rules}
+        changes = [row for key in moved for row in self._difference(memory, key, now_us)]
+        written = memory.evidence.write(_new_episodes(memory.histories, changes))
         if fresh:
             changes += _superseded(memory, rule_set, through, now_us)
-        firing = [row for row in changes if row["weight"] > 0 and row["state"] == "firing"]
-        rules = memory.histories.rules
-        written = memory.evidence.write(
-            [Episode(rules[r["rule_hash"]], tuple(r["group"]), r["instant_us"]) for r in firing]
-        )
         if changes or through > memory.through_us:
             marks = {INSTANTS: through}
             if memory.arrivals.through >= 0:
@@ -116,10 +112,8 @@ class Verdicts:
             memory.forgot_us = through
         return written + len(changes)
 
-    def _difference(self, memory: _Memory, key: Key, now_us: int) -> list[Row]:
-        """What must be appended for a rule and group, so that what is not final says what its history
-        says.
-        """
+    def _difference(self, memory: _Memory, key: RuleGroup, now_us: int) -> list[Row]:
+        """What must be appended for a rule and group, so that what is not final equals its history."""
         try:
             base, changes = memory.histories.changes(key)
         except KeyError:  # no data and nothing that goes on: all that is not final is withdrawn
@@ -138,26 +132,45 @@ class Verdicts:
         log.follow()
         committed = self.store.table("verdicts").app_version(INSTANTS) or 0
         through = max(through_us // MINUTE_US * MINUTE_US, committed)
-        first, rules = through - self.revise_us, {rule.hash: rule for rule in rule_set.window_rules}
+        first, rules = through - self.revise_us, {rule.hash: rule for rule in rule_set.alert_rules}
         final = {}
         episodes = set()
         for key in log.known():
             rows = log.rows(key)
             before = [row for row in rows if row["instant_us"] < first]
             if before and key[0] in rules and rows[0]["by"] == list(rules[key[0]].by):
-                final[key] = state_of(before[-1], first)
+                final[key] = _state_after(rules[key[0]], before[-1], first)
             episodes |= {episode_id(*key, row["instant_us"]) for row in rows if row["state"] == "firing"}
         evidence = Evidence(self.store)
         evidence.picked(episodes)
-        rule_sets_with = RuleSets(self.store).holding(rule_set.window_rules)
-        longest = max((rule.size_us + rule.every_us for rule in rule_set.window_rules), default=0)
+        rule_sets_with = RuleSets(self.store).holding(rule_set.alert_rules)
+        longest = max((rule.lookback_us + rule.every_us for rule in rule_set.alert_rules), default=0)
         windows = arrivals.known(pl.col("start_us") >= first - longest)
         histories = Histories(rule_set, first, final, _begins(arrivals.ends, rule_sets_with, windows))
         histories.take(windows, first)
         return _Memory(rule_set.hash, arrivals, histories, log, evidence, committed, rule_sets_with, through)
 
 
-def _row(rule: WindowRule, group: Group, change: Verdict, now_us: int) -> Row:
+def _state_after(rule: AlertRule, row: Row, at_us: int) -> AlertState:
+    """The state that a final verdict left behind at ``at_us``."""
+    phase: Phase = row["state"] if row["state"] in ("pending", "firing") else "inactive"
+    state: AlertState = rule.resumed(phase, row["since_us"], row["instant_us"], at_us)
+    return state
+
+
+def _new_episodes(histories: Histories, changes: Sequence[Row]) -> list[Episode]:
+    """The steps to firing among new verdicts, of rules whose evidence is tagged."""
+    found = []
+    for row in changes:
+        rule = histories.rules[row["rule_hash"]]
+        if row["weight"] > 0 and row["state"] == "firing" and rule.evidence is not None:
+            group, instant_us = tuple(row["group"]), row["instant_us"]
+            choice = histories.evidence_choice((rule.hash, group), instant_us)
+            found.append(Episode(rule, group, instant_us, choice))
+    return found
+
+
+def _row(rule: AlertRule, group: Group, change: Verdict, now_us: int) -> Row:
     return {
         "weight": 1,
         "rule": rule.id,
@@ -176,7 +189,7 @@ def _row(rule: WindowRule, group: Group, change: Verdict, now_us: int) -> Row:
 
 def _superseded(memory: _Memory, rule_set: RuleSet, through: int, now_us: int) -> list[Row]:
     """The end of what was going on under rules that are edited or gone (SEMANTICS 18)."""
-    by_id = {rule.id: list(rule.by) for rule in rule_set.window_rules}
+    by_id = {rule.id: list(rule.by) for rule in rule_set.alert_rules}
     rows = []
     for key in memory.log.known():
         if key[0] in memory.histories.rules:
@@ -205,9 +218,9 @@ def _begins(
     has all.
     """
     begins: dict[str, int | None] = {}
-    for rule, packs in rule_sets_with.items():
-        loaded = ends.filter(pl.col("rule_set_hash").is_in(list(packs)))
-        if ends.height and packs and ends["rule_set_hash"][0] not in packs:
+    for rule, rule_sets in rule_sets_with.items():
+        loaded = ends.filter(pl.col("rule_set_hash").is_in(list(rule_sets)))
+        if ends.height and rule_sets and ends["rule_set_hash"][0] not in rule_sets:
             begins[rule] = None
             if loaded.height:
                 since = ends.filter(pl.col("now_us") >= loaded["now_us"].min()).select(
@@ -223,8 +236,8 @@ def _load(memory: _Memory, ends: list[dict[str, Any]], windows: pl.DataFrame) ->
     waiting = memory.histories.begun()
     if not waiting:
         return
-    packs = {end["rule_set_hash"] for end in ends}
+    in_force = {end["rule_set_hash"] for end in ends}
     earliest = windows["start_us"].min()
     if isinstance(earliest, int):
-        loaded = {rule for rule in waiting if memory.rule_sets_with.get(rule, set()) & packs}
+        loaded = {rule for rule in waiting if memory.rule_sets_with.get(rule, set()) & in_force}
         memory.histories.loaded(loaded, earliest)

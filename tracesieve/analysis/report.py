@@ -1,22 +1,21 @@
 """Reports: error rate, latency, tokens and cost of a range of time, from the facts that stand; starts no
 Java.
 
-``rules`` counts, for a trace rule, the traces that it matches, for a window rule the traces that are evidence
-of its
-alerts: those that bear its id in ``tracesieve.rules``.  (Which traces its ``where`` counts is no match of a
-rule.) ``candidates`` counts the traces by the category that they are tagged with.
+``rules`` counts, for a trace rule, the traces that it matches; for an alert rule, the traces that are
+evidence of its alerts: those with its id in ``tracesieve.rules``.  (That an alert rule counts a trace is no
+match.) ``candidates`` counts the traces by the category that they are tagged with.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from rules.alerting.histogram import bucket_index, quantile_us
+from rules.kinds import kind_of
 from rules.tags import category_of
 from rules.units import MINUTE_US
 from store.content import TraceTable
@@ -115,9 +114,9 @@ def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[
     rule_sets = RuleSets(store)
     present = rule_sets.in_force()
     rule_set = present.rules if present is not None else None
-    counting = _window_rules(rule_sets.ever()) - {
-        rule.id for rule in (rule_set.trace_rules if rule_set else ())
-    }
+    # Hits of rules that only count traces are no matches, whichever version of the rules wrote them.
+    counting = {str(item.get("id")) for item in rule_sets.ever() if not kind_of(item).rule.tags_matches}
+    counting -= {rule.id for rule in rule_set.trace_rules} if rule_set else set()
     evidence = store.table("evidence").read(["trace_id", "rule"], pl.col("instant_us") >= from_us).unique()
     picked: dict[str, set[str]] = defaultdict(set)
     for trace_id, rule in evidence.join(facts.select("trace_id"), on="trace_id", how="semi").iter_rows():
@@ -138,11 +137,6 @@ def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[
         if category:
             candidates[category] += number
     return {"candidates": dict(candidates), "rules": dict(rules)}
-
-
-def _window_rules(rules: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The ids of the window rules among some rules, given by the keys of their files."""
-    return {str(item.get("id")) for item in rules if "when" not in item}
 
 
 def _freshness(store: Store) -> dict[str, Any]:

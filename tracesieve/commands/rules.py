@@ -16,7 +16,7 @@ import click
 from rules.diagnostics import Diagnostic, errors_among
 from rules.groups import DEFAULT_GROUP_BY
 from rules.loading.packs import Loaded, load_packs
-from rules.rule_set import Rule, TraceRule
+from rules.rule_set import Rule
 from tracesieve.terminal import plain, wrapped
 
 DEFAULT_CONFIG = "tracesieve.yaml"
@@ -154,10 +154,10 @@ def _row(rule: Rule, loaded: Loaded) -> dict[str, Any]:
         "kind": rule.kind,
         "severity": rule.severity,
         "tag": rule.category,
-        "condition": rule.condition.text,
+        "condition": rule.condition_text,
         "points_to": rule.points_to,
         "hash": rule.hash,
-        "tests": len(rule.tests) if isinstance(rule, TraceRule) else 0,
+        "tests": len(rule.tests),
         "file": file,
         "line": line,
     }

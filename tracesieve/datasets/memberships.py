@@ -189,7 +189,7 @@ def _touched(memory: _Memory, rule_set: RuleSet) -> tuple[pl.DataFrame, pl.DataF
     if memory.facts_to_do is not None:
         facts = memory.facts_to_do.filter(pl.col("weight") != 0)  # rows of weight 0 change no fact
         # A withdrawn row copies the hits that it withdraws, so a trace that no longer matches is found too.
-        counting = [rule.id for rule in rule_set.window_rules]
+        counting = [rule.id for rule in rule_set.rules if not rule.tags_matches]
         tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counting)).list.any()
         matched = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.evidence_traces)))
         # A labelled trace is in a dataset without any rule: the sink needs to know its amendments.

@@ -116,7 +116,7 @@ def rules(settings: Settings) -> Iterator[Check]:
             {"findings": lines},
         )
         return
-    told = f"{len(loaded.rule_set.trace_rules)} trace rules, {len(loaded.rule_set.window_rules)} window rules"
+    told = loaded.rule_set.counts
     if lines:
         hint = "`tracesieve rules lint` shows each with its place"
         yield Check(

@@ -26,7 +26,7 @@ def maintenance_needs(
 
     def longest_us() -> int:
         found = rule_set()
-        return max((rule.size_us for rule in found.window_rules), default=0) if found is not None else 0
+        return max((rule.lookback_us for rule in found.alert_rules), default=0) if found is not None else 0
 
     return MaintenanceNeeds(
         keep_us=settings.retention,

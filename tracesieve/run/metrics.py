@@ -13,7 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from rules.alerting.sums import QUANTILES, Minutes
+from rules.alerting.sums import MEASURED, QUANTILES
+from rules.alerting.windows import Minutes
 from rules.rule_set import RuleSet
 from rules.units import MINUTE_US
 from sinks.prometheus.state import LabelValues, MetricsState
@@ -25,7 +26,6 @@ from store.whole_batches import WholeBatches
 from store.windows import merge
 
 CLOSED_MINUTES = 5
-_SUMS = ("traces", "errors", "tokens_total", "tokens_total_known", "cost_nusd", "cost_known")
 
 
 @dataclass
@@ -74,7 +74,7 @@ class MetricsFollower:
 
     def _count(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> None:
         ends, facts = memory.facts.poll()
-        categories = {rule.id: rule.tag for rule in rule_set.trace_rules}
+        categories = {rule.id: rule.category or "" for rule in rule_set.trace_rules}
         for end in ends:
             self._state.add_totals(end)
             self._began_us = end["now_us"] if self._began_us is None else self._began_us
@@ -126,14 +126,13 @@ class MetricsFollower:
             minutes.forget_before(end - CLOSED_MINUTES * MINUTE_US)
             if not minutes:
                 del memory.minutes[key]
-            _, columns = minutes.windows(CLOSED_MINUTES * MINUTE_US, range(end, end + 1), QUANTILES)
-            if len(columns.sums) and columns.sums[0][0] > 0:
-                ratios[key] = float(columns.sums[0][1] / columns.sums[0][0])
-                found = {
-                    (*key, str(QUANTILES[name])): float(value[0]) / 1e3
-                    for name, value in columns.quantiles.items()
-                }
-                quantiles |= {name: value for name, value in found.items() if value == value}
+            _, window = minutes.read(CLOSED_MINUTES * MINUTE_US, range(end, end + 1), QUANTILES)
+            if len(window) and window.sum_of("traces")[0] > 0:
+                measures = window.measures()
+                ratios[key] = float(measures["error_rate"][0])
+                for name, q in QUANTILES.items():
+                    if (value_ms := float(measures[name][0])) == value_ms:
+                        quantiles[(*key, str(q))] = value_ms / 1e3
         state = self._state
         state.set_gauge("tracesieve_window_error_ratio", ratios)
         state.set_gauge("tracesieve_window_duration_seconds", quantiles)
@@ -148,20 +147,20 @@ class MetricsFollower:
         )
         merged = merge(windows.filter(own))
         lists = (merged[name].to_list() for name in ("group", "start_us", "bucket_index", "bucket_count"))
-        for group, start, index, count, sums in zip(*lists, merged.select(_SUMS).rows(), strict=True):
+        for group, start, index, count, sums in zip(*lists, merged.select(MEASURED).rows(), strict=True):
             memory.minutes.setdefault(self._state.capped(group), Minutes()).add(start, sums, index, count)
 
     def _gauges(
         self, memory: _Memory, rule_set: RuleSet, final_us: int | None, alerts: Sequence[dict[str, Any]]
     ) -> None:
         state = self._state
-        rules = float(len(rule_set.trace_rules) + len(rule_set.window_rules))
+        rules = float(len(rule_set.rules))
         state.set_gauge("tracesieve_rules_loaded", {(): rules})
         waiting = dict.fromkeys(SINKS, 0) | self._outbox.counts()
         pending: dict[LabelValues, float] = {(sink,): float(count) for sink, count in waiting.items()}
         state.set_gauge("tracesieve_outbox_pending", pending)
         firing: dict[LabelValues, float] = {
-            (rule.id, rule.severity, "firing"): 0.0 for rule in rule_set.window_rules
+            (rule.id, rule.severity, "firing"): 0.0 for rule in rule_set.alert_rules
         }
         for row in alerts:
             key = (row["rule"], row["severity"], "firing")

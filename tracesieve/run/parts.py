@@ -152,11 +152,7 @@ class Run:
             return
         self.rule_set = loaded.rule_set
         RuleSets(self.store).put(self.rule_set, self.settings.group_by, now_us)
-        log.info(
-            "rules reloaded: %d trace rules, %d window rules",
-            len(self.rule_set.trace_rules),
-            len(self.rule_set.window_rules),
-        )
+        log.info("rules reloaded: %s", self.rule_set.counts)
 
 
 def open_run(

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from rules.alerting.fold import Fold
 from rules.alerting.histogram import add, bucket_index
-from rules.alerting.sums import QUANTILES, SUMS, Minutes, Window, columns_of
-from rules.alerting.verdicts import Look, history, looks
-from rules.rule_set import WindowRule, build, parse_rule
+from rules.alerting.sums import MEASURED, QUANTILES, Window, sums_of
+from rules.alerting.verdicts import history
+from rules.alerting.windows import GivenWindows, Minutes
+from rules.kinds.window import WindowRule
+from rules.rule_set import build, parse_rule
 
 MINUTE = 60_000_000
 LAST = 400
@@ -75,14 +77,6 @@ def grid(rule: WindowRule, through: int) -> range:
     return range(rule.every_us, through * MINUTE + 1, rule.every_us)
 
 
-def looker(rule: WindowRule, minutes: Minutes) -> Any:
-    def look(instants: range) -> dict[int, Look]:
-        at, columns = minutes.windows(rule.size_us, instants, QUANTILES)
-        return dict(zip(at, looks(rule, columns), strict=True))
-
-    return look
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(RULES),
@@ -101,9 +95,9 @@ def test_sem_15_any_order_of_arrival_gives_the_history_of_one_fold(rule: WindowR
         so_far += arrived
         through = min(through + more, LAST)
         touched = (min(t[0] for t in new) * MINUTE, max(t[0] for t in new) * MINUTE) if new else None
-        fold.advance(looker(rule, minutes), through * MINUTE, touched)
+        fold.advance(minutes, through * MINUTE, touched)
         whole = grid(rule, through)
-        assert fold.changes == history(rule, brute(rule, so_far, whole), whole)
+        assert fold.changes == history(rule, GivenWindows(brute(rule, so_far, whole)), whole)
 
 
 @settings(max_examples=60, deadline=None)
@@ -119,26 +113,26 @@ def test_sem_10_what_is_frozen_stays_and_the_rest_follows(
     minutes, fold = Minutes(), Fold(rule, 0)
     for trace in early:
         minutes.add(*partial(trace))
-    fold.advance(looker(rule, minutes), LAST * MINUTE)
+    fold.advance(minutes, LAST * MINUTE)
     before = [change for change in fold.changes if change.instant_us < frozen * MINUTE]
     lowest = min((t[0] for t in late), default=LAST) * MINUTE
     eager = Fold(rule, 0)
-    eager.advance(looker(rule, minutes), LAST * MINUTE)
+    eager.advance(minutes, LAST * MINUTE)
     for one in (eager, fold):  # late data may also lie before what is frozen already
-        one.freeze(looker(rule, minutes), frozen // 2 * MINUTE)
-    eager.freeze(looker(rule, minutes), frozen * MINUTE)
-    fold.freeze(looker(rule, minutes), frozen * MINUTE, lowest)
+        one.freeze(minutes, frozen // 2 * MINUTE)
+    eager.freeze(minutes, frozen * MINUTE)
+    fold.freeze(minutes, frozen * MINUTE, lowest)
     for trace in late:
         minutes.add(*partial(trace))
     if late:
         for one in (eager, fold):
-            one.advance(looker(rule, minutes), LAST * MINUTE, (lowest, max(t[0] for t in late) * MINUTE))
+            one.advance(minutes, LAST * MINUTE, (lowest, max(t[0] for t in late) * MINUTE))
     base = eager.base_us
     assert base < frozen * MINUTE
     assert base + rule.every_us >= min(frozen * MINUTE, LAST * MINUTE // rule.every_us * rule.every_us)
     assert [change for change in eager.changes if change.instant_us < frozen * MINUTE] == before
     after = range(base + rule.every_us, LAST * MINUTE + 1, rule.every_us)
-    expected = history(rule, brute(rule, early + late, after), after, eager._states[0])
+    expected = history(rule, GivenWindows(brute(rule, early + late, after)), after, eager.base_state)
     assert [change for change in eager.changes if change.instant_us > base] == expected
     assert fold.changes == eager.changes  # freezing only where it matters is freezing
 
@@ -160,11 +154,11 @@ def test_sem_9_sums_and_quantiles_over_windows_are_those_of_the_traces(
     rule = build(parse_rule({"id": "r", "window": {"size": f"{size}m"}, "fire": "traces > 1"}))
     assert isinstance(rule, WindowRule)
     instants = range(first * MINUTE, (first + number) * MINUTE, every * MINUTE)
-    at, columns = minutes.windows(rule.size_us, instants, QUANTILES)
+    at, found = minutes.read(rule.size_us, instants, QUANTILES)
     expected = brute(rule, given_traces, instants)
     assert at == list(expected)
-    wanted = columns_of(list(expected.values()))
-    assert columns.sums.tolist() == wanted.sums.tolist()
-    assert columns.sums.shape[1] == len(SUMS)
+    wanted = sums_of(list(expected.values()))
+    assert found.rows.tolist() == wanted.rows.tolist()
+    assert found.rows.shape[1] == len(MEASURED)
     for name in QUANTILES if at else ():
-        assert columns.quantiles[name].tolist() == wanted.quantiles[name].tolist()
+        assert found.quantiles[name].tolist() == wanted.quantiles[name].tolist()

@@ -14,10 +14,10 @@ import pytest
 from rules import kinds
 from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
-from rules.kinds import Kind, Rule, RuleModel
-from rules.kinds.base import hash_of
+from rules.kinds import Kind, RuleModel
 from rules.loading.packs import Loaded, load_packs
 from rules.loading.reference import rules_reference
+from rules.rule import Rule, hash_of
 from rules.rule_set import RuleSet
 
 GROUP_BY = ("experiment", "trace_name", "environment")
@@ -119,7 +119,7 @@ def _check(_: Any, group_by: Any) -> Iterator[Diagnostic]:
 
 
 def test_a_new_kind_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = Kind("sample", "sample", _Sampled, _build, {"sample": "trace"}, _check)
+    kind = Kind("sample", "sample", _Sampled, _SampledRule, _build, {"sample": "trace"}, _check)
     monkeypatch.setattr(kinds, "KINDS", (kind, *kinds.KINDS))
     loaded = load(tmp_path, "  - id: s\n    sample: status = 'OK'\n" + WINDOW)
     assert [finding.code for finding in loaded.diagnostics] == ["of-its-own"]
@@ -127,7 +127,7 @@ def test_a_new_kind_is_a_file_and_a_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert [(rule.id, condition.text) for rule, condition in loaded.rule_set.per_trace] == [
         ("s", "status = 'OK'")
     ]
-    assert [rule.id for rule in loaded.rule_set.window_rules] == ["w"]
+    assert [rule.id for rule in loaded.rule_set.alert_rules] == ["w"]
     again = RuleSet.from_json(loaded.rule_set.to_json())
     assert (again.hash, again.rules[0].hash) == (loaded.rule_set.hash, loaded.rule_set.rules[0].hash)
     broken = load(tmp_path, "  - id: s\n    sample: stat = 'OK'\n")

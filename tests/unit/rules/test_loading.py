@@ -31,9 +31,7 @@ def test_sem_30_a_pack_is_a_shipped_name_a_file_or_a_folder(tmp_path: Path) -> N
     for name in ("packs/default", "default"):
         loaded = load_packs([name], GROUP_BY)
         assert (
-            loaded.diagnostics == []
-            and loaded.rule_set is not None
-            and len(loaded.rule_set.window_rules) == 2
+            loaded.diagnostics == [] and loaded.rule_set is not None and len(loaded.rule_set.alert_rules) == 2
         )
     (tmp_path / "a.yaml").write_text(HEAD + rule("status = 'ERROR'"))
     (tmp_path / "b.yml").write_text(HEAD + rule("status = 'OK'", "b"))

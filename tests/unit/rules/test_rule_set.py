@@ -28,13 +28,13 @@ def test_a_pack_survives_its_text_and_pickling() -> None:
     again = RuleSet.from_json(shipped.to_json())
     assert again.hash == shipped.hash == pickle.loads(pickle.dumps(shipped)).hash
     assert [rule.hash for rule in again.trace_rules] == [rule.hash for rule in shipped.trace_rules]
-    assert again.window_rules == shipped.window_rules
+    assert again.alert_rules == shipped.alert_rules
 
 
 def test_sem_29_defaults_of_a_window_rule() -> None:
     rule = build_rule_set(
         [parse_rule({"id": "w", "window": {"size": "5m"}, "fire": "traces > 1"})]
-    ).window_rules[0]
+    ).alert_rules[0]
     assert (rule.severity, rule.min_traces, rule.for_us, rule.clear, rule.every_us) == (
         "warning",
         1,
@@ -45,15 +45,15 @@ def test_sem_29_defaults_of_a_window_rule() -> None:
 
 
 def test_a_hash_changes_with_the_meaning_and_not_with_words() -> None:
-    first = rule_set().window_rules[0].hash
-    assert rule_set(points_to="elsewhere", where="tags.a   =   'b'").window_rules[0].hash == first
+    first = rule_set().alert_rules[0].hash
+    assert rule_set(points_to="elsewhere", where="tags.a   =   'b'").alert_rules[0].hash == first
     for changed in (
         {"fire": "error_rate > 0.06"},
         {"for": "3m"},
         {"min_traces": 2},
         {"where": "tags.a = 'c'"},
     ):
-        assert rule_set(**changed).window_rules[0].hash != first
+        assert rule_set(**changed).alert_rules[0].hash != first
 
 
 def test_sem_22_the_category_is_that_of_the_most_severe_match_and_ties_go_to_the_first() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from rules.kinds.trace import TraceRule
 from rules.loading.packs import load_packs
 from rules.loading.rule_tests import run_tests
-from rules.rule_set import TraceRule, build, parse_rule
+from rules.rule_set import build, parse_rule
 
 
 def rule(when: str, match: list[dict[str, Any]], no_match: list[dict[str, Any]]) -> TraceRule:

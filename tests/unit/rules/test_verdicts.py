@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rules.alerting.sums import Window
-from rules.alerting.verdicts import State, history, measures
-from rules.rule_set import WindowRule, build, parse_rule
+from rules.alerting.phases import ConditionState
+from rules.alerting.sums import Window, sums_of
+from rules.alerting.verdicts import history
+from rules.alerting.windows import GivenWindows
+from rules.kinds.window import WindowRule
+from rules.rule_set import build, parse_rule
 
 MINUTE = 60_000_000
 
@@ -23,10 +26,10 @@ def window(traces: int, errors: int) -> Window:
 
 
 def phases(
-    one: WindowRule, windows: list[Window | None], start: State | None = None
+    one: WindowRule, windows: list[Window | None], start: ConditionState | None = None
 ) -> list[tuple[int, str]]:
     """(minute, phase) of each change; None: no data at that instant."""
-    found = {i * MINUTE: w for i, w in enumerate(windows, 1) if w is not None}
+    found = GivenWindows({i * MINUTE: w for i, w in enumerate(windows, 1) if w is not None})
     grid = range(MINUTE, (len(windows) + 1) * MINUTE, MINUTE)
     changes = history(one, found, grid) if start is None else history(one, found, grid, start)
     return [(c.instant_us // MINUTE, c.state.phase) for c in changes]
@@ -67,11 +70,9 @@ def test_sem_15_no_data_holds_until_twice_the_window() -> None:
 
 
 def test_sem_9_rates_and_quantiles_of_nothing_are_null() -> None:
-    values = measures(Window(0, 0, {}))
-    assert values["error_rate"] is None
-    assert values["p95_ms"] is None
-    assert values["tokens"] is None
-    assert values["traces"] == 0
+    values = {name: column.tolist() for name, column in sums_of([Window(0, 0, {})]).measures().items()}
+    assert str(values["error_rate"]) == str(values["p95_ms"]) == str(values["tokens"]) == "[nan]"
+    assert values["traces"] == [0]
 
 
 def test_a_null_condition_does_not_fire_or_clear() -> None:
@@ -82,6 +83,6 @@ def test_a_null_condition_does_not_fire_or_clear() -> None:
 
 
 def test_a_history_goes_on_from_the_state_it_is_given() -> None:
-    firing = State("firing", 0, 0, 0)
+    firing = ConditionState("firing", 0, 0, 0)
     assert phases(rule(), [BAD, BAD], firing) == []
     assert phases(rule(), [BAD, GOOD], firing) == [(2, "inactive")]

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import store.maintenance.maintenance
+from rules.alerting.sums import SUM_NAMES
 from sinks.registry import is_withdrawal
 from store import Store, net_facts, open_store
 from store.maintenance.maintenance import COARSE_US, FINE_US, SMALL_FILES, Maintenance, MaintenanceNeeds
@@ -15,7 +16,7 @@ from store.maintenance.retention import DAY_US, DEFAULTS_US, mistakes
 from store.maintenance.rewrite import files_of, read_files, replace
 from store.outbox import Ack, Outbox, OutboxMessage
 from store.schemas import TABLES
-from store.windows import SUMS, partials
+from store.windows import partials
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 NOW = 1_790_000_000_000_000 // DAY_US * DAY_US + 5 * HOUR
@@ -57,7 +58,9 @@ def totals(windows: pl.DataFrame, span_us: int = HOUR) -> list[Any]:
     """Every sum and every histogram bucket by hour: what no compaction may change."""
     hours = windows.with_columns(pl.col("start_us") // span_us)
     sums = (
-        hours.group_by("start_us", "group").agg(pl.col(name).sum() for name in SUMS).sort("start_us", "group")
+        hours.group_by("start_us", "group")
+        .agg(pl.col(name).sum() for name in SUM_NAMES)
+        .sort("start_us", "group")
     )
     exploded = hours.select("start_us", "group", i="bucket_index", n="bucket_count").filter(
         pl.col("i").list.len() > 0

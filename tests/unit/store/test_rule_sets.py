@@ -74,8 +74,8 @@ def test_sem_07_the_sets_that_ever_held_a_version_of_a_rule(tmp_path: Path) -> N
     sets = [rule_set(slow(1)), rule_set(slow(1), WINDOW), rule_set(slow(2), WINDOW), rule_set(edited)]
     for number, one in enumerate(sets):
         rule_sets.put(one, [], number)
-    found = rule_sets.holding(sets[1].window_rules)
-    assert found == {sets[1].window_rules[0].hash: {sets[1].hash, sets[2].hash}}
-    assert rule_sets.holding(rule_set({**WINDOW, "id": "new"}).window_rules).popitem()[1] == set()
+    found = rule_sets.holding(sets[1].alert_rules)
+    assert found == {sets[1].alert_rules[0].hash: {sets[1].hash, sets[2].hash}}
+    assert rule_sets.holding(rule_set({**WINDOW, "id": "new"}).alert_rules).popitem()[1] == set()
     assert [item["id"] for item in rule_sets.ever()].count("rate") == 2
     assert len(rule_sets.ever()) == 4

@@ -45,7 +45,9 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
     def matched(_frame: Any) -> pa.Table:
         rules = in_force(RuleSets(open_store(str(tmp_path)))).rules
         used.append(rules.hash)
-        hits = [{"rule": rule.id, "hash": rule.hash} for rule in rules.window_rules if rule.where is not None]
+        hits = [
+            {"rule": rule.id, "hash": rule.hash} for rule in rules.alert_rules if rule.per_trace is not None
+        ]
         row = {
             "trace_id": "a",
             "experiment": "x",
@@ -80,7 +82,7 @@ def window_hashes(store: Store) -> set[str]:
 
 
 def where_hash(rules: RuleSet) -> set[str]:
-    return {rule.hash for rule in rules.window_rules if rule.where is not None}
+    return {rule.hash for rule in rules.alert_rules if rule.per_trace is not None}
 
 
 def test_sem_08_facts_that_are_in_keep_the_rules_that_made_them(

@@ -14,11 +14,12 @@ from support.made_facts import MINUTE, T0, batch, fact
 
 from rules.alerting.sums import Window
 from rules.alerting.verdicts import Verdict, history
+from rules.alerting.windows import GivenWindows
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
 from store import Store, net_facts, open_store
 from store.outbox import Outbox
 from store.table import Table
-from tracesieve.alerts.histories import Group
+from tracesieve.alerts.episodes import Group
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdict_log import net_verdicts
 from tracesieve.alerts.verdicts import Verdicts
@@ -62,7 +63,7 @@ DAYS = 2 * 86_400_000_000
 
 
 def hits(error: bool, ms: int) -> list[dict[str, str]]:
-    kept, tool = PACK.window_rules[2], PACK.trace_rules[0]
+    kept, tool = PACK.alert_rules[2], PACK.trace_rules[0]
     found = [{"rule": "kept", "hash": kept.hash}] if error else []
     return found + ([{"rule": "tool", "hash": tool.hash}] if ms > 6 else [])
 
@@ -117,10 +118,10 @@ def oracle(store: Store, rule_set: RuleSet) -> set[tuple[Any, ...]]:
     """Every change of every history from the standing facts alone, each window summed up trace by trace."""
     facts = net_facts(store.table("facts").read()).to_dicts()
     found = set()
-    for rule in rule_set.window_rules:
+    for rule in rule_set.alert_rules:
         groups: dict[Group, list[dict[str, Any]]] = defaultdict(list)
         for row in facts:
-            if rule.where is None or rule.hash in [hit["hash"] for hit in row["hits"]]:
+            if rule.per_trace is None or rule.hash in [hit["hash"] for hit in row["hits"]]:
                 groups[tuple(row["group"][:1] if rule.by else [])].append(row)
         grid = range((T0 // rule.every_us - 5) * rule.every_us, T0 + LAST * MINUTE + 1, rule.every_us)
         for group, rows in groups.items():
@@ -129,13 +130,13 @@ def oracle(store: Store, rule_set: RuleSet) -> set[tuple[Any, ...]]:
                 inside = [
                     row
                     for row in rows
-                    if instant - rule.size_us <= row["end_us"] // MINUTE * MINUTE < instant
+                    if instant - rule.lookback_us <= row["end_us"] // MINUTE * MINUTE < instant
                 ]
                 if inside:
                     windows[instant] = Window(
                         len(inside), sum(row["error"] for row in inside), counts(inside)
                     )
-            for change in history(rule, windows, grid):
+            for change in history(rule, GivenWindows(windows), grid):
                 found.add(
                     (
                         rule.id,

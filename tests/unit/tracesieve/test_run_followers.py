@@ -61,7 +61,7 @@ def test_a_bad_rule_file_keeps_the_last_good_set_and_a_metric_says_so(
         assert run.store.table("rule_sets").read().height == 1
         (tmp_path / "rules.yaml").write_text(RULES % "0.25")
         run.reload_rules(T0 + 3)
-        assert run.rule_set.window_rules[0].fire.text == "error_rate > 0.25"
+        assert run.rule_set.alert_rules[0].fire.text == "error_rate > 0.25"
         assert metric(run, "tracesieve_rules_reload_success") == 1
         packs = run.store.table("rule_sets").read().sort("loaded_us")
         assert packs["rule_set_hash"].to_list() == [

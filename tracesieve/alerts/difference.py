@@ -1,0 +1,111 @@
+"""Which notifications are due: the difference between the verdicts that stand and what was notified.
+
+Pure: equal verdicts and an equal log give equal rows.  Each firing is notified once, and so is its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rules.alerting.contract import AlertRule
+from tracesieve.alerts.episodes import Group, RuleGroup, episode_id
+from tracesieve.alerts.notification_log import NotificationLog, Row
+
+
+@dataclass(frozen=True)
+class Present:
+    """What a new notification takes from the present.
+
+    Attributes:
+        rules: the alert rules in force, by hash.
+        evidence_of: the trace ids that are evidence of an episode, the first the most telling.
+        held_us: when the condition of a firing group (rule hash, group) last held; None: unknown.
+        page_if_newer_us: an alert whose condition last held longer ago pages nobody (SEMANTICS 16).
+    """
+
+    rules: Mapping[str, AlertRule]
+    evidence_of: Callable[[str], list[str]]
+    held_us: Callable[[str, Group], int | None]
+    page_if_newer_us: int
+    now_us: int
+
+
+def difference(key: RuleGroup, verdicts: Sequence[Row], log: NotificationLog, present: Present) -> list[Row]:
+    """The notifications that are due for a rule version and group.
+
+    ``verdicts`` are those of it that stand, oldest first.
+    """
+    due: list[Row] = []
+    fires = None
+    if verdicts and verdicts[-1]["state"] == "firing":
+        fires = episode_id(*key, verdicts[-1]["instant_us"])
+        rule, last = present.rules.get(key[0]), log.last(fires)
+        if rule is not None and (last is None or last["status"] != "firing"):
+            due.append(_firing(rule, verdicts[-1], fires, present))
+    for episode in sorted(log.firing(key) - {fires}):
+        last = log.last(episode)
+        assert last is not None
+        due.append(_resolved(last, verdicts, present.now_us))
+    return due
+
+
+def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Row:
+    newest_us = max(verdict["instant_us"], present.held_us(rule.hash, tuple(verdict["group"])) or 0)
+    return {
+        "key": _key(episode, "firing", present.now_us),
+        "episode": episode,
+        "status": "firing",
+        "reason": "crossed",
+        "rule": rule.id,
+        "rule_hash": rule.hash,
+        "severity": rule.severity,
+        "by": verdict["by"],
+        "group": verdict["group"],
+        "starts_us": verdict["instant_us"],
+        "instant_us": verdict["instant_us"],
+        "value": verdict["value"],
+        "condition": rule.condition_text,
+        "summary": rule.summary(verdict["value"], verdict["traces"]),
+        "traces": verdict["traces"],
+        "errors": verdict["errors"],
+        "evidence": present.evidence_of(episode),
+        "paged": present.now_us - newest_us <= present.page_if_newer_us,
+        "notified_us": present.now_us,
+    }
+
+
+def _resolved(firing: Row, verdicts: Sequence[Row], now_us: int) -> Row:
+    """The end of an episode, by its notification as firing."""
+    reason, at_us = _end(verdicts, firing["starts_us"], now_us)
+    changed: dict[str, Any] = {
+        "status": "resolved",
+        "reason": reason,
+        "instant_us": at_us,
+        "notified_us": now_us,
+        "key": _key(firing["episode"], "resolved", now_us),
+    }
+    return {**firing, **changed}
+
+
+def _end(verdicts: Sequence[Row], starts_us: int, now_us: int) -> tuple[str, int]:
+    """Why and when an episode ended: by the verdict after its own; if its own no longer stands, it was
+    revised away.
+    """
+    place = next(
+        (i for i, row in enumerate(verdicts) if row["state"] == "firing" and row["instant_us"] == starts_us),
+        None,
+    )
+    if place is None or place + 1 == len(verdicts):
+        return "revised", now_us
+    after = verdicts[place + 1]
+    if after["state"] in ("superseded", "regrouped"):
+        return after["state"], after["instant_us"]
+    return ("no_data" if after["traces"] <= 0 else "cleared"), after["instant_us"]
+
+
+def _key(episode: str, status: str, notified_us: int) -> str:
+    """The time is in it: an episode that was revised away and comes back is notified again."""
+    return hashlib.sha256(f"{episode}{status}{notified_us}".encode()).hexdigest()[:20]
