@@ -23,7 +23,7 @@ from tracesieve import cli
 
 SCHEMA = TRACES.remove(TRACES.get_field_index("landed_us"))
 TABLE = "source: {kind: delta_traces, table: traces}\nstore: st\nmetrics: null\n"
-SinkContext = Callable[..., tuple[int, str]]
+CommandLine = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +38,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> SinkContext:
-    """Run a command line in this process: its exit code and what it said on stderr; it said nothing on
-    stdout.
-    """
+def failing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """Runs a command line in this process; gives its exit code and stderr. Nothing may be on stdout."""
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["tracesieve", *arguments])
@@ -50,10 +48,10 @@ def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
             cli.main()
         except SystemExit as ended:
             code = ended.code
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert "Traceback" not in said.err, said.err
-        return int(code or 0), said.err
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "Traceback" not in output.err, output.err
+        return int(code or 0), output.err
 
     return run
 
@@ -66,14 +64,14 @@ def traces(schema: pa.Schema = SCHEMA) -> None:
     write_deltalake("traces", schema.empty_table())
 
 
-def test_no_config_and_every_unknown_key_at_once(told: SinkContext) -> None:
-    code, said = told("run", "--once")
+def test_no_config_and_every_unknown_key_at_once(failing: CommandLine) -> None:
+    code, stderr = failing("run", "--once")
     assert code == 2
-    assert "tracesieve init" in said
+    assert "tracesieve init" in stderr
     config(TABLE + "storre: x\nlog: {lvl: info, format: xml}\n")
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 2
-    assert said.splitlines() == [
+    assert stderr.splitlines() == [
         "tracesieve.yaml:4: storre: unknown key (did you mean `store`?)",
         "tracesieve.yaml:5: log.format: Input should be 'text' or 'json'",
         "tracesieve.yaml:5: log.lvl: unknown key (did you mean `level`?)",
@@ -81,16 +79,16 @@ def test_no_config_and_every_unknown_key_at_once(told: SinkContext) -> None:
 
 
 def test_a_wrong_variable_is_named_instead_of_a_line(
-    told: SinkContext, monkeypatch: pytest.MonkeyPatch
+    failing: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config(TABLE)
     monkeypatch.setenv("TRACESIEVE_EVALUATE_AFTER", "later")
-    code, said = told("report")
+    code, stderr = failing("report")
     assert code == 2
-    assert said.startswith("TRACESIEVE_EVALUATE_AFTER: 'later' is no duration")
+    assert stderr.startswith("TRACESIEVE_EVALUATE_AFTER: 'later' is no duration")
 
 
-def test_a_table_that_lacks_a_column_has_another_type_or_is_none(told: SinkContext) -> None:
+def test_a_table_that_lacks_a_column_has_another_type_or_is_none(failing: CommandLine) -> None:
     other = {"execution_duration_ms": pa.string(), "spans": pa.string()}
     traces(
         pa.schema(
@@ -98,34 +96,34 @@ def test_a_table_that_lacks_a_column_has_another_type_or_is_none(told: SinkConte
         )
     )
     config(TABLE)
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
     for part in (
         "column state is missing (map it with source.columns.state)",
         "execution_duration_ms is string, not double",
         "spans is string, not an array of structs",
     ):
-        assert part in said
+        assert part in stderr
     config(TABLE.replace("table: traces", "table: nowhere"))
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
-    assert "nowhere does not exist" in said
+    assert "nowhere does not exist" in stderr
     Path("folder").mkdir()
     config(TABLE.replace("table: traces", "table: folder"))
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
-    assert "folder is not a Delta table (a view cannot be streamed: name its base tables)" in said
+    assert "folder is not a Delta table (a view cannot be streamed: name its base tables)" in stderr
 
 
-def test_a_view_of_a_catalog_says_what_to_name_instead(told: SinkContext) -> None:
+def test_a_view_of_a_catalog_says_what_to_name_instead(failing: CommandLine) -> None:
     config(TABLE.replace("table: traces", "table: main.genai.trace_unified"))
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
-    assert "DESCRIBE DETAIL" in said
-    assert "name its base tables" in said
+    assert "DESCRIBE DETAIL" in stderr
+    assert "name its base tables" in stderr
 
 
-def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(told: SinkContext) -> None:
+def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(failing: CommandLine) -> None:
     traces()
     Path("r.yaml").write_text(
         "version: 1\nrules:\n"
@@ -134,9 +132,9 @@ def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(told: Sink
         "  - id: c\n    window: {size: 5m, by: [nope]}\n    fire: error_rate > 0.05\n"
     )
     config(TABLE + "rules: [r.yaml]\n")
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 2
-    places = [line.removeprefix(str(Path.cwd()) + "/").split(" ")[:2] for line in said.splitlines()]
+    places = [line.removeprefix(str(Path.cwd()) + "/").split(" ")[:2] for line in stderr.splitlines()]
     assert places == [
         ["r.yaml:4:19:", "syntax"],
         ["r.yaml:7:11:", "unknown-field"],
@@ -144,59 +142,59 @@ def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(told: Sink
         ["r.yaml:10:29:", "by"],
     ]
     config(TABLE + "rules: [none.yaml]\n")
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 2
-    assert "none.yaml" in said
+    assert "none.yaml" in stderr
 
 
-def test_a_store_that_cannot_be_written(told: SinkContext) -> None:
+def test_a_store_that_cannot_be_written(failing: CommandLine) -> None:
     traces()
     Path("st").write_text("in the way")
     config(TABLE)
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
-    assert "st cannot be written" in said
+    assert "st cannot be written" in stderr
     config(TABLE.replace("store: st", "store: st/below"))
-    assert told("run", "--once")[0] == 3
+    assert failing("run", "--once")[0] == 3
     assert Path("st").read_text() == "in the way"
 
 
-def test_a_port_in_use_is_said_before_spark_starts(told: SinkContext) -> None:
+def test_a_port_in_use_is_reported_before_spark_starts(failing: CommandLine) -> None:
     traces()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         config(TABLE.replace("metrics: null", f"metrics: {{listen: '{address}'}}"))
-        code, said = told("run")
+        code, stderr = failing("run")
     assert code == 2
-    assert f"metrics.listen: {address}" in said
+    assert f"metrics.listen: {address}" in stderr
 
 
-def test_a_server_that_is_down_is_said_within_seconds_and_once(told: SinkContext) -> None:
+def test_a_server_that_is_down_is_reported_within_seconds_and_once(failing: CommandLine) -> None:
     config(
         "source: "
         f"{{kind: mlflow, tracking_uri: 'http://127.0.0.1:{free_port()}', experiments: [a]}}\nstore: st\n"
     )
     began = time.monotonic()
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
     assert time.monotonic() - began < 20  # some 2 s, and the import of MLflow on a busy machine
-    assert len(said.splitlines()) == 1
-    assert "tracking_uri" in said
+    assert len(stderr.splitlines()) == 1
+    assert "tracking_uri" in stderr
 
 
 @pytest.mark.e2e
 def test_an_unknown_experiment_lists_those_there_are(
-    told: SinkContext, mlflow_server: MlflowServer, experiment: tuple[str, str]
+    failing: CommandLine, mlflow_server: MlflowServer, experiment: tuple[str, str]
 ) -> None:
     config(
         f"source: {{kind: mlflow, tracking_uri: '{mlflow_server.uri}', experiments: [nosuch]}}\nstore: st\n"
     )
-    code, said = told("run", "--once")
+    code, stderr = failing("run", "--once")
     assert code == 3
-    assert "nosuch" in said
-    assert experiment[1] in said
+    assert "nosuch" in stderr
+    assert experiment[1] in stderr
 
 
 def row(trace_id: str, **more: Any) -> dict[str, Any]:
@@ -251,15 +249,15 @@ def test_hostile_rows_are_counted_or_quarantined_and_an_empty_table_is_no_mistak
     write_deltalake("traces", pa.Table.from_pylist(rows, schema=SCHEMA), mode="append")
     done = tracesieve("run", "--once", "-c", "c.yaml", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["traces"], told["errors"], told["quarantined"]) == (4, 1, 2)
+    document = json.loads(done.stdout)
+    assert (document["traces"], document["errors"], document["quarantined"]) == (4, 1, 2)
     for line in done.stderr.splitlines():
         assert " tracesieve." in line or " streams." in line, f"a line that is not ours: {line}"
     report = answer("report", "-c", "c.yaml")
     assert (report["traces"], report["freshness"]["quarantined"]) == (4, 2)
-    said = tracesieve("report", "-c", "c.yaml").stdout
-    assert "quarantined 2" in said
-    assert "\x1b" not in said
+    shown = tracesieve("report", "-c", "c.yaml").stdout
+    assert "quarantined 2" in shown
+    assert "\x1b" not in shown
     explained = {rule["rule"]: rule["matched"] for rule in answer("explain", "many", "-c", "c.yaml")["rules"]}
     assert explained["error-traces"] is True
     assert explained["tool-errors"] is True

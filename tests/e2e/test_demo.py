@@ -53,10 +53,10 @@ def processes_of(folder: Path) -> list[str]:
 
 def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tmp_path: Path) -> None:
     with demo(tmp_path, "--headless") as running:
-        said, _ = running.communicate(timeout=400)
-    assert running.returncode == 0, said
-    alerted = re.search(r"first alert (\d+) s after the start; (\d+) traces tagged", said)
-    assert alerted, said
+        output, _ = running.communicate(timeout=400)
+    assert running.returncode == 0, output
+    alerted = re.search(r"first alert (\d+) s after the start; (\d+) traces tagged", output)
+    assert alerted, output
     assert int(alerted[1]) <= FIRST_ALERT_S
     assert int(alerted[2]) > 0
     for part in (
@@ -67,9 +67,9 @@ def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tm
         "/metrics",
         "tags.eval_candidate = 'error_case'",
     ):
-        assert part in said, said
-    assert re.search(r"(\d+) traces, \d+% errors, p50 [\d.]+ s, p95 [\d.]+ s, \d+ alerts", said)
-    assert "Traceback" not in said
+        assert part in output, output
+    assert re.search(r"(\d+) traces, \d+% errors, p50 [\d.]+ s, p95 [\d.]+ s, \d+ alerts", output)
+    assert "Traceback" not in output
     assert processes_of(tmp_path) == []
     assert list(tmp_path.glob("tracesieve-demo-*")) == []
 
@@ -87,8 +87,8 @@ def test_ctrl_c_at_any_moment_ends_it_without_a_traceback_or_a_process_left(
         running.send_signal(signal.SIGINT)
         time.sleep(0.2)
         running.send_signal(signal.SIGINT)  # an impatient person
-        said, _ = running.communicate(timeout=90)
-    assert running.returncode in (0, 130), said
-    assert "Traceback" not in said, said
+        output, _ = running.communicate(timeout=90)
+    assert running.returncode in (0, 130), output
+    assert "Traceback" not in output, output
     assert processes_of(tmp_path) == []
     assert list(tmp_path.glob("tracesieve-demo-*")) == []

@@ -12,7 +12,7 @@ from tracesieve.errors import ConfigError
 GOOD = "source: {kind: delta_traces, table: traces}\n"
 
 
-def said(path: Path) -> list[str]:
+def problems(path: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
     return str(caught.value).replace(f"{path}:", "").splitlines()
@@ -30,7 +30,7 @@ def test_every_mistake_is_said_at_once_with_its_line_and_mend(config: Path) -> N
         "sorce: 1\nsource: {kind: mlflow, experiment: [a]}\nlog:\n  level: loud\nalerts:\n  alertmanager: "
         "[{url: 5, x: 1}]\n"
     )
-    assert said(config) == [
+    assert problems(config) == [
         "1: sorce: unknown key (did you mean `source`?)",
         "2: source.tracking_uri: is required",
         "2: source.experiments: is required",
@@ -51,7 +51,7 @@ def test_a_variable_wins_over_the_file_and_a_wrong_one_is_named(
     monkeypatch.setenv("TRACESIEVE_LOG__LEVEL", "loud")
     monkeypatch.setenv("TRACESIEVE_EVALUATE_AFTER", "soon")
     monkeypatch.setenv("TRACESIEVE_SOURCE__TABEL", "t")
-    assert sorted(said(config)) == [
+    assert sorted(problems(config)) == [
         "TRACESIEVE_EVALUATE_AFTER: 'soon' is no duration: write seconds, or 30s, 5m, 24h, 7d",
         "TRACESIEVE_LOG__LEVEL: Input should be 'debug', 'info', 'warning' or 'error'",
         "TRACESIEVE_SOURCE__TABEL: unknown key",
@@ -73,7 +73,7 @@ def test_sem_12_a_key_of_another_part_is_refused_with_its_right_place(
     config: Path, line: str, hint: str
 ) -> None:
     config.write_text(f"{MLFLOW}{line}\n")
-    assert said(config) == [f"2: {line.partition(':')[0]}: unknown key ({hint})"]
+    assert problems(config) == [f"2: {line.partition(':')[0]}: unknown key ({hint})"]
 
 
 def test_a_variable_without_its_part_is_refused_with_the_right_one(
@@ -81,7 +81,7 @@ def test_a_variable_without_its_part_is_refused_with_the_right_one(
 ) -> None:
     config.write_text(MLFLOW)
     monkeypatch.setenv("TRACESIEVE_SETTLE", "5s")
-    assert said(config) == ["TRACESIEVE_SETTLE: sets no key (did you mean `TRACESIEVE_SOURCE__SETTLE`?)"]
+    assert problems(config) == ["TRACESIEVE_SETTLE: sets no key (did you mean `TRACESIEVE_SOURCE__SETTLE`?)"]
 
 
 def test_a_variable_that_nearly_names_a_key_is_a_mistake_and_a_secret_is_not(
@@ -90,7 +90,7 @@ def test_a_variable_that_nearly_names_a_key_is_a_mistake_and_a_secret_is_not(
     monkeypatch.setenv("TRACESIEVE_ALERTMANAGER_PASSWORD", "x")
     load_settings(config)
     monkeypatch.setenv("TRACESIEVE_STOER", "/data")
-    assert said(config) == ["TRACESIEVE_STOER: sets no key (did you mean `TRACESIEVE_STORE`?)"]
+    assert problems(config) == ["TRACESIEVE_STOER: sets no key (did you mean `TRACESIEVE_STORE`?)"]
 
 
 def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch
 
 def test_a_variable_that_should_hold_json_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACESIEVE_RULES", "packs/default")
-    assert said(config) == [
+    assert problems(config) == [
         """TRACESIEVE_RULES: is not the JSON that this key needs (such as '["a", "b"]')"""
     ]
 
@@ -122,8 +122,8 @@ def test_a_variable_that_should_hold_json_is_named(config: Path, monkeypatch: py
 )
 def test_what_is_not_a_mapping_is_said(config: Path, text: str, begins: str) -> None:
     config.write_text(text)
-    assert said(config)[0].startswith(begins)
+    assert problems(config)[0].startswith(begins)
 
 
 def test_a_missing_file_names_the_way_out(tmp_path: Path) -> None:
-    assert "tracesieve init" in said(tmp_path / "none.yaml")[0]
+    assert "tracesieve init" in problems(tmp_path / "none.yaml")[0]
