@@ -1,4 +1,4 @@
-"""The contract of a source: what a kind of source gives, and the few things that it is told.
+"""The contract of a source: what a kind of source gives, and what it is given.
 
 A source ends as rows of one Delta table in the shape of ``store.schemas.TRACES``, which the query reads.
 Either the table is there already (:class:`QueryTable`), or the source lands its traces into the store's own

@@ -200,7 +200,7 @@ def test_a_kill_between_the_rows_and_the_cursor_loses_nothing(
     wanted = {log_trace(mlflow_server, key, now - 60_000_000 - i * 1000) for i in range(3)}
     store = open_store(str(tmp_path))
     landing = MlflowLanding(source(mlflow_server, name), store)
-    landing._write = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())  # type: ignore[method-assign]
+    landing._tables.record = lambda *_: (_ for _ in ()).throw(KeyboardInterrupt())  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         landing.land_through(now)
     assert store.table("landing").version() == -1

@@ -167,7 +167,7 @@ class MlflowReader:
         )
         return list(infos), after or None
 
-    def now_called(self, experiment: str) -> str | None:
+    def current_name(self, experiment: str) -> str | None:
         """The experiment's present name; None once it was deleted."""
         from mlflow import MlflowClient
 
@@ -245,10 +245,10 @@ class MlflowReader:
                 traces += found
             traces += [one for one in pool.map(self._from_artifacts, other) if one is not None]
         have = {one.info.trace_id for one in traces}
-        lacking = [one.trace_id for one in infos if one.trace_id not in have]
+        missing = [one.trace_id for one in infos if one.trace_id not in have]
         there: list[Any] = []
-        for i in range(0, len(lacking), 100):
-            there += self._call(lambda c, ids=lacking[i : i + 100]: c.store.batch_get_trace_infos(ids))  # type: ignore[misc]
+        for i in range(0, len(missing), 100):
+            there += self._call(lambda c, ids=missing[i : i + 100]: c.store.batch_get_trace_infos(ids))  # type: ignore[misc]
         return traces, there
 
     def _whole(self, ids: Sequence[str]) -> list[Any]:

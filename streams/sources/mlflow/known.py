@@ -31,10 +31,10 @@ _SHOWN = [
 
 @dataclass
 class Cursor:
-    """Slices cover all ends in ``(low, high]``, µs."""
+    """Slices and backlog cover all ends in ``(low, high]``, µs."""
 
-    low: int
-    high: int
+    low_us: int
+    high_us: int
 
 
 class Known:
@@ -94,15 +94,17 @@ class Known:
         (self._spanless.add if spanless else self._spanless.discard)(trace_id)
 
 
-def read_known(traces: Table, experiments: Collection[str], amend_since_us: int) -> tuple[Known, int]:
-    """What the table holds of those experiments, and the greatest ``landed_us``."""
+def read_known(traces: Table, experiments: Collection[str], amend_since_us: int) -> Known:
+    """What the table holds of those experiments; contents of what started before ``amend_since_us`` are not
+    compared any more.
+    """
     known = Known()
     recent = pl.from_epoch(pl.lit(amend_since_us - DAY_US), "us").dt.replace_time_zone("UTC")
-    mine = pl.col("experiment_id").is_in(list(experiments))
-    frame = traces.read(["trace_id", "experiment_id", "request_time", "landed_us"], where=mine)
+    wanted = pl.col("experiment_id").is_in(list(experiments))
+    frame = traces.read(["trace_id", "experiment_id", "request_time", "landed_us"], where=wanted)
     hashes: dict[str, int] = {}
     spanless: dict[str, bool] = {}
-    shown = traces.read([*_SHOWN, "spans", "landed_us"], where=mine & (pl.col("request_time") >= recent))
+    shown = traces.read([*_SHOWN, "spans", "landed_us"], where=wanted & (pl.col("request_time") >= recent))
     shown = shown.with_columns(pl.col("spans").list.len().fill_null(0).alias("spans"))
     for row in shown.sort("landed_us").drop("landed_us").iter_rows(named=True):
         hashes[row["trace_id"]] = light_hash(row)
@@ -111,22 +113,19 @@ def read_known(traces: Table, experiments: Collection[str], amend_since_us: int)
         found = hashes.get(trace_id)
         bare = spanless.get(trace_id, False)
         known.note(trace_id, experiment, _us(start), None if found is None else (found,), spanless=bare)
-    landed = frame["landed_us"].max()
-    return known, landed if isinstance(landed, int) else 0
+    return known
 
 
-def read_cursors(landing: Table) -> tuple[dict[str, Cursor], int]:
-    """How far slices and backlog have come, by experiment id, and the greatest ``landed_us`` on record."""
-    rows = landing.read(["experiment_id", "kind", "from_us", "to_us", "landed_through_us"])
-    cursors = {
+def read_cursors(landing: Table) -> dict[str, Cursor]:
+    """How far slices and backlog have come, by experiment id."""
+    rows = landing.read(["experiment_id", "kind", "from_us", "to_us"])
+    return {
         experiment: Cursor(low, high)
         for experiment, low, high in rows.filter(pl.col("kind").is_in(["slice", "backlog"]))
         .group_by("experiment_id")
         .agg(pl.col("from_us").min(), pl.col("to_us").max())
         .iter_rows()
     }
-    landed = rows["landed_through_us"].max()
-    return cursors, landed if isinstance(landed, int) else 0
 
 
 def _us(moment: datetime) -> int:

@@ -14,15 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OURS = "tracesieve."
+_OWN_TAGS = "tracesieve."
 _STATUS = {"STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "STATUS_CODE_UNSET": "UNSET"}
 
 Row = dict[str, Any]
 
 
-def trace_row(trace: Any, experiment_name: str | None, landed_us: int) -> Row:
-    """The row of a whole ``mlflow.entities.Trace``."""
-    row = info_row(trace.info, experiment_name, landed_us)
+def trace_row(trace: Any, experiment_name: str | None) -> Row:
+    """The row of a whole ``mlflow.entities.Trace``, without ``landed_us``."""
+    row = info_row(trace.info, experiment_name)
     row["spans"] = [_span(span, row["trace_id"]) for span in trace.data.spans]
     root = next((span for span in row["spans"] if not span["parent_id"]), None)
     if root is not None:
@@ -31,8 +31,10 @@ def trace_row(trace: Any, experiment_name: str | None, landed_us: int) -> Row:
     return row
 
 
-def info_row(info: Any, experiment_name: str | None, landed_us: int) -> Row:
-    """The row of an ``mlflow.entities.TraceInfo``: no spans; request and response are MLflow's previews."""
+def info_row(info: Any, experiment_name: str | None) -> Row:
+    """The row of an ``mlflow.entities.TraceInfo``, without ``landed_us``: no spans; request and response are
+    MLflow's previews.
+    """
     duration = info.execution_duration
     return {
         "trace_id": info.trace_id,
@@ -49,7 +51,6 @@ def info_row(info: Any, experiment_name: str | None, landed_us: int) -> Row:
         "spans": [],
         # An overridden assessment counts no more, as in MLflow's own filters.
         "assessments": [_assessment(one) for one in info.assessments or [] if one.valid is not False],
-        "landed_us": landed_us,
     }
 
 
@@ -58,8 +59,8 @@ def end_us(info: Any) -> int:
     return int(info.request_time + max(info.execution_duration or 0, 0)) * 1000
 
 
-def promised_spans(info: Any) -> int:
-    """How many spans MLflow's client said that the trace has; 0 where it said nothing (OTLP)."""
+def client_span_count(info: Any) -> int:
+    """How many spans the trace has by MLflow's client; 0 where that counted none (OTLP)."""
     try:
         return int(json.loads(info.trace_metadata["mlflow.trace.sizeStats"])["num_spans"])
     except (KeyError, TypeError, ValueError):
@@ -71,7 +72,7 @@ def light_hash(row: Mapping[str, Any]) -> int:
     table.
     """
     shown = dict(_pairs(row["tags"]))
-    tags = sorted((k, v) for k, v in shown.items() if k != "eval_candidate" and not k.startswith(_OURS))
+    tags = sorted((k, v) for k, v in shown.items() if k != "eval_candidate" and not k.startswith(_OWN_TAGS))
     candidate = shown.get("eval_candidate")
     if candidate and candidate != shown.get("tracesieve.category"):
         tags.append(
