@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
 Path = tuple[str | int, ...]
@@ -66,6 +66,12 @@ class Diagnostic:
         subject = f"{self.code} " if self.code else f"{self.key or '-'}: " if self.line else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{place}: {subject}{self.message}{hint}"
+
+
+def message_of(problem: Mapping[str, Any]) -> str:
+    """The message of one pydantic error: of the error that a validator raised, else pydantic's own."""
+    raised = problem.get("ctx", {}).get("error")
+    return str(raised if isinstance(raised, ValueError) else problem["msg"])
 
 
 def errors_among(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rules.diagnostics import Diagnostic, Path, Place
+from rules.diagnostics import Diagnostic, Path, Place, message_of
 from rules.dialect import compile_condition
 from rules.errors import ConditionError
 from rules.kinds import all_kinds, kind_of
@@ -65,8 +65,7 @@ class RuleCheck:
         if problem["type"] == "missing":
             message = f"`{key}` is required in a {self._kind.name} rule{self._why_this_kind()}"
             return Diagnostic("missing-key", message, path=path)
-        message = str(problem["msg"]).removeprefix("Value error, ")
-        return Diagnostic("wrong-value", f"`{key}`: {message}", path=path)
+        return Diagnostic("wrong-value", f"`{key}`: {message_of(problem)}", path=path)
 
     def _why_this_kind(self) -> str:
         """By which key the rule was taken for one of its kind."""

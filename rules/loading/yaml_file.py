@@ -73,10 +73,18 @@ def load(name: str, text: str) -> tuple[YamlFile | None, list[Diagnostic]]:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         file.data = _plain(root, (), file, faults) if root is not None else None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = _place(name, mark) if mark else Place(name, 1, 1)
-        return None, [_fault(place, "yaml", getattr(error, "problem", None) or "is not YAML")]
+        line, column, problem = fault_of(error)
+        return None, [_fault(Place(name, line, column), "yaml", problem)]
     return file, faults
+
+
+def fault_of(error: yaml.YAMLError) -> tuple[int, int, str]:
+    """Line and column (from 1) of an error of YAML, and what it is; 1, 1 where it is nowhere."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return 1, 1, "is not YAML"
+    mark = error.problem_mark
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    return line, column, error.problem or "is not YAML"
 
 
 def _forbidden(name: str, text: str) -> Diagnostic | None:

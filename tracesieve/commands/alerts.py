@@ -30,7 +30,7 @@ def list_(config: str, as_json: bool) -> None:
     """Every alert, the newest first, with what was measured and the traces behind it."""
     from store import open_store
     from tracesieve.alerts.listing import list_alerts
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
 
     alerts = list_alerts(open_store(load_settings(config).store_path, create=False))
     if as_json:
@@ -119,7 +119,7 @@ def _receivers(config: str) -> list[Sink]:
     from sinks import registry
     from sinks.base import ALERT_KINDS
     from store import Store
-    from tracesieve.config.settings import load_settings, missing
+    from tracesieve.config.loading import load_settings, missing
     from tracesieve.config.sink_context import sink_context
 
     settings = load_settings(config)

@@ -24,7 +24,7 @@ _NAME = 14
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 def command(config: str, as_json: bool) -> None:
     """Check config, machine, servers, rules and store; exit 1 if anything fails."""
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
     from tracesieve.doctor import examine, worst
 
     checks = examine(load_settings(config), time.time_ns() // 1000)

@@ -21,7 +21,7 @@ _WORDS = {True: "yes", False: "no", None: "null"}
 def command(trace_id: str, config: str, as_json: bool) -> None:
     """Say for every rule whether the trace TRACE_ID matches, and which part decided."""
     from rules.loading.packs import load_packs
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
 
     settings = load_settings(config)
     loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)

@@ -25,7 +25,7 @@ def list_(config: str, as_json: bool) -> None:
     """Every delivery that waits, or was refused or dropped."""
     from store import open_store
     from store.outbox import Outbox
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
     from tracesieve.terminal import fitted, plain
 
     rows = Outbox(open_store(load_settings(config).store_path, create=False)).rows()
@@ -60,7 +60,7 @@ def _settle(config: str, keys: tuple[str, ...], outcome: str, among: tuple[str |
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
 
     settings = load_settings(config)
     outbox = Outbox(open_store(settings.store_path, create=False))

@@ -37,7 +37,7 @@ def command(
     """Error rate, latency, tokens and cost of a range of time."""
     from store import open_store
     from tracesieve.analysis.report import report
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
     from tracesieve.config.trace_table import trace_table
 
     settings = load_settings(config)

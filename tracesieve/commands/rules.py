@@ -135,7 +135,7 @@ def _load(paths: tuple[str, ...], config: str | None) -> Loaded:
     group_by: tuple[str, ...] = DEFAULT_GROUP_BY
     base = "."
     if config is not None or Path(DEFAULT_CONFIG).is_file():
-        from tracesieve.config.settings import load_settings
+        from tracesieve.config.loading import load_settings
 
         settings = load_settings(config or DEFAULT_CONFIG)
         group_by = settings.group_by

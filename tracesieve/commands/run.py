@@ -27,7 +27,7 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
     Ctrl-C or SIGTERM ends it in order, within 30 seconds: the batch under way is finished, its tags and
     alerts are sent.
     """
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
     from tracesieve.log import set_up_logging
 
     if as_json and not once:

@@ -27,7 +27,7 @@ def command(config: str, as_json: bool) -> None:
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
     from tracesieve.config.sink_context import sink_context
 
     settings = load_settings(config)

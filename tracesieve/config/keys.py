@@ -37,3 +37,16 @@ def _kinds(annotation: Any) -> list[Any]:
     if getattr(annotation, "__origin__", None) in (list, tuple, dict):
         return []
     return [annotation, *(kind for part in get_args(annotation) for kind in _kinds(part))]
+
+
+def model_parts(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and every model that its fields hold, each once."""
+    found = [model]
+    todo = [field.annotation for field in model.model_fields.values()]
+    while todo:
+        kind = todo.pop()
+        todo += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in found:
+            found.append(kind)
+            todo += [field.annotation for field in kind.model_fields.values()]
+    return found

@@ -1,34 +1,28 @@
-"""The config file ``tracesieve.yaml``: its model, and loading it, with all that is wrong named by
-file, line and key.
+"""The model of the config.
 
-Each source and sink brings its own part of the model from the file that implements it; this module composes
-them. Environment variables ``TRACESIEVE_<KEY>`` (``__`` between levels) win over the file.  Secrets are never
-in either: the config names the environment variable that holds one.
+Each source and sink brings its own part of the model; this module composes them. Environment variables win
+over the file. Secrets are in neither: the config names the environment variable that holds one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     SerializeAsAny,
-    ValidationError,
     ValidationInfo,
     create_model,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from rules.diagnostics import Diagnostic
 from rules.groups import DEFAULT_GROUP_BY, label_names
 from rules.units import DAY_US, HOUR_US, SECOND_US, DurationUs
 from sinks import registry
@@ -37,24 +31,15 @@ from sinks.http.server import MetricsConfig
 from store.maintenance.retention import mistakes
 from streams.session.config import SparkConfig
 from streams.sources import Source, SourcePlace, source_type
-from tracesieve.config.diagnostics import (
-    diagnostic,
-    found_parts,
-    misspelt_variables,
-    of_file,
-    of_variable,
-    unknown_key,
-    variable,
-    without_other_form,
-)
-from tracesieve.config.keys import key_paths
-from tracesieve.errors import ConfigError
+from tracesieve.config.variables import PREFIX, Variables
 
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
 _FILES = {"ca_file", "tls_cert", "tls_key"}  # keys that name a file: relative to the config, as the store is
 
 
 class _Part(BaseModel):
+    """A part of the config; a key that it does not know is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -86,7 +71,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         validate_default=False,
-        env_prefix="TRACESIEVE_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         case_sensitive=False,
     )
@@ -140,9 +125,7 @@ class Settings(BaseSettings):
     @field_validator("retention")
     @classmethod
     def _retention(cls, value: dict[str, int], info: ValidationInfo) -> dict[str, int]:
-        """Every mistake at once: a table that does not expire, and a time too short for what still needs the
-        rows.
-        """
+        """Every fault at once: a table that does not expire, a time too short for what needs the rows."""
         data = info.data
         relists = data["source"].relists_us if "source" in data else 0
         wrong = mistakes(value, data.get("dedupe_horizon", 0), data.get("revise_for", 0), relists)
@@ -166,7 +149,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file."""
-        return env_settings, init_settings
+        return Variables(settings_cls), init_settings
 
     @property
     def store_path(self) -> str:
@@ -223,75 +206,3 @@ def _beside(value: Any, folder: Path) -> Any:
             key: str(folder / found[key]) for key in _FILES & found.keys() if isinstance(found[key], str)
         }
     return [_beside(part, folder) for part in value] if isinstance(value, list) else value
-
-
-def load_settings(path: str | Path) -> Settings:
-    """Read and check a config file.
-
-    Raises:
-        ConfigError: the file is missing, is not YAML, or is wrong; the message says all that is wrong.
-    """
-    root, data = _read(path)
-    model = settings_model()
-    known = set(model.model_fields) - OWN_FIELDS
-    paths = [one for one in key_paths(model, data) if one not in OWN_FIELDS]
-    unknown = [unknown_key(str(path), root, [str(key)], paths) for key in data if key not in known]
-    unknown += misspelt_variables(paths)
-    own = {"base_dir": str(Path(path).resolve().parent), "config_file": str(path)}
-    try:
-        settings = model(**{**{key: value for key, value in data.items() if key in known}, **own})
-    except ValidationError as error:
-        items = without_other_form(error.errors())
-        wrong = [diagnostic(str(path), root, item, paths) for item in items]
-        raise ConfigError([*unknown, *wrong]) from error
-    except SettingsError as error:  # a variable that should hold JSON, such as a list
-        field = re.search(r'field "(\w+)"', str(error))
-        name = (variable([field[1]]) if field else None) or "environment"
-        no_json = of_variable(name, "is not the JSON that this key needs", """such as '["a", "b"]'""")
-        raise ConfigError([*unknown, no_json]) from error
-    if unknown:
-        raise ConfigError(unknown)
-    return settings
-
-
-def _read(path: str | Path) -> tuple[yaml.Node, dict[str, Any]]:
-    """A config file as YAML's nodes, which know their lines, and as data."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        hint = "write one with `tracesieve init`, or name another with -c"
-        raise ConfigError([of_file(str(path), 1, (), f"cannot be read: {error.strerror}", hint)]) from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "is not YAML"
-        raise ConfigError(
-            [of_file(str(path), mark.line + 1 if mark else 1, (), f"YAML: {problem}")]
-        ) from error
-    if not isinstance(data, dict) or root is None:
-        raise ConfigError([of_file(str(path), 1, (), "is not a mapping of keys", "start with `source:`")])
-    return root, data
-
-
-def missing(settings: Settings) -> list[Diagnostic]:
-    """What a run needs and the environment does not have: secrets that are unset, unreadable files."""
-    found = {
-        f"metrics.{key}": what
-        for key, what in (settings.metrics.missing() if settings.metrics else {}).items()
-    }
-    for sink in registry.SINKS.values():
-        found |= sink.missing(settings.sinks)
-    file = Path(settings.config_file)
-    root = (
-        yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        if found and file.is_file()
-        else None
-    )
-    return [
-        of_file(
-            settings.config_file, found_parts(root, key.split("."))[1] if root else 1, key.split("."), what
-        )
-        for key, what in found.items()
-    ]

@@ -54,9 +54,9 @@ def _key(
     off = "" if value is not None else "# "
     if model is None:
         shown = _default(field) if value is None else _yaml(value)
-        yield _said(f"{off}{indent}{name}: {shown}", field.description)
+        yield _line(f"{off}{indent}{name}: {shown}", field.description)
         return
-    yield _said(f"{off}{indent}{name}:", field.description)
+    yield _line(f"{off}{indent}{name}:", field.description)
     given: Mapping[str, Any] = value or {}
     for below, its in model.model_fields.items():
         inner = given.get(below)
@@ -64,7 +64,7 @@ def _key(
             yield line if off and line.startswith("# ") else off + line
 
 
-def _said(text: str, description: str | None) -> str:
+def _line(text: str, description: str | None) -> str:
     return f"{text:<{_WIDTH}}  # {description}"
 
 

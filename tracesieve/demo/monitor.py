@@ -16,7 +16,7 @@ def main() -> None:
     uri, config = sys.argv[1:]
     threading.Thread(target=_warm_up, daemon=True).start()
     # Loaded while Spark starts.
-    from tracesieve.config.settings import load_settings
+    from tracesieve.config.loading import load_settings
     from tracesieve.exits import exit_on_error
     from tracesieve.log import set_up_logging
     from tracesieve.run.entry import watch

@@ -25,7 +25,7 @@ _LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
 
 def config(settings: Settings) -> Iterator[Check]:
     """The file itself has been read; secrets and files that it names must be there."""
-    from tracesieve.config.settings import missing
+    from tracesieve.config.loading import missing
 
     if problems := missing(settings):
         yield Check(

@@ -35,7 +35,8 @@ from streams.session.spark import session
 from streams.sources.base import Landing
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdicts import Verdicts
-from tracesieve.config.settings import Settings, missing
+from tracesieve.config.loading import missing
+from tracesieve.config.settings import Settings
 from tracesieve.config.sink_context import sink_context
 from tracesieve.datasets.memberships import TagsAndMemberships
 from tracesieve.errors import ConfigError

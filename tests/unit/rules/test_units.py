@@ -20,7 +20,7 @@ from rules.units import (
     seconds_text,
 )
 from streams.sources.mlflow.source import MlflowSource
-from tracesieve.config.settings import load_settings
+from tracesieve.config.loading import load_settings
 
 
 class Part(BaseModel):

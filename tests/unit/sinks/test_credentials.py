@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from sinks.credentials import secret
 from tracesieve.cli import cli
-from tracesieve.config.settings import load_settings, missing
+from tracesieve.config.loading import load_settings, missing
 from tracesieve.errors import ConfigError
 
 CONFIG = """source: {kind: delta_traces, table: traces}

@@ -25,7 +25,7 @@ from sinks.registry import SINKS
 from store import open_store
 from store.outbox import Outbox, OutboxMessage
 from store.schemas import TRACES
-from tracesieve.config.settings import load_settings
+from tracesieve.config.loading import load_settings
 from tracesieve.run import live, shutdown
 from tracesieve.run.parts import open_run
 

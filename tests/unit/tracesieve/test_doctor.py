@@ -20,7 +20,7 @@ from store.lease import Lease
 from store.outbox import Ack, Outbox, OutboxMessage
 from store.schemas import TRACES
 from tracesieve.cli import cli
-from tracesieve.config.settings import load_settings
+from tracesieve.config.loading import load_settings
 from tracesieve.doctor import examine
 
 

@@ -17,7 +17,7 @@ from store import Store, open_store
 from store.outbox import Outbox
 from store.schemas import FACTS
 from store.windows import partials
-from tracesieve.config.settings import load_settings
+from tracesieve.config.loading import load_settings
 from tracesieve.errors import ConfigError
 from tracesieve.run.metrics import MetricsFollower
 

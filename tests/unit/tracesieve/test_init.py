@@ -15,8 +15,9 @@ from deltalake import write_deltalake
 
 from store.schemas import TRACES
 from tracesieve.commands.init import command
-from tracesieve.config.diagnostics import model_parts
-from tracesieve.config.settings import OWN_FIELDS, load_settings, settings_model
+from tracesieve.config.keys import model_parts
+from tracesieve.config.loading import load_settings
+from tracesieve.config.settings import OWN_FIELDS, settings_model
 from tracesieve.config.template import rendered
 
 SOURCES = [

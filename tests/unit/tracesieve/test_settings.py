@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tracesieve.config.settings import load_settings
+from tracesieve.config.loading import load_settings
 from tracesieve.errors import ConfigError
 
 GOOD = "source: {kind: delta_traces, table: traces}\n"
@@ -109,11 +109,14 @@ def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch
     assert [one.ca_file for one in settings.alerts.alertmanager] == [None, str(config.parent / "tls/ca.pem")]
 
 
-def test_a_variable_that_should_hold_json_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRACESIEVE_RULES", "packs/default")
-    assert problems(config) == [
-        """TRACESIEVE_RULES: is not the JSON that this key needs (such as '["a", "b"]')"""
-    ]
+@pytest.mark.parametrize(
+    "variable", ["TRACESIEVE_RULES", "TRACESIEVE_ALERTS__ALERTMANAGER", "Tracesieve_Spark__Conf"]
+)
+def test_a_variable_that_should_hold_json_is_named(
+    variable: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "packs/default")
+    assert problems(config) == [f"""{variable}: is not the JSON that this key needs (such as '["a", "b"]')"""]
 
 
 @pytest.mark.parametrize(
