@@ -5,7 +5,8 @@
     StoreError              exit 3
     ├── StoreVersionError   written by another version of the program
     ├── StoreUnwritable     no permission, no space, no such place
-    └── StoreTaken          another run holds the lease
+    ├── StoreTaken          another run holds the lease
+    └── TailLost            no failure: commits that a tail needs are gone, the table has to be read afresh
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class StoreUnwritable(StoreError):  # noqa: N818
 
 class StoreTaken(StoreError):  # noqa: N818
     """Another ``run`` holds the store's lease."""
+
+
+class TailLost(StoreError):  # noqa: N818
+    """Commits that were not read yet are gone from the log: read the table afresh, and tail from there."""
 
 
 def first_line(error: BaseException) -> str:

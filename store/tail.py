@@ -18,14 +18,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from store.errors import TailLost
 from store.files import file_system
 from store.table import Table
 
 _LOST_EVERY = 20  # looks without a new commit, of which one asks the table itself whether commits are gone
-
-
-class TailLost(Exception):  # noqa: N818
-    """Commits that were not read yet are gone from the log: read the table afresh, and tail from there."""
 
 
 @dataclass(frozen=True)

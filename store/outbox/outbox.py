@@ -20,8 +20,9 @@ from typing import Any
 
 import polars as pl
 
+from store.errors import TailLost
 from store.store import Store
-from store.tail import Tail, TailLost
+from store.tail import Tail
 
 FINAL = ("delivered", "superseded", "dead", "dropped")
 SETTLED = ("delivered", "superseded")  # nothing said later undoes these

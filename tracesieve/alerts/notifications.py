@@ -10,8 +10,8 @@ import polars as pl
 
 from rules.rule_set import RuleSet
 from store import Store
+from store.errors import TailLost
 from store.outbox import Outbox
-from store.tail import TailLost
 from tracesieve.alerts.difference import Present, difference
 from tracesieve.alerts.episodes import Group, RuleGroup
 from tracesieve.alerts.notification_log import NotificationLog, Row

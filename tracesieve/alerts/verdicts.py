@@ -19,8 +19,8 @@ from rules.alerting.verdicts import Verdict
 from rules.rule_set import RuleSet
 from rules.units import MINUTE_US
 from store import Store
+from store.errors import TailLost
 from store.rule_sets import RuleSets
-from store.tail import TailLost
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.episodes import Episode, Group, RuleGroup, episode_id
 from tracesieve.alerts.evidence import Evidence

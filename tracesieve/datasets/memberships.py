@@ -19,8 +19,9 @@ from rules.rule_set import RuleSet
 from rules.tags import membership_of, tags_of
 from rules.units import HOUR_US
 from store import Store, net_facts
+from store.errors import TailLost
 from store.outbox import Outbox, OutboxMessage
-from store.tail import Tail, TailLost
+from store.tail import Tail
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import APP as EVIDENCE
 

@@ -20,8 +20,9 @@ from rules.units import MINUTE_US
 from sinks.prometheus.state import LabelValues, MetricsState
 from sinks.registry import SINKS
 from store import Store
+from store.errors import TailLost
 from store.outbox import Outbox
-from store.tail import Tail, TailLost
+from store.tail import Tail
 from store.whole_batches import WholeBatches
 from store.windows import merge
 

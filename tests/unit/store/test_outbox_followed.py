@@ -12,9 +12,10 @@ import polars as pl
 import pytest
 
 from store import Store, open_store
+from store.errors import TailLost
 from store.outbox import FINAL, SETTLED, Ack, Outbox, OutboxMessage
 from store.table import Table
-from store.tail import Tail, TailLost
+from store.tail import Tail
 
 
 def test_sem_21_what_another_process_retries_or_drops_is_heard_of_without_a_restart(tmp_path: Path) -> None:
