@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -100,10 +100,18 @@ class MetricsState:
         Raises:
             KeyError: there is no gauge of that name in ``sinks.prometheus.families``.
         """
-        if name not in _GAUGES:
-            raise KeyError(name)
+        self.set_gauges({name: values})
+
+    def set_gauges(self, gauges: Mapping[str, dict[LabelValues, float]]) -> None:
+        """Replace all series of several gauges; no scrape sees some of them new and others old.
+
+        Raises:
+            KeyError: there is no gauge of one of these names in ``sinks.prometheus.families``.
+        """
+        if unknown := gauges.keys() - _GAUGES:
+            raise KeyError(*unknown)
         with self._lock:
-            self._values[name] = dict(values)
+            self._values |= {name: dict(values) for name, values in gauges.items()}
 
     def capped(self, values: Sequence[str]) -> LabelValues:
         """A group's values as labels: those beyond a label's cap replaced."""

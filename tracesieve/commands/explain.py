@@ -1,15 +1,14 @@
-"""``tracesieve explain``: for every rule whether one trace matched, and why, by the matcher that production
-uses.
-"""
+"""``tracesieve explain``: for every rule whether one trace matched, and why."""
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import click
 
-from tracesieve.errors import AnswerIsNoError, TracesieveError
+from rules.errors import RuleFilesError
 
 _WORDS = {True: "yes", False: "no", None: "null"}
 
@@ -19,56 +18,20 @@ _WORDS = {True: "yes", False: "no", None: "null"}
 @click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 def command(trace_id: str, config: str, as_json: bool) -> None:
-    """Say for every rule whether the trace TRACE_ID matches, and which part decided."""
+    """Show for every rule whether the trace TRACE_ID matches, and which part decided."""
     from rules.loading.packs import load_packs
+    from store import open_store
+    from tracesieve.analysis.explain import explain_trace
     from tracesieve.config.loading import load_settings
+    from tracesieve.config.trace_table import trace_row
 
     settings = load_settings(config)
     loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
     if loaded.rule_set is None:
-        raise TracesieveError("\n".join(map(str, loaded.errors)))
-    document = explained(settings, loaded.rule_set, trace_id)
-    click.echo(json.dumps(document)) if as_json else show(document)
-
-
-def explained(settings: Any, rule_set: Any, trace_id: str) -> dict[str, Any]:
-    """What is known of a trace and how each rule sees it.
-
-    Raises:
-        AnswerIsNoError: neither the store nor the source has the trace.
-    """
-    import polars as pl
-
-    from rules.matcher import explain, raw_table
-    from store import net_facts, open_store
-    from tracesieve.config.trace_table import trace_row
-
+        raise RuleFilesError(loaded.errors)
     store = open_store(settings.store_path, create=False)
-    facts = net_facts(store.table("facts").read(where=pl.col("trace_id") == trace_id)).to_dicts()
-    fact = facts[0] if facts else None
-    row = trace_row(settings, trace_id, fact["start_us"] if fact else None)
-    if row is None:
-        raise AnswerIsNoError(f"there is no trace {trace_id} in the store or its source")
-    said = []
-    for rule, condition in rule_set.per_trace:
-        told = explain(condition, raw_table(row, condition.columns))
-        said.append({"rule": rule.id, "kind": rule.kind, "tag": rule.category, **told})
-    evidence = store.table("evidence").read(["rule", "episode"], pl.col("trace_id") == trace_id).to_dicts()
-    counted = None
-    if fact:
-        names = (
-            "state",
-            "error",
-            "start_us",
-            "end_us",
-            "duration_us",
-            "tokens_total",
-            "cost_nusd",
-            "late",
-            "group",
-        )
-        counted = {**{name: fact[name] for name in names}, "rules": [hit["rule"] for hit in fact["hits"]]}
-    return {"trace_id": trace_id, "counted": counted, "evidence_of": evidence, "rules": said}
+    document = explain_trace(store, loaded.rule_set, trace_id, partial(trace_row, settings))
+    click.echo(json.dumps(document)) if as_json else show(document)
 
 
 def show(document: dict[str, Any]) -> None:
@@ -92,21 +55,21 @@ def show(document: dict[str, Any]) -> None:
         click.echo(plain(f"evidence of {row['rule']} (episode {row['episode']})"))
 
 
-def _parts(said: dict[str, Any], indent: int) -> None:
-    """The parts of a condition or of a part of it, and what they saw in the trace."""
+def _parts(part: dict[str, Any], indent: int) -> None:
+    """The parts of a condition, or of a part of it, with the values that they read from the trace."""
     from tracesieve.terminal import wrapped
 
-    if not said.get("parts") and said.get("values"):
-        click.echo(wrapped(_values(said), " " * indent, indent + 2))
-    decided = said.get("decided_by") or []
-    for part in said.get("parts") or []:
-        mark = "*" if part["text"] in decided or len(said["parts"]) == 1 else " "
-        click.echo(wrapped(part["text"], f"{' ' * indent}{mark} {_WORDS[part['result']]:4}  ", indent + 8))
-        _parts(part, indent + 8)
+    if not part.get("parts") and part.get("values"):
+        click.echo(wrapped(_values(part), " " * indent, indent + 2))
+    decided = part.get("decided_by") or []
+    for inner in part.get("parts") or []:
+        mark = "*" if inner["text"] in decided or len(part["parts"]) == 1 else " "
+        click.echo(wrapped(inner["text"], f"{' ' * indent}{mark} {_WORDS[inner['result']]:4}  ", indent + 8))
+        _parts(inner, indent + 8)
 
 
 def _values(part: dict[str, Any]) -> str:
-    # The trace's own words come to the terminal: shortened, and without control characters.
+    # These are words of the trace itself: shortened here, and freed of control characters where printed.
     return ", ".join(
         f"{name} = {json.dumps(value, ensure_ascii=False)[:80]}" for name, value in part["values"].items()
     )

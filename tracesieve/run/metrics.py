@@ -39,19 +39,22 @@ class _Memory:
     in_progress: Tail
     landing: Tail
     minutes: dict[LabelValues, Minutes]
-    waiting: dict[str, int]  # traces in progress of a Delta source, by id: their start
+    unfinished: dict[str, int]  # traces in progress of a Delta source, by id: their start
     experiments: dict[str, int]  # of an MLflow source, by id: how many are in progress
 
 
 class MetricsFollower:
-    """Reads what is new in the store and moves the state; one thread."""
+    """Reads what is new in the store and moves the state.
+
+    It is used by one thread; what others share is the :class:`MetricsState`.
+    """
 
     def __init__(
         self, store: Store, state: MetricsState, stream_id: str, outbox: Outbox, group_by: Sequence[str]
     ) -> None:
         self._store, self._state, self._stream, self._outbox = store, state, stream_id, outbox
         self._group_by = list(group_by)
-        self._held: dict[str, dict[str, Any]] = {}
+        self._future: dict[str, dict[str, Any]] = {}  # facts that are not counted yet, by trace id
         self._memory: _Memory | None = self._opened()
         first = store.table("batches").read(["now_us"], pl.col("stream_id") == stream_id)["now_us"].min()
         self._began_us = first if isinstance(first, int) else None
@@ -60,8 +63,8 @@ class MetricsFollower:
     def step(
         self, rule_set: RuleSet, now_us: int, final_us: int | None, alerts: Sequence[dict[str, Any]]
     ) -> None:
-        """One pass; ``final_us`` is up to where everything has been counted, ``alerts`` what is said to
-        fire.
+        """One pass; everything has been counted up to ``final_us``, ``alerts`` are the notifications of what
+        fires.
         """
         try:
             memory = self._memory or self._opened()
@@ -75,38 +78,43 @@ class MetricsFollower:
 
     def _count(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> None:
         ends, facts = memory.facts.poll()
-        categories = {rule.id: rule.category or "" for rule in rule_set.trace_rules}
         for end in ends:
             self._state.add_totals(end)
             self._began_us = end["now_us"] if self._began_us is None else self._began_us
+        if facts is not None:
+            self._take_new(memory, facts)
+        this_minute = now_us // MINUTE_US
+        due = [fact for fact in self._future.values() if fact["end_us"] // MINUTE_US <= this_minute]
+        categories = {rule.id: rule.category or "" for rule in rule_set.trace_rules}
+        for fact in due:
+            del self._future[fact["trace_id"]]
+            self._state.observe_fact(fact, categories)
+        if not memory.experiments and self._began_us is not None:  # of a Delta source
+            self._state.add_totals({"backfilled": sum(fact["arrived_us"] < self._began_us for fact in due)})
+        self._count_side_outputs(memory)
+
+    def _take_new(self, memory: _Memory, facts: pl.DataFrame) -> None:
+        """Keep facts of new traces until their minute has come; amendments of counted ones are not new."""
         withdrawn: set[str] = set()
-        for fact in facts.iter_rows(named=True) if facts is not None else ():
+        for fact in facts.iter_rows(named=True):
             if fact["weight"] < 0:
-                if self._held.pop(fact["trace_id"], None) is None:
+                if self._future.pop(fact["trace_id"], None) is None:
                     withdrawn.add(fact["trace_id"])
                 continue
-            memory.waiting.pop(fact["trace_id"], None)
-            if fact["weight"] == 0:  # left out, or a content that does not stand
-                continue
-            if fact["trace_id"] not in withdrawn:  # else an amendment of one that was counted
-                self._held[fact["trace_id"]] = fact
-        come = [fact for fact in self._held.values() if fact["end_us"] // MINUTE_US <= now_us // MINUTE_US]
-        landed = bool(memory.experiments)
-        for fact in come:
-            del self._held[fact["trace_id"]]
-            self._state.observe_fact(fact, categories)
-        if not landed and self._began_us is not None:
-            self._state.add_totals({"backfilled": sum(fact["arrived_us"] < self._began_us for fact in come)})
-        self._asides(memory)
+            memory.unfinished.pop(fact["trace_id"], None)
+            # Weight 0: left out, or a content that does not stand.
+            if fact["weight"] > 0 and fact["trace_id"] not in withdrawn:
+                self._future[fact["trace_id"]] = fact
 
-    def _asides(self, memory: _Memory) -> None:
+    def _count_side_outputs(self, memory: _Memory) -> None:
+        """What was refused, what is unfinished, and what landing reports."""
         refused = memory.quarantine.rows()
         if refused is not None:
             for reason, count in refused.group_by("reason").len().iter_rows():
                 self._state.quarantined(reason, count)
-        waiting = memory.in_progress.rows()
-        if waiting is not None:
-            memory.waiting.update(waiting.select("trace_id", "start_us").iter_rows())
+        unfinished = memory.in_progress.rows()
+        if unfinished is not None:
+            memory.unfinished.update(unfinished.select("trace_id", "start_us").iter_rows())
         landing = memory.landing.rows()
         if landing is not None:
             memory.experiments.update(landing.select("experiment_id", "in_progress").iter_rows())
@@ -134,10 +142,13 @@ class MetricsFollower:
                 for name, q in QUANTILES.items():
                     if (value_ms := float(measures[name][0])) == value_ms:
                         quantiles[(*key, str(q))] = value_ms / 1e3
-        state = self._state
-        state.set_gauge("tracesieve_window_error_ratio", ratios)
-        state.set_gauge("tracesieve_window_duration_seconds", quantiles)
-        state.set_gauge("tracesieve_window_end_timestamp_seconds", {(): end / 1e6})
+        self._state.set_gauges(
+            {
+                "tracesieve_window_error_ratio": ratios,
+                "tracesieve_window_duration_seconds": quantiles,
+                "tracesieve_window_end_timestamp_seconds": {(): end / 1e6},
+            }
+        )
 
     def _add(self, memory: _Memory, windows: pl.DataFrame) -> None:
         """Groups beyond a label's cap share one series, so they are added up under what the label says."""
@@ -154,43 +165,43 @@ class MetricsFollower:
     def _gauges(
         self, memory: _Memory, rule_set: RuleSet, final_us: int | None, alerts: Sequence[dict[str, Any]]
     ) -> None:
-        state = self._state
-        rules = float(len(rule_set.rules))
-        state.set_gauge("tracesieve_rules_loaded", {(): rules})
         waiting = dict.fromkeys(SINKS, 0) | self._outbox.counts()
-        pending: dict[LabelValues, float] = {(sink,): float(count) for sink, count in waiting.items()}
-        state.set_gauge("tracesieve_outbox_pending", pending)
         firing: dict[LabelValues, float] = {
             (rule.id, rule.severity, "firing"): 0.0 for rule in rule_set.alert_rules
         }
         for row in alerts:
             key = (row["rule"], row["severity"], "firing")
             firing[key] = firing.get(key, 0.0) + 1
-        state.set_gauge("tracesieve_alerts", firing)
-        unfinished = float(len(memory.waiting) + sum(memory.experiments.values()))
-        state.set_gauge("tracesieve_in_progress_traces", {(): unfinished})
+        unfinished = len(memory.unfinished) + sum(memory.experiments.values())
+        gauges: dict[str, dict[LabelValues, float]] = {
+            "tracesieve_rules_loaded": {(): float(len(rule_set.rules))},
+            "tracesieve_outbox_pending": {(sink,): float(count) for sink, count in waiting.items()},
+            "tracesieve_alerts": firing,
+            "tracesieve_in_progress_traces": {(): float(unfinished)},
+        }
         if final_us is not None:
-            name = "tracesieve_final_through_timestamp_seconds"
-            state.set_gauge(name, {(): final_us / 1e6})
+            gauges["tracesieve_final_through_timestamp_seconds"] = {(): final_us / 1e6}
+        self._state.set_gauges(gauges)
 
     def _opened(self) -> _Memory:
         tails = {name: Tail(self._store.table(name)) for name in ("quarantine", "in_progress", "landing")}
         facts, windows = (WholeBatches(self._store, name, self._stream) for name in ("facts", "windows"))
         landing = self._store.table("landing").read(["experiment_id", "in_progress", "at_us"]).sort("at_us")
-        waiting = self._store.table("in_progress").read(["trace_id", "start_us"])
-        if waiting.height:
-            ids = pl.col("trace_id").is_in(waiting["trace_id"].unique().implode())
-            ended = self._store.table("facts").read(
-                ["trace_id"], (pl.col("start_us") >= waiting["start_us"].min()) & ids
-            )
-            waiting = waiting.join(ended, on="trace_id", how="anti")
         experiments = {experiment: number for experiment, number, _ in landing.iter_rows()}
-        memory = _Memory(
-            facts, windows, **tails, minutes={}, waiting=dict(waiting.iter_rows()), experiments=experiments
-        )
-        last = windows.ends[
-            "now_us"
-        ].max()  # what ended long before the last batch is in no window that is still shown
+        unfinished = self._unfinished()
+        memory = _Memory(facts, windows, **tails, minutes={}, unfinished=unfinished, experiments=experiments)
+        last = windows.ends["now_us"].max()
+        # What ended long before the last batch is in no window that is still shown.
         since = (last if isinstance(last, int) else 0) - (CLOSED_MINUTES + 1) * MINUTE_US
         self._add(memory, windows.known(pl.col("start_us") >= since))
         return memory
+
+    def _unfinished(self) -> dict[str, int]:
+        """The traces of a Delta source that are in progress and have no fact yet, with their start."""
+        rows = self._store.table("in_progress").read(["trace_id", "start_us"])
+        if rows.height:
+            ids = pl.col("trace_id").is_in(rows["trace_id"].unique().implode())
+            since = pl.col("start_us") >= rows["start_us"].min()
+            ended = self._store.table("facts").read(["trace_id"], since & ids)
+            rows = rows.join(ended, on="trace_id", how="anti")
+        return dict(rows.iter_rows())

@@ -1,4 +1,4 @@
-"""From windows to verdicts, evidence, notifications and wishes, on a store without Spark."""
+"""From windows to verdicts, evidence, notifications and messages, on a store without Spark."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_sem_17_evidence_is_failed_traces_picked_once(tmp_path: Path) -> None:
     assert sorted(store.table("evidence").read()["trace_id"]) == ["b0", "b1"]
 
 
-def said(
+def notified(
     store: Store, now_us: int, *, rules: RuleSet | None = None, page: int = 3_600_000_000
 ) -> list[tuple[str, str, bool]]:
     follower = Notifications(store, Outbox(store), page, ["alertmanager"], ["alert_log"])
@@ -114,21 +114,21 @@ def said(
     ]
 
 
-def test_sem_16_each_firing_and_resolution_is_said_once_and_old_ones_page_nobody(tmp_path: Path) -> None:
+def test_sem_16_each_firing_and_resolution_is_notified_once_and_old_ones_page_nobody(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     outage(store)
     verdicts = Verdicts(store, "s", 86_400_000_000)
     verdicts.step(rule_set(), T0 + 3 * MINUTE, T0 + 3 * MINUTE)
-    assert said(store, T0 + 3 * MINUTE) == [("firing", "crossed", True)]
-    assert said(store, T0 + 3 * MINUTE) == []
+    assert notified(store, T0 + 3 * MINUTE) == [("firing", "crossed", True)]
+    assert notified(store, T0 + 3 * MINUTE) == []
     verdicts.step(rule_set(), T0 + 6 * MINUTE, T0 + 6 * MINUTE)
-    assert said(store, T0 + 6 * MINUTE) == [("resolved", "cleared", True)]
+    assert notified(store, T0 + 6 * MINUTE) == [("resolved", "cleared", True)]
     other = open_store(str(tmp_path / "other"))
     outage(other)
     Verdicts(other, "s", 86_400_000_000).step(rule_set(), T0 + 3 * MINUTE, T0 + 3 * MINUTE)
-    assert said(other, T0 + 180 * MINUTE) == [("firing", "crossed", False)]
+    assert notified(other, T0 + 180 * MINUTE) == [("firing", "crossed", False)]
     assert Outbox(other).counts().get("alertmanager", 0) == 0
-    (line,) = Outbox(other).pending("alert_log")  # said all the same, and that it is old
+    (line,) = Outbox(other).pending("alert_log")  # notified all the same, and marked as old
     assert line.payload["paged"] is False
 
 
@@ -137,10 +137,10 @@ def test_sem_18_an_edited_rule_that_still_fires_is_not_resolved_at_alertmanager(
     outage(store)
     now = T0 + 3 * MINUTE
     Verdicts(store, "s", 86_400_000_000).step(rule_set(), now, now)
-    said(store, now)
+    notified(store, now)
     edited = rule_set(fire="error_rate > 0.2")
     Verdicts(store, "s", 86_400_000_000).step(edited, now, now + 1)
-    assert {(status, reason) for status, reason, _ in said(store, now + 1, rules=edited)} == {
+    assert {(status, reason) for status, reason, _ in notified(store, now + 1, rules=edited)} == {
         ("firing", "crossed"),
         ("resolved", "superseded"),
     }
@@ -149,11 +149,11 @@ def test_sem_18_an_edited_rule_that_still_fires_is_not_resolved_at_alertmanager(
         ("firing", "error_rate > 0.2")
     ]
     seq = store.table("outbox").read().height
-    said(store, now + 2, rules=edited)
+    notified(store, now + 2, rules=edited)
     assert store.table("outbox").read().height == seq
 
 
-def test_sem_22_23_wishes_name_tags_and_datasets_and_withdraw_them(tmp_path: Path) -> None:
+def test_sem_22_23_messages_name_tags_and_datasets_and_withdraw_them(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     rules = rule_set()
     slow = rules.trace_rules[0]

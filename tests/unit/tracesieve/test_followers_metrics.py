@@ -115,5 +115,5 @@ def test_sem_24_keys_that_give_one_label_name_are_a_mistake_of_the_config(tmp_pa
     )
     with pytest.raises(ConfigError) as refused:
         load_settings(config)
-    told = "group_by: tags.a.b and tags.a_b give one and the same label name, tags_a_b: leave one out"
-    assert str(refused.value) == f"{config}:3: {told}"
+    message = "group_by: tags.a.b and tags.a_b give one and the same label name, tags_a_b: leave one out"
+    assert str(refused.value) == f"{config}:3: {message}"

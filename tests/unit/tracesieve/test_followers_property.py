@@ -246,14 +246,14 @@ def run_story(script: Script, store: Store, kill_at: int | None, monkeypatch: py
     return writes
 
 
-def what_was_said(store: Store) -> dict[str, Any]:
-    said = store.table("notifications").read().sort("notified_us", "key")
+def what_followed(store: Store) -> dict[str, Any]:
+    notified = store.table("notifications").read().sort("notified_us", "key")
     outbox = store.table("outbox").read().sort("seq")
     return {
         "verdicts": standing(store),
         "evidence": sorted(store.table("evidence").read(["episode", "trace_id", "rank"]).rows()),
-        "said": said.select("episode", "status", "reason", "notified_us", "paged").rows(),
-        "wished": sorted(outbox.select("sink", "target", "payload", "created_us").rows()),
+        "notified": notified.select("episode", "status", "reason", "notified_us", "paged").rows(),
+        "enqueued": sorted(outbox.select("sink", "target", "payload", "created_us").rows()),
     }
 
 
@@ -264,10 +264,10 @@ def test_sem_19_a_kill_at_any_write_and_a_repeat_change_nothing(
     script.batches, script.through = script.batches[:7], script.through[:7]
     store = open_store(str(tmp_path / "whole"))
     writes = run_story(script, store, None, monkeypatch)
-    expected = what_was_said(store)
+    expected = what_followed(store)
     assert expected["evidence"]
     assert writes > 12
     for kill_at in range(1, 2 * writes + 1, 3):
         cut = open_store(str(tmp_path / f"cut{kill_at}"))
         run_story(script, cut, kill_at, monkeypatch)
-        assert what_was_said(cut) == expected, kill_at
+        assert what_followed(cut) == expected, kill_at

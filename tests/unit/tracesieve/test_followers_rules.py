@@ -1,17 +1,13 @@
-"""What followers make of edited, removed and reloaded rules, of silence, of progress, and of what was
-undone.
-"""
+"""What followers make of edited, removed and reloaded rules, of silence, and of what was undone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import generate_latest
 from support.made_facts import MINUTE, T0, batch, fact, put
 
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
-from sinks.prometheus.state import MetricsState
 from sinks.undo import withdrawals
 from store import Store, open_store
 from store.outbox import Ack, Outbox
@@ -19,7 +15,6 @@ from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdict_log import net_verdicts
 from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.datasets.memberships import TagsAndMemberships
-from tracesieve.run.metrics import MetricsFollower
 
 DAYS = 2 * 86_400_000_000
 ALERT = {
@@ -51,25 +46,25 @@ class Monitor:
         rows = self.notifications.step(self.rules, now, self.verdicts.evaluated())
         return [(row["status"], row["reason"]) for row in rows]
 
-    def heard(self) -> list[tuple[str, str]]:
-        """What Alertmanager is to hear: status and condition."""
+    def waiting(self) -> list[tuple[str, str]]:
+        """What waits for Alertmanager: status and condition."""
         return [
             (message.payload["status"], message.payload["condition"])
             for message in self.outbox.pending("alertmanager")
         ]
 
-    def hear(self) -> None:
+    def deliver(self) -> None:
         self.outbox.ack([Ack(message, "delivered") for message in self.outbox.pending("alertmanager")], 1)
 
 
 def failing(tmp_path: Path, rules: RuleSet) -> Monitor:
-    """A monitor whose alert fires at minute 1 and has been heard."""
+    """A monitor whose alert fires at minute 1 and has been delivered."""
     store = open_store(str(tmp_path))
     put(store, rules, 1)
     batch(store, 0, [fact(f"b{i}", 0, error=True) for i in range(5)], rules)
     monitor = Monitor(store, rules)
     assert monitor.step(1) == [("firing", "crossed")]
-    monitor.hear()
+    monitor.deliver()
     return monitor
 
 
@@ -89,11 +84,11 @@ def test_sem_18_an_edited_rule_that_fires_at_its_first_evaluation_never_resolves
     monitor = failing(tmp_path, rule_set())
     edit(monitor, rule_set(fire="error_rate > 0.2"), 2)
     assert monitor.step(1.5) == [("resolved", "superseded")]
-    assert monitor.heard() == []  # the new version has not been evaluated yet
+    assert monitor.waiting() == []  # the new version has not been evaluated yet
     assert list(monitor.notifications.firing()) != []
     batch(monitor.store, 1, [fact("c", 1, error=True)], monitor.rules)
     assert monitor.step(2) == [("firing", "crossed")]
-    assert monitor.heard() == [("firing", "error_rate > 0.2")]
+    assert monitor.waiting() == [("firing", "error_rate > 0.2")]
     assert ("errors", 1, "superseded") in states(monitor.store)
 
 
@@ -101,10 +96,10 @@ def test_sem_18_an_edited_rule_that_does_not_fire_at_its_first_evaluation_resolv
     monitor = failing(tmp_path, rule_set())
     edit(monitor, rule_set(fire="error_rate > 0.99", min_traces=50), 2)
     monitor.step(1.5)
-    assert monitor.heard() == []
+    assert monitor.waiting() == []
     batch(monitor.store, 1, [fact("c", 1, error=True)], monitor.rules)
     assert monitor.step(2) == []
-    assert monitor.heard() == [("resolved", "error_rate > 0.1")]
+    assert monitor.waiting() == [("resolved", "error_rate > 0.1")]
 
 
 def test_sem_18_an_edit_that_no_batch_ever_loads_resolves_after_twice_the_window(tmp_path: Path) -> None:
@@ -113,9 +108,9 @@ def test_sem_18_an_edit_that_no_batch_ever_loads_resolves_after_twice_the_window
     monitor.step(1.5)
     monitor = Monitor(monitor.store, monitor.rules)  # also across a restart
     monitor.step(4)
-    assert monitor.heard() == []
+    assert monitor.waiting() == []
     monitor.step(6)
-    assert monitor.heard() == [("resolved", "error_rate > 0.1")]
+    assert monitor.waiting() == [("resolved", "error_rate > 0.1")]
 
 
 def test_sem_18_a_removed_rule_resolves_at_once_and_a_restored_one_goes_on(tmp_path: Path) -> None:
@@ -123,11 +118,11 @@ def test_sem_18_a_removed_rule_resolves_at_once_and_a_restored_one_goes_on(tmp_p
     first = monitor.rules
     edit(monitor, build_rule_set([parse_rule(BAD)]), 2)
     assert monitor.step(1.5) == [("resolved", "superseded")]
-    assert monitor.heard() == [("resolved", "error_rate > 0.1")]
+    assert monitor.waiting() == [("resolved", "error_rate > 0.1")]
     edit(monitor, first, 3)
     batch(monitor.store, 1, [fact("c", 1, error=True)], monitor.rules)
     assert monitor.step(2) == [("firing", "crossed")]
-    assert monitor.heard() == [("firing", "error_rate > 0.1")]
+    assert monitor.waiting() == [("firing", "error_rate > 0.1")]
     assert states(monitor.store) == [("errors", 1, "firing")]
 
 
@@ -135,7 +130,7 @@ def test_sem_18_other_keys_end_the_groups_that_can_no_longer_occur(tmp_path: Pat
     monitor = failing(tmp_path, rule_set())
     edit(monitor, rule_set(window={"size": "2m", "by": []}), 2)
     assert monitor.step(1.5) == [("resolved", "regrouped")]
-    assert monitor.heard() == [("resolved", "error_rate > 0.1")]
+    assert monitor.waiting() == [("resolved", "error_rate > 0.1")]
     batch(monitor.store, 1, [fact("c", 1, error=True, group_by=["model"], group=["m"])], monitor.rules)
     assert monitor.step(2) == [("firing", "crossed")]
 
@@ -171,7 +166,7 @@ def test_sem_15_silence_resolves_for_no_data_and_recovery_clears(tmp_path: Path)
     assert monitor.step(15) == [("resolved", "cleared")]
 
 
-def test_sem_15_an_episode_that_is_revised_away_and_comes_back_is_said_each_time(tmp_path: Path) -> None:
+def test_sem_15_an_episode_that_is_revised_away_and_comes_back_is_notified_each_time(tmp_path: Path) -> None:
     monitor = failing(tmp_path, rule_set())
     batch(monitor.store, 1, [fact(f"g{i}", 0) for i in range(100)], monitor.rules)
     assert monitor.step(1.5) == [("resolved", "revised")]
@@ -221,7 +216,7 @@ def test_sem_22_undo_sticks_until_a_trace_is_amended_or_an_episode_is_new(tmp_pa
     batch(store, 0, [fact(f"b{i}", 0, error=True, hits=hit if i else []) for i in range(2)], rules)
 
     def run(minute: int) -> dict[str, list[str]]:
-        """A run of its own, which delivers what it wishes."""
+        """A run of its own, which delivers what it enqueues: rules by trace."""
         outbox = Outbox(store)
         Verdicts(store, "s", DAYS).step(rules, T0 + minute * MINUTE, T0 + minute * MINUTE)
         TagsAndMemberships(store, outbox, "s", ["mlflow_tags"]).step(rules, T0 + minute * MINUTE)
@@ -234,7 +229,7 @@ def test_sem_22_undo_sticks_until_a_trace_is_amended_or_an_episode_is_new(tmp_pa
     Outbox(store).enqueue(withdrawals(store), 2)
     assert run(2) == {"b0": [], "b1": []}
     assert run(2) == {}
-    assert run(9) == {}  # the alert is over, its evidence is not wished for again
+    assert run(9) == {}  # the alert is over, its evidence gets no message again
     batch(
         store,
         1,
@@ -244,62 +239,3 @@ def test_sem_22_undo_sticks_until_a_trace_is_amended_or_an_episode_is_new(tmp_pa
     assert run(9) == {"b1": ["bad", "errors"]}
     batch(store, 2, [fact("b9", 20, error=True)], rules)
     assert run(21) == {"b9": ["errors"]}
-
-
-def test_sem_24_11_counters_begin_with_the_process_and_move_by_new_traces_alone(tmp_path: Path) -> None:
-    store, rules, now = open_store(str(tmp_path)), rule_set(BAD), T0 + 3 * MINUTE + 5
-    hit = [{"rule": "bad", "hash": rules.trace_rules[0].hash}]
-    batch(store, 0, [fact("before", 0)], rules)
-    state = MetricsState(["experiment"])
-    follower = MetricsFollower(store, state, "s", Outbox(store), ["experiment"])
-
-    def said(name: str) -> float | None:
-        text = generate_latest(state.registry()).decode()
-        found = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(name)]
-        return float(found[0]) if found else None
-
-    follower.step(rules, now, None, [])
-    assert said("tracesieve_traces_total") in (None, 0)
-    batch(
-        store,
-        1,
-        [fact("a", 1, error=True, hits=hit), fact("future", 30), fact("seen", 1, weight=0)],
-        rules,
-        amended=0,
-        late=1,
-    )
-    store.table("quarantine").append([{"stream_id": "s", "batch_id": 1, "reason": "no_trace_id"}])
-    store.table("in_progress").append([{"stream_id": "s", "batch_id": 1, "trace_id": "w", "start_us": T0}])
-    follower.step(rules, now, T0, [{"rule": "errors", "severity": "warning"}])
-    assert said('tracesieve_traces_total{experiment="support",state="ERROR"}') == 1
-    assert said('tracesieve_traces_total{experiment="support",state="OK"}') is None
-    assert said('tracesieve_rule_matches_total{category="error_case",rule="bad"}') == 1
-    assert said('tracesieve_quarantined_total{reason="no_trace_id"}') == 1
-    assert said("tracesieve_in_progress_traces") == 1
-    assert said('tracesieve_alerts{rule="errors",severity="warning",state="firing"}') == 1
-    assert said("tracesieve_final_through_timestamp_seconds") == T0 / 1e6
-    assert said('tracesieve_window_error_ratio{experiment="support"}') == 0.5
-    assert said("tracesieve_late_traces_total") == 1
-    batch(
-        store,
-        2,
-        [
-            fact("a", 1, error=True, hits=hit, weight=-1),
-            fact("a", 1, content_hash=2),
-            fact("future", 30, weight=-1),
-            fact("future", 31, content_hash=2),
-            fact("w", 2),
-        ],
-        rules,
-        amended=2,
-    )
-    follower.step(rules, now, T0, [])
-    assert said('tracesieve_traces_total{experiment="support",state="ERROR"}') == 1
-    assert (
-        said('tracesieve_traces_total{experiment="support",state="OK"}') == 1
-    )  # w alone: an amendment is no new trace
-    assert said("tracesieve_amended_traces_total") == 2
-    assert said('tracesieve_window_error_ratio{experiment="support"}') == 0
-    assert said("tracesieve_in_progress_traces") == 0
-    follower.step(rules, T0 + 31 * MINUTE, T0, [])
-    assert said('tracesieve_traces_total{experiment="support",state="OK"}') == 2  # the future has come, once
