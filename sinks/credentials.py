@@ -1,5 +1,5 @@
 """Logins: secrets come from environment variables that the config names, certificates from files; both are
-looked for before anything starts.
+checked before anything starts.
 """
 
 from __future__ import annotations

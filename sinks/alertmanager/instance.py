@@ -75,7 +75,7 @@ def probe(config: AlertmanagerConfig, timeout_s: float) -> Probe:
     """Whether it answers, and with which version."""
     import requests
 
-    hint = f"start it, or mend {KEY.path} in the config"
+    hint = f"start it, or correct {KEY.path} in the config"
     try:
         answer = client.call("GET", _url(config, "status"), config, timeout_s=timeout_s)
     except (requests.RequestException, OSError) as error:

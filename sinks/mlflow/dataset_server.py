@@ -18,11 +18,11 @@ from typing import Any
 from sinks.mlflow.server import client
 
 LISTING_S = 60.0
-_MOST_RECORDS, _MOST_BYTES = 500, 4_000_000  # in one request
+_MAX_RECORDS, _MAX_BYTES = 500, 4_000_000  # in one request
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedRecord:
     """A record as the server shows it; ``record_id`` is empty for one that we wrote since the listing."""
 
     inputs: dict[str, Any]
@@ -36,7 +36,7 @@ class Listed:
 class _Listing:
     fingerprint: tuple[Any, ...]
     at_s: float
-    records: dict[str, Listed]
+    records: dict[str, ListedRecord]
 
 
 class DatasetServer:
@@ -53,12 +53,12 @@ class DatasetServer:
         self._experiments: dict[str, str] = {}
         self._listings: dict[str, _Listing] = {}
         self._checked: set[str] = set()  # whose listing was compared in this batch
-        self._there: set[str] = set()  # that were found to exist in this batch
+        self._existing: set[str] = set()  # that were found to exist in this batch
 
     def begin(self) -> None:
         """A new batch: what is kept of the server is compared with it once more, at its first use."""
         self._checked.clear()
-        self._there.clear()
+        self._existing.clear()
 
     def experiment(self, name: str) -> str:
         """The id of the experiment of that name, made if there is none."""
@@ -72,18 +72,18 @@ class DatasetServer:
     def dataset(self, name: str, experiment_id: str) -> str:
         """The id of the dataset of that name (the oldest, should there be several), made if there is none."""
         known = self._ids.get((name, experiment_id))
-        if known is not None and (known in self._there or self._fingerprint(known) is not None):
-            self._there.add(known)
+        if known is not None and (known in self._existing or self._fingerprint(known) is not None):
+            self._existing.add(known)
             return known
         found = self._client.search_datasets([experiment_id], f"name = '{name}'", 1, ["created_time ASC"])
         made = (
             found[0] if found else self._client.create_dataset(name, [experiment_id], {"tracesieve": "true"})
         )
         self._ids[name, experiment_id] = str(made.dataset_id)
-        self._there.add(str(made.dataset_id))
+        self._existing.add(str(made.dataset_id))
         return str(made.dataset_id)
 
-    def listing(self, dataset_id: str) -> dict[str, Listed]:
+    def listing(self, dataset_id: str) -> dict[str, ListedRecord]:
         """The records by the digest of their inputs; none of a dataset that is gone."""
         kept = self._listings.get(dataset_id)
         if dataset_id not in self._checked:
@@ -106,7 +106,7 @@ class DatasetServer:
             self._store.upsert_dataset_records(dataset_id, part)
             for record in part:
                 key = digest(record["inputs"])
-                before = known.get(key, Listed(record["inputs"], {}, {}, {}))
+                before = known.get(key, ListedRecord(record["inputs"], {}, {}, {}))
                 outputs = record.get("outputs", before.outputs)
                 known[key] = replace(before, outputs=outputs, tags={**before.tags, **record["tags"]})
         self._written(dataset_id)
@@ -119,8 +119,8 @@ class DatasetServer:
             self._checked.discard(dataset_id)
             known = self.listing(dataset_id)
         ids = [known[key].record_id for key in digests if key in known]
-        for start in range(0, len(ids), _MOST_RECORDS):
-            self._store.delete_dataset_records(dataset_id, ids[start : start + _MOST_RECORDS])
+        for start in range(0, len(ids), _MAX_RECORDS):
+            self._store.delete_dataset_records(dataset_id, ids[start : start + _MAX_RECORDS])
         for key in digests:
             known.pop(key, None)
         self._written(dataset_id)
@@ -146,9 +146,9 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _listed(record: Any) -> Listed:
+def _listed(record: Any) -> ListedRecord:
     tags = {str(key): str(value) for key, value in (record.tags or {}).items()}
-    return Listed(
+    return ListedRecord(
         record.inputs, record.outputs, dict(record.expectations or {}), tags, str(record.dataset_record_id)
     )
 
@@ -158,7 +158,7 @@ def _parts(records: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     size = 0
     for record in records:
         length = len(json.dumps(record))
-        if part and (len(part) >= _MOST_RECORDS or size + length > _MOST_BYTES):
+        if part and (len(part) >= _MAX_RECORDS or size + length > _MAX_BYTES):
             yield part
             part, size = [], 0
         part.append(record)

@@ -24,7 +24,7 @@ from sinks.base import MessageKind, Outcome, Payload, Sink, SinkConfig, SinkCont
 from sinks.delivery import each
 from sinks.errors import Refused, RetryLater
 from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
-from sinks.mlflow.dataset_server import DatasetServer, Listed, digest
+from sinks.mlflow.dataset_server import DatasetServer, ListedRecord, digest
 from sinks.mlflow.provenance import (
     OUTPUT,
     WITHDRAWN,
@@ -246,7 +246,7 @@ class MlflowDatasets(Sink):
         self._delete(list(announced))
 
     def _record(
-        self, key: RecordKey, sources: dict[str, RecordSource], present: Listed | None, batch: _Batch
+        self, key: RecordKey, sources: dict[str, RecordSource], present: ListedRecord | None, batch: _Batch
     ) -> dict[str, Any]:
         """A record's provenance, and its output if that is ours to change and no person changed it."""
         last, tags = newest(sources), tags_of(sources)

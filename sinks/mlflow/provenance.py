@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sinks.mlflow.dataset_server import Listed, digest
+from sinks.mlflow.dataset_server import ListedRecord, digest
 from sinks.mlflow.records import PERSON, RecordSource
 
 SOURCES, RULES, REASON, ADDED_BY = (
@@ -50,7 +50,7 @@ def withdrawn_tags() -> dict[str, str]:
     return {SOURCES: "[]", WITHDRAWN: "true"}
 
 
-def edited(record: Listed) -> bool:
+def edited(record: ListedRecord) -> bool:
     """Whether a person made the record theirs: expectations, tags that are not ours, or another output than
     we wrote.
     """

@@ -1,4 +1,4 @@
-"""An MLflow server for sinks: its client, what its errors mean for a message, and ``doctor``'s look at it."""
+"""An MLflow server for sinks: its client, what its errors mean for a message, and its probe."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def probe(tracking_uri: str, timeout_s: float) -> Probe:
         if isinstance(error, MlflowException) and error.get_http_status_code() in NO_ACCESS:
             hint = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             return Probe("mlflow", "fail", f"{tracking_uri} does not let us in", hint)
-        hint = "start the server, or mend mlflow.tracking_uri"
+        hint = "start the server, or correct mlflow.tracking_uri"
         return Probe("mlflow", "fail", f"{tracking_uri}: {reason(error)}", hint)
     return Probe("mlflow", "ok", f"{tracking_uri} answers")

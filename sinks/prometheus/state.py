@@ -26,7 +26,7 @@ from sinks.prometheus.families import FAMILIES, Family
 
 BUCKETS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
 OVERFLOW = "__overflow__"
-MOST_CHARACTERS = 128  # of a label's value
+MAX_CHARACTERS = 128  # of a label's value
 _TOTALS = {
     "late": "tracesieve_late_traces",
     "duplicates": "tracesieve_duplicate_traces",
@@ -193,4 +193,4 @@ class MetricsState:
 
 def printable(value: str) -> str:
     """A label's value that every reader takes: valid UTF-8 and not long."""
-    return value[:MOST_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    return value[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8")

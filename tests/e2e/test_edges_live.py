@@ -4,16 +4,14 @@ the log.
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +23,7 @@ import requests
 from deltalake import write_deltalake
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from support.servers import PASSWORD, MlflowServer, alertmanager, free_port, needs, prometheus, self_signed
+from support.web_hook import WebHook, web_hook
 
 from store.schemas import TRACES
 
@@ -77,7 +76,7 @@ def write(
 
 
 class Outage:
-    """Failing traffic that goes on for as long as it is looked at."""
+    """Failing traffic, more of it each time :meth:`goes_on` is called after a while."""
 
     def __init__(self, table: Path) -> None:
         self.table, self.traces, self._last = table, 0, 0.0
@@ -88,40 +87,14 @@ class Outage:
             self.traces, self._last = self.traces + 10, time.monotonic()
 
 
-class Hook:
-    """What an Alertmanager tells the people that it is to tell."""
-
-    def __init__(self) -> None:
-        told: list[dict[str, Any]] = []
-        self.told = told
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                told.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None: ...
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def statuses(self) -> set[str]:
-        return {alert["status"] for alert in self.told}
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    made = Hook()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
 def query(uri: str, expression: str) -> list[tuple[dict[str, str], float]]:
     answer = requests.get(f"{uri}/api/v1/query", params={"query": expression}, timeout=10).json()
     return [(one["metric"], float(one["value"][1])) for one in answer["data"]["result"]]
+
+
+def firing(uri: str, **access: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = requests.get(f"{uri}/api/v2/alerts", timeout=10, **access).json()
+    return [one for one in found if one["labels"]["alertname"] == "failing"]
 
 
 def check_metrics(url: str) -> None:
@@ -151,142 +124,176 @@ def records(server: MlflowServer, experiment: str, dataset: str) -> list[Any]:
     return client._tracking_client.store._load_dataset_records(sets[0].dataset_id)[0] if sets else []
 
 
-def test_sem_16_20_21_24_live_edges_from_a_delta_table(  # noqa: PLR0915
-    mlflow_server: MlflowServer, hook: Hook, tmp_path: Path
-) -> None:
-    name, port, late_port = f"edge-{uuid.uuid4().hex[:8]}", free_port(), free_port()
-    cert = self_signed(tmp_path)
-    url, table = f"http://127.0.0.1:{port}", tmp_path / "traces"
-    write(table, "old", 5, datetime.now(UTC) - timedelta(minutes=10), "OK")
-    write(table, "gold", 1, datetime.now(UTC) - timedelta(minutes=10), "OK", {"eval_candidate": "golden"})
-    (tmp_path / "rules.yaml").write_text(RULES)
-    config = tmp_path / "c.yaml"
-    with ExitStack() as stack:
-        safe = stack.enter_context(alertmanager(tmp_path / "am", certificate=cert, webhook=hook.url))
-        scraped = stack.enter_context(
-            prometheus(
-                tmp_path / "prom", f"{{job_name: t, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}"
-            )
+class Live:
+    """The run, the servers at its edges, and what is asked of them; a step a method, in this order."""
+
+    def __init__(self, folder: Path, mlflow: MlflowServer, hook: WebHook, stack: ExitStack) -> None:
+        self.folder, self.mlflow, self.hook, self.stack = folder, mlflow, hook, stack
+        self.experiment, self.late_port = f"edge-{uuid.uuid4().hex[:8]}", free_port()
+        self.table, self.config, self.log = folder / "traces", folder / "c.yaml", folder / "stderr"
+        self.outage = Outage(self.table)
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.certificate = self_signed(folder)
+        self.login = {"auth": ("prom", PASSWORD), "verify": self.certificate[0]}
+        self.safe = stack.enter_context(
+            alertmanager(folder / "am", certificate=self.certificate, webhook=hook.url)
         )
-        config.write_text(
+        scrape = f"{{job_name: t, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}"
+        self.prometheus = stack.enter_context(prometheus(folder / "prom", scrape))
+
+    def start(self) -> None:
+        """The run, over a table with five good traces and one that a person labelled."""
+        before = datetime.now(UTC) - timedelta(minutes=10)
+        write(self.table, "old", 5, before, "OK")
+        write(self.table, "gold", 1, before, "OK", {"eval_candidate": "golden"})
+        (self.folder / "rules.yaml").write_text(RULES)
+        self.config.write_text(
             "source: {kind: delta_traces, table: traces}\nstore: st\nrules: [rules.yaml]\ngroup_by: "
             "[experiment, environment]\n"
-            f"mlflow: {{tracking_uri: '{mlflow_server.uri}', tags: false}}\ndatasets: "
-            f"{{prefix: edge, experiment: {name}}}\n"
-            f"metrics: {{listen: '127.0.0.1:{port}'}}\nevaluate_after: 1s\nlog: {{format: json}}\n"
+            f"mlflow: {{tracking_uri: '{self.mlflow.uri}', tags: false}}\ndatasets: "
+            f"{{prefix: edge, experiment: {self.experiment}}}\n"
+            f"metrics: {{listen: '{self.url[7:]}'}}\nevaluate_after: 1s\nlog: {{format: json}}\n"
             "spark: {master: 'local[2]', memory: 1g}\n"
-            f"alerts: {{alertmanager: [{{url: '{safe}', username: prom, "
-            f"password_env: AM_PASSWORD, ca_file: '{cert[0]}'}}, "
-            f"'http://127.0.0.1:{late_port}']}}\n"
+            f"alerts: {{alertmanager: [{{url: '{self.safe}', username: prom, "
+            f"password_env: AM_PASSWORD, ca_file: '{self.certificate[0]}'}}, "
+            f"'http://127.0.0.1:{self.late_port}']}}\n"
         )
-        said = (tmp_path / "stderr").open("w")
-        stack.callback(said.close)
-        run = subprocess.Popen(
-            [sys.executable, "-c", MAIN, "run", "-c", str(config)],
-            stderr=said,
+        log = self.stack.enter_context(self.log.open("w"))
+        self.run = subprocess.Popen(
+            [sys.executable, "-c", MAIN, "run", "-c", str(self.config)],
+            stderr=log,
             env={**os.environ, "AM_PASSWORD": PASSWORD},
         )
-        stack.callback(lambda: run.poll() is None and (run.kill(), run.wait(10)))
+        self.stack.callback(lambda: self.run.poll() is None and (self.run.kill(), self.run.wait(10)))
+        until(self.up, 240, "the run is ready")
+        check_metrics(self.url)
 
-        def up() -> bool:
-            assert run.poll() is None, (tmp_path / "stderr").read_text()
-            try:
-                return requests.get(f"{url}/readyz", timeout=2).status_code == 200
-            except requests.RequestException:
-                return False
+    def up(self) -> bool:
+        assert self.run.poll() is None, self.log.read_text()
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
 
-        def firing(uri: str, **access: Any) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = requests.get(f"{uri}/api/v2/alerts", timeout=10, **access).json()
-            return [one for one in found if one["labels"]["alertname"] == "failing"]
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        return query(self.prometheus, expression)
 
-        until(up, 240, "the run is ready")
-        check_metrics(url)
-        outage = Outage(table)
+    def records(self, dataset: str) -> list[Any]:
+        return records(self.mlflow, self.experiment, dataset)
+
+    def statuses(self) -> set[str]:
+        """What people were paged with."""
+        return {alert["status"] for body in self.hook.bodies for alert in body["alerts"]}
+
+    def the_alert_fires_with_its_evidence(self) -> dict[str, Any]:
         minute = datetime.now(UTC).replace(second=0, microsecond=0)
-        write(table, "bad", 10, minute - timedelta(seconds=10), "ERROR")
-        login = {"auth": ("prom", PASSWORD), "verify": cert[0]}
-        (alert,) = until(lambda: outage.goes_on() or firing(safe, **login), 120, "the alert fires")
+        write(self.table, "bad", 10, minute - timedelta(seconds=10), "ERROR")
+        (alert,) = until(
+            lambda: self.outage.goes_on() or firing(self.safe, **self.login), 120, "the alert fires"
+        )
         assert alert["labels"] == {"alertname": "failing", "severity": "critical", "experiment": "support"}
         assert alert["status"]["state"] == "active"
         evidence = alert["annotations"]["evidence"].split(",")
         assert (len(evidence), {one[:3] for one in evidence}) == (3, {"bad"})
         assert alert["annotations"]["condition"] == "error_rate > 0.5"
-        assert alert["generatorURL"] == f"{url}/metrics"
-        until(lambda: outage.goes_on() or hook.statuses() == {"firing"}, 60, "people are told")
-        late = stack.enter_context(alertmanager(tmp_path / "late", late_port))
-        (heard,) = until(
-            lambda: outage.goes_on() or firing(late), 150, "the instance that was down hears of it"
-        )
-        assert heard["fingerprint"] == alert["fingerprint"]
+        assert alert["generatorURL"] == f"{self.url}/metrics"
+        until(lambda: self.outage.goes_on() or self.statuses() == {"firing"}, 60, "people are paged")
+        return alert
 
-        write(
-            table, "good", 40, datetime.now(UTC), "OK"
-        )  # traffic recovers in this minute; the next one sees it
+    def an_instance_that_was_down_gets_it(self, alert: dict[str, Any]) -> None:
+        self.late = self.stack.enter_context(alertmanager(self.folder / "late", self.late_port))
+        (late,) = until(
+            lambda: self.outage.goes_on() or firing(self.late), 150, "the instance that was down gets it"
+        )
+        assert late["fingerprint"] == alert["fingerprint"]
+
+    def everything_is_counted(self) -> None:
+        # Traffic recovers in this minute; the next one sees it.
+        write(self.table, "good", 40, datetime.now(UTC), "OK")
         until(
-            lambda: query(scraped, 'sum(tracesieve_traces_total{state="OK"})') == [({}, 46.0)],
+            lambda: self.query('sum(tracesieve_traces_total{state="OK"})') == [({}, 46.0)],
             90,
             "all is counted",
         )
-        ((labels, value),) = query(
-            scraped, 'sum by (experiment, environment) (tracesieve_traces_total{state="ERROR"})'
+        ((labels, value),) = self.query(
+            'sum by (experiment, environment) (tracesieve_traces_total{state="ERROR"})'
         )
-        assert (labels, value) == ({"experiment": "support", "environment": 'pro"d\n'}, 10.0 + outage.traces)
-        ((_, half),) = query(
-            scraped, "histogram_quantile(0.5, sum by (le) (tracesieve_trace_duration_seconds_bucket))"
+        assert (labels, value) == (
+            {"experiment": "support", "environment": 'pro"d\n'},
+            10.0 + self.outage.traces,
+        )
+        ((_, half),) = self.query(
+            "histogram_quantile(0.5, sum by (le) (tracesieve_trace_duration_seconds_bucket))"
         )
         assert 0.8 <= half <= 1.6
         now = time.time()
         asked = {"query": "tracesieve_trace_duration_seconds_bucket", "start": now - 3600, "end": now + 60}
-        series = requests.get(f"{scraped}/api/v1/query_exemplars", params=asked, timeout=10).json()["data"]
-        assert {one["labels"]["trace_id"][:3] for each in series for one in each["exemplars"]} & {
-            "bad",
-            "goo",
-        }
-        assert query(scraped, 'tracesieve_deliveries_total{sink="alertmanager",outcome="retry"}')
-        check_metrics(url)
+        answer = requests.get(f"{self.prometheus}/api/v1/query_exemplars", params=asked, timeout=10).json()
+        exemplars = [one["labels"]["trace_id"] for each in answer["data"] for one in each["exemplars"]]
+        assert {trace[:3] for trace in exemplars} & {"bad", "goo"}
+        assert self.query('tracesieve_deliveries_total{sink="alertmanager",outcome="retry"}')
+        check_metrics(self.url)
 
-        until(lambda: not firing(safe, **login) and not firing(late), 200, "the alert is resolved")
-        until(lambda: hook.statuses() == {"firing", "resolved"}, 60, "people are told that it is over")
+    def the_alert_is_resolved(self) -> None:
         until(
-            lambda: [one for _, one in query(scraped, "sum(tracesieve_alerts)")] == [0.0],
-            30,
-            "the gauge falls",
+            lambda: not firing(self.safe, **self.login) and not firing(self.late),
+            200,
+            "the alert is resolved",
         )
+        until(lambda: self.statuses() == {"firing", "resolved"}, 60, "people learn that it is over")
         until(
-            lambda: len(records(mlflow_server, name, "edge_error_case")) == 10 + outage.traces,
-            60,
-            "the dataset grows",
+            lambda: [one for _, one in self.query("sum(tracesieve_alerts)")] == [0.0], 30, "the gauge falls"
         )
-        (golden,) = until(
-            lambda: records(mlflow_server, name, "edge_golden"), 30, "a person's candidate is in its dataset"
-        )
+
+    def datasets_hold_failed_and_labelled_traces(self) -> None:
+        failed = 10 + self.outage.traces
+        until(lambda: len(self.records("edge_error_case")) == failed, 60, "the dataset grows")
+        (golden,) = until(lambda: self.records("edge_golden"), 30, "a person's candidate is in its dataset")
         assert (golden.inputs, golden.outputs) == ({"q": "secret question gold 0"}, "answer 0")
         assert golden.tags["tracesieve.added_by"] == "person"
-        assert {
-            one.tags["tracesieve.added_by"] for one in records(mlflow_server, name, "edge_error_case")
-        } == {"rule"}
-        run.send_signal(signal.SIGTERM)
-        assert run.wait(30) == 0
-    text = (tmp_path / "stderr").read_text()
-    assert "secret question" not in text
-    own = [
-        json.loads(line) for line in text.splitlines() if line.startswith("{")
-    ]  # the JVM says a word of its own
-    lines = [line for line in own if line["logger"] == "tracesieve.alerts"]
-    assert [(line["status"], line["rule"], line["severity"]) for line in lines] == [
-        ("firing", "failing", "critical"),
-        ("resolved", "failing", "critical"),
-    ]
-    assert lines[0]["group"] == {"experiment": "support"}
-    assert (lines[0]["value"], len(lines[0]["evidence"])) == (1.0, 3)
-    undone = subprocess.run(
-        [sys.executable, "-c", MAIN, "undo", "-c", str(config), "--json"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert undone.returncode == 0, undone.stderr
-    assert json.loads(undone.stdout) == {"withdrawn": 11 + outage.traces, "waiting": 0}
-    assert (
-        records(mlflow_server, name, "edge_error_case") == records(mlflow_server, name, "edge_golden") == []
-    )
+        added_by = {one.tags["tracesieve.added_by"] for one in self.records("edge_error_case")}
+        assert added_by == {"rule"}
+
+    def it_ends_in_order(self) -> None:
+        self.run.send_signal(signal.SIGTERM)
+        assert self.run.wait(30) == 0
+
+    def the_log_has_each_step_once_and_no_content(self) -> None:
+        text = self.log.read_text()
+        assert "secret question" not in text
+        # The JVM writes lines of its own.
+        own = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        lines = [line for line in own if line["logger"] == "tracesieve.alerts"]
+        assert [(line["status"], line["rule"], line["severity"]) for line in lines] == [
+            ("firing", "failing", "critical"),
+            ("resolved", "failing", "critical"),
+        ]
+        assert lines[0]["group"] == {"experiment": "support"}
+        assert (lines[0]["value"], len(lines[0]["evidence"])) == (1.0, 3)
+
+    def undo_takes_everything_back(self) -> None:
+        undone = subprocess.run(
+            [sys.executable, "-c", MAIN, "undo", "-c", str(self.config), "--json"],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert undone.returncode == 0, undone.stderr
+        assert json.loads(undone.stdout) == {"withdrawn": 11 + self.outage.traces, "waiting": 0}
+        assert self.records("edge_error_case") == self.records("edge_golden") == []
+
+
+def test_sem_16_20_21_24_live_edges_from_a_delta_table(mlflow_server: MlflowServer, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        hook = stack.enter_context(web_hook())
+        live = Live(tmp_path, mlflow_server, hook, stack)
+        live.start()
+        alert = live.the_alert_fires_with_its_evidence()
+        live.an_instance_that_was_down_gets_it(alert)
+        live.everything_is_counted()
+        live.the_alert_is_resolved()
+        live.datasets_hold_failed_and_labelled_traces()
+        live.it_ends_in_order()
+    live.the_log_has_each_step_once_and_no_content()
+    live.undo_takes_everything_back()

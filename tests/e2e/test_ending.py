@@ -1,6 +1,4 @@
-"""How a run ends: told in the middle of a batch, by SIGTERM or by a terminal's Ctrl-C; and in the middle of
-landing.
-"""
+"""How a run ends: by SIGTERM or Ctrl-C in the middle of a batch, and in the middle of landing."""
 
 from __future__ import annotations
 
@@ -39,8 +37,8 @@ def phases(store: Store) -> list[str]:
 
 
 def stopped_in_a_batch(tmp_path: Path, number: signal.Signals, *options: str) -> tuple[Path, str]:
-    """A run on 120 traces that is told to stop in its first batch: its config, and what it said before it
-    ended in order.
+    """A run on 120 traces that gets a signal in its first batch: its config, and its log once it has ended in
+    order.
     """
     write_table(tmp_path / "traces", 120)
     config = tmp_path / "c.yaml"
@@ -65,20 +63,20 @@ def stopped_in_a_batch(tmp_path: Path, number: signal.Signals, *options: str) ->
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)
             run.wait(10)
-    said = (tmp_path / "err").read_text()
-    assert (code, took < 30) == (0, True), f"{took:.0f} s: {said}"
-    assert "Traceback" not in said, said
-    return config, said
+    log = (tmp_path / "err").read_text()
+    assert (code, took < 30) == (0, True), f"{took:.0f} s: {log}"
+    assert "Traceback" not in log, log
+    return config, log
 
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "ctrl-c"])
-def test_sem_25_26_told_to_stop_in_a_batch_it_finishes_it_says_what_follows_and_exits_0(
+def test_sem_25_26_a_signal_in_a_batch_lets_it_finish_with_what_follows_and_exit_0(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    config, said = stopped_in_a_batch(tmp_path, number)
+    config, log = stopped_in_a_batch(tmp_path, number)
     store = open_store(str(tmp_path / "st"), create=False)
-    assert sorted(phases(store)) == ["begin", "end"], said  # a table has no order of rows
+    assert sorted(phases(store)) == ["begin", "end"], log  # a table has no order of rows
     assert answer("report", "-c", str(config))["traces"] == 120
     assert [one["rule"] for one in answer("alerts", "list", "-c", str(config))["alerts"]] == [
         "error-rate-high"
@@ -86,12 +84,12 @@ def test_sem_25_26_told_to_stop_in_a_batch_it_finishes_it_says_what_follows_and_
 
 
 @pytest.mark.e2e
-def test_sem_26_a_run_once_that_is_told_to_stop_finishes_its_batch_and_the_next_one_does_the_rest(
+def test_sem_26_a_run_once_that_gets_a_signal_finishes_its_batch_and_the_next_one_does_the_rest(
     tmp_path: Path,
 ) -> None:
-    config, said = stopped_in_a_batch(tmp_path, signal.SIGTERM, "--once")
+    config, log = stopped_in_a_batch(tmp_path, signal.SIGTERM, "--once")
     store = open_store(str(tmp_path / "st"), create=False)
-    assert sorted(phases(store)) == ["begin", "end"], said
+    assert sorted(phases(store)) == ["begin", "end"], log
     done = tracesieve("run", "-c", str(config), "--once")
     assert done.returncode == 0, done.stderr
     assert phases(store).count("begin") == 1, "the batch was counted before and is not repeated"
@@ -102,7 +100,7 @@ def test_sem_26_a_run_once_that_is_told_to_stop_finishes_its_batch_and_the_next_
 
 
 @pytest.mark.e2e
-def test_landing_that_is_told_to_stop_ends_between_two_pieces_and_the_next_one_lands_the_rest(
+def test_landing_that_is_to_stop_ends_between_two_pieces_and_the_next_one_lands_the_rest(
     mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
 ) -> None:
     key, name = experiment

@@ -152,7 +152,7 @@ def test_an_alertmanager_that_was_restarted_knows_the_alert_again_after_a_minute
     now += 61_000_000
     with pytest.raises(RetryLater, match=str(port)):
         sink.resend({message.target: message.payload})
-    sink.resend({message.target: message.payload})  # within the back-off: not tried, not said again
+    sink.resend({message.target: message.payload})  # within the back-off: not tried, not raised again
     with alertmanager(tmp_path / "two", port) as uri:
         assert _alerts(uri, "still-firing") == []
         now += 31_000_000
@@ -170,11 +170,11 @@ def test_tls_and_basic_auth_of_a_real_alertmanager(
         message = _message("safe", "firing", time.time_ns() // 1000)
         with pytest.raises(RetryLater, match="SSLError"):
             _deliver(_sink(uri, **{**login, "ca_file": None}), message)
-        outbox, said = Outbox(open_store(str(tmp_path / "store"))), list[tuple[str, str, int]]()
+        outbox, counted = Outbox(open_store(str(tmp_path / "store"))), list[tuple[str, str, int]]()
         outbox.enqueue([OutboxMessage(message.sink, message.target, message.payload)], 1)
         wrong = _sink(uri, **{**login, "password_env": "AM_WRONG"})
-        assert Delivery(wrong, outbox, lambda *told: said.append(told)).step(2) == 0
-        assert said == [("alertmanager", "retry", 1)]
+        assert Delivery(wrong, outbox, lambda *one: counted.append(one)).step(2) == 0
+        assert counted == [("alertmanager", "retry", 1)]
         assert "HTTP 401: it does not let us in" in outbox.rows()[0]["detail"]
         assert Delivery(_sink(uri, **login), outbox).step(3) == 1
         assert len(_alerts(uri, "safe", auth=("prom", PASSWORD), verify=certificate[0])) == 1
@@ -220,13 +220,13 @@ def test_a_bearer_token_over_https_and_what_each_refusal_means(
     assert _Asks.seen == ["Bearer s3cret"]
     with pytest.raises(RetryLater, match="HTTP 403"):
         _deliver(_sink(gate, **{**login, "token_env": "AM_OLD_TOKEN"}), message)
-    for code, error, told in (
+    for code, error, problem in (
         (302, RetryLater, "points elsewhere"),
         (503, RetryLater, "HTTP 503"),
         (400, Refused, "HTTP 400"),
     ):
         monkeypatch.setattr(_Asks, "answer", code)
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=problem):
             _deliver(_sink(gate, **login), message)
 
 

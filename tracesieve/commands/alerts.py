@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from rules.units import iso_time, parse_duration_us
-from tracesieve.errors import ConfigError, OutsideError, TracesieveError
-
-if TYPE_CHECKING:
-    from sinks.base import Sink
+from tracesieve.errors import TracesieveError
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _EVIDENCE = 5
@@ -63,29 +60,11 @@ def test(config: str) -> None:
     """Send an alert named tracesieve-test to every receiver of alerts in the config; it ends within five
     minutes.
     """
-    failed = []
-    for sink in _receivers(config):
-        error = _send_test(sink)
-        if error is None:
-            click.echo(f"sent to {', '.join(sink.destinations)}")
-        else:
-            failed.append(f"{sink.name}: {error}")
-    if failed:
-        raise OutsideError("\n".join(failed))
+    from tracesieve.alerts.receivers import send_test_alert
+    from tracesieve.config.loading import load_settings
 
-
-def _send_test(sink: Sink) -> Exception | None:
-    """Deliver a sink's test messages one after the other; the first error."""
-    from sinks.errors import RetryLater
-
-    for message in sink.test_messages(time.time_ns() // 1000):
-        try:
-            outcomes = sink.deliver([message])
-        except RetryLater as error:
-            return error
-        if failure := next((one.error for one in outcomes if one.error is not None), None):
-            return failure
-    return None
+    for place in send_test_alert(load_settings(config), time.time_ns() // 1000):
+        click.echo(f"sent to {place}")
 
 
 @command.command("mute")
@@ -93,47 +72,17 @@ def _send_test(sink: Sink) -> Exception | None:
 @click.argument("rule")
 @click.option("--for", "how_long", default="1h", show_default=True, help="a duration: 30m, 4h, 1d")
 def mute(config: str, rule: str, how_long: str) -> None:
-    """Page nobody for RULE for a while, where the receivers of the config can do that, as an Alertmanager
+    """Page nobody for RULE for a while, at the receivers of the config that can do that, as an Alertmanager
     can; its alerts are still counted, sent and listed here.
     """
+    from tracesieve.alerts.receivers import mute_rule
+    from tracesieve.config.loading import load_settings
+
     try:
         length_us = parse_duration_us(how_long)
     except ValueError as error:
         raise TracesieveError(f"--for {how_long}: write a duration such as 30m, 4h or 1d") from error
-    muting = [sink for sink in _receivers(config) if sink.mutes]
-    if not muting:
-        raise TracesieveError("no receiver of alerts in the config can mute a rule")
-    now = time.time_ns() // 1000
-    for sink in muting:
-        for place in sink.mute(rule, now, now + length_us):
-            click.echo(f"{rule} is muted at {place} until {iso_time(now + length_us)}")
-
-
-def _receivers(config: str) -> list[Sink]:
-    """The sinks of the config that send alerts out of this machine.
-
-    Raises:
-        ConfigError: a secret or a certificate of the config is missing.
-        TracesieveError: there is none.
-    """
-    from sinks import registry
-    from sinks.base import ALERT_KINDS
-    from store import Store
-    from tracesieve.config.loading import load_settings, missing
-    from tracesieve.config.sink_context import sink_context
-
-    settings = load_settings(config)
-    if problems := [one for one in missing(settings) if one.path[:1] == ("alerts",)]:
-        raise ConfigError(problems)
-    context = sink_context(settings, Store(settings.store_path))  # not opened: a receiver reads no store
-    wanted = [sink for sink in registry.wanted(settings.sinks, *ALERT_KINDS) if sink.outside]
-    opened = [one for sink in wanted if (one := sink.open(context)) is not None]
-    if not opened:
-        keys = [
-            key.path
-            for sink in registry.SINKS.values()
-            if sink.consumes in ALERT_KINDS
-            for key in sink.config_keys
-        ]
-        raise TracesieveError(f"there is no receiver of alerts in the config (such as {', '.join(keys)})")
-    return opened
+    now_us = time.time_ns() // 1000
+    until_us = now_us + length_us
+    for place in mute_rule(load_settings(config), rule, now_us, until_us):
+        click.echo(f"{rule} is muted at {place} until {iso_time(until_us)}")

@@ -33,7 +33,7 @@ def list_(config: str, as_json: bool) -> None:
         names = ("key", "sink", "target", "outcome", "detail", "created_us")
         click.echo(json.dumps({"deliveries": [{name: row[name] for name in names} for row in rows]}))
         return
-    for row in rows:  # a key is whole, so that it can be copied to `outbox retry`; what a server said is cut
+    for row in rows:  # a key is shown whole, to be copied to `outbox retry`; a server's long answer is cut
         click.echo(plain(f"{row['key']}  {row['sink']}  {row['outcome'] or 'waiting'}"))
         click.echo(fitted(f"    {row['target']}  {row['detail'] or ''}".rstrip()))
     click.echo(f"{len(rows)} deliveries")

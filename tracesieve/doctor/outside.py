@@ -44,12 +44,10 @@ def _sink(sink: type[Sink], settings: Settings) -> Iterator[Check]:
 
 def _receivers(settings: Settings) -> Iterator[Check]:
     """Whether alerts leave this machine."""
-    from sinks import registry
-    from sinks.base import ALERT_KINDS
+    from tracesieve.alerts.receivers import receiver_kinds
 
-    wanted = [sink.name for sink in registry.wanted(settings.sinks, *ALERT_KINDS) if sink.outside]
-    found = f"sent to {', '.join(wanted)}" if wanted else "logged and listed; nobody is paged"
-    yield Check("alerts", "ok", found)
+    names = ", ".join(sink.name for sink in receiver_kinds(settings))
+    yield Check("alerts", "ok", f"sent to {names}" if names else "logged and listed; nobody is paged")
 
 
 def metrics(settings: Settings) -> Iterator[Check]:

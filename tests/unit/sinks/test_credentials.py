@@ -1,4 +1,4 @@
-"""Logins: what the config names and the environment lacks is said before anything starts."""
+"""Logins: what the config names and the environment does not have is named before anything starts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_secret_comes_without_the_line_end_of_its_file(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("login", "told"),
+    ("login", "problem"),
     [
         ("{url: 'http://a:1', username: x}", "go together"),
         ("{url: 'http://a:1', username: x, password_env: P, token_env: T}", "either"),
@@ -56,8 +56,8 @@ def test_a_secret_comes_without_the_line_end_of_its_file(monkeypatch: pytest.Mon
         ("{url: 'http://a:1', password: x}", "unknown key"),
     ],
 )
-def test_a_login_that_cannot_work_is_a_mistake_of_the_file(tmp_path: Path, login: str, told: str) -> None:
+def test_a_login_that_cannot_work_is_a_mistake_of_the_file(tmp_path: Path, login: str, problem: str) -> None:
     config = tmp_path / "c.yaml"
     config.write_text(f"source: {{kind: delta_traces, table: traces}}\nalerts: {{alertmanager: [{login}]}}\n")
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=problem):
         load_settings(config)

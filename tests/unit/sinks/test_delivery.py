@@ -87,19 +87,19 @@ class Picky(Recorder):
         return super()._one(message)
 
 
-def test_sem_21_one_wish_that_fails_holds_up_no_other_and_the_reason_is_listed(
+def test_sem_21_one_message_that_fails_holds_up_no_other_and_the_reason_is_listed(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
     monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
-    told: list[tuple[str, str, int]] = []
+    counted: list[tuple[str, str, int]] = []
     sink = Picky(b=RetryLater("HTTP 500"))
-    delivery = Delivery(sink, outbox, lambda *one: told.append(one))
+    delivery = Delivery(sink, outbox, lambda *one: counted.append(one))
     outbox.enqueue([_message("a"), _message("b"), _message("c")], 1)
     assert delivery.step(2) == 2
-    assert sorted(told) == [("recorder", "delivered", 2), ("recorder", "retry", 1)]
+    assert sorted(counted) == [("recorder", "delivered", 2), ("recorder", "retry", 1)]
     outbox.enqueue([_message("d")], 3)
-    assert delivery.step(4) == 1  # the sink as a whole works: no back-off for a new wish
+    assert delivery.step(4) == 1  # the sink as a whole works: no back-off for a new message
     assert [(row["target"], row["outcome"], row["detail"]) for row in outbox.rows()] == [
         ("b", "retry", "HTTP 500")
     ]
@@ -109,7 +109,7 @@ def test_sem_21_one_wish_that_fails_holds_up_no_other_and_the_reason_is_listed(
     assert delivery.step(6) == 1
 
 
-def test_a_sink_that_is_down_is_not_asked_for_every_wish(outbox: Outbox) -> None:
+def test_a_sink_that_is_down_is_not_asked_for_every_message(outbox: Outbox) -> None:
     tried: list[str] = []
 
     def down(message: PendingMessage) -> str:
@@ -120,7 +120,7 @@ def test_a_sink_that_is_down_is_not_asked_for_every_wish(outbox: Outbox) -> None
     assert len(each(outbox.pending("recorder", 200), down, workers=4)) == len(tried) < 20
 
 
-def test_wishes_go_beside_one_another_and_each_once(outbox: Outbox) -> None:
+def test_messages_go_beside_one_another_and_each_once(outbox: Outbox) -> None:
     outbox.enqueue([_message(f"t{i}") for i in range(100)], 1)
     together = threading.Barrier(4, timeout=20)
     got: list[str] = []
@@ -156,7 +156,7 @@ def test_sem_21_refused_becomes_a_dead_letter_and_the_rest_goes_on(outbox: Outbo
     assert Delivery(sink, outbox).step(4) == 1
 
 
-def test_only_the_newest_wish_of_a_target_is_delivered(outbox: Outbox) -> None:
+def test_only_the_newest_message_of_a_target_is_delivered(outbox: Outbox) -> None:
     sink = Recorder()
     outbox.enqueue([_message("a", 1)], 1)
     outbox.enqueue([_message("a", 2)], 2)

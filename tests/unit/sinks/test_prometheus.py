@@ -65,14 +65,14 @@ def test_sem_24_every_family_is_there_at_the_first_scrape_with_its_type() -> Non
 
 def test_the_reference_lists_exactly_the_families_that_are_served() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", DOCS.read_text(encoding="utf-8"), re.MULTILINE)
-    told = {
+    documented = {
         name: (kind, "group" in labels, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows
     }
     served = {
         one.name + ("_total" if one.kind == "counter" else ""): (one.kind, one.grouped, one.labels)
         for one in FAMILIES
     }
-    assert told == served
+    assert documented == served
 
 
 def test_promtool_has_nothing_to_say_of_any_family() -> None:
@@ -84,12 +84,12 @@ def test_promtool_has_nothing_to_say_of_any_family() -> None:
         if family.kind in ("gauge", "summary"):
             labels = 2 * family.grouped + len(family.labels)
             state.set_gauge(family.name, {("0.5",) * labels: 1.0})
-    told = text(state)
-    assert {line.split()[2] for line in told.splitlines() if line.startswith("# TYPE")} >= {
+    exposition = text(state)
+    assert {line.split()[2] for line in exposition.splitlines() if line.startswith("# TYPE")} >= {
         one.name for one in FAMILIES if one.kind != "counter"
     }
     checked = subprocess.run(
-        [needs("promtool"), "check", "metrics"], input=told, capture_output=True, text=True
+        [needs("promtool"), "check", "metrics"], input=exposition, capture_output=True, text=True
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
     list(parse_openmetrics(generate_openmetrics(state.registry()).decode()))
