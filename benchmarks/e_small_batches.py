@@ -30,7 +30,8 @@ from sinks.base import MessageKind
 from sinks.prometheus.state import MetricsState
 from sinks.registry import consumers
 from store import Store, open_store
-from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
+from store.maintenance.needs import MaintenanceNeeds
+from store.maintenance.schedule import Maintenance
 from store.outbox import Ack, Outbox
 from store.rule_sets import RuleSets
 from store.schemas import HIT, TABLES

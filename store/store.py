@@ -6,7 +6,7 @@ import polars as pl
 
 from store.schemas import TABLES
 from store.table import Table
-from store.upgrade import check_version
+from store.upgrades.upgrade import check_version
 
 
 class Store:

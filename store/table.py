@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from store.errors import StoreUnwritable, first_line
 from store.schemas import TableSpec
 
 Rows = Any  # a pyarrow Table, a Polars DataFrame or a sequence of dicts
-_PROPERTIES = {
+PROPERTIES = {
     # no one reads older versions; a long log slows every commit
     "delta.logRetentionDuration": "interval 1 minutes",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
@@ -31,7 +31,7 @@ _PROPERTIES = {
 # Spark streams from this one: a run that was down must find the versions that it has not read yet, so that
 # only maintenance, which knows how far the stream has read, cleans its log.
 STREAMED = {
-    **_PROPERTIES,
+    **PROPERTIES,
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.enableExpiredLogCleanup": "false",
 }
@@ -59,7 +59,7 @@ class Table:
         self._opened_at = 0  # the version that the handle was opened at
         self._listed_s = -_LIST_EVERY_S
         self._complete = False  # whether the table is known to have every column of the schema
-        self._properties = STREAMED if spec.writer == "landing" else _PROPERTIES
+        self._properties = STREAMED if spec.writer == "landing" else PROPERTIES
 
     def append(
         self,
@@ -72,11 +72,13 @@ class Table:
     ) -> bool:
         """Append ``rows`` in one commit; False when ``(app_id, version)`` is in already.
 
-        No commit is made for no rows, unless ``metadata`` is to be kept.  ``marks`` are further application
-        transactions, recorded in the same commit without being compared: how far a follower is.
+        No commit is made for no rows, unless there is a transaction or ``metadata`` to be kept.  ``marks``
+        are further application transactions, recorded in the same commit without being compared: how far a
+        follower is.
 
         Raises:
             StoreUnwritable: the place cannot be written (permission, full disk).
+            ValueError: a row has a column that the table does not have.
         """
         table = self._arrow(rows)
         with self._lock:
@@ -84,10 +86,10 @@ class Table:
                 known = self.app_version(app_id)
                 if known is not None and known >= version:
                     return False
-            if table.num_rows == 0 and not metadata:
-                return True
             named = {app_id: version} if app_id is not None and version is not None else {}
             transactions = [Transaction(name, number) for name, number in {**(marks or {}), **named}.items()]
+            if table.num_rows == 0 and not metadata and not transactions:
+                return True
             custom = {**(metadata or {}), **({"app": f"{app_id}@{version}"} if named else {})}
             self._commit(
                 table, CommitProperties(custom_metadata=custom, app_transactions=transactions or None)
@@ -236,7 +238,7 @@ class Table:
         there.
 
         To update lists the whole log, 2 µs for each entry, many times a batch.  Versions have no gaps, and
-        the next one's file stays for a minute (``_PROPERTIES``), so that a look at the whole log every 20
+        the next one's file stays for a minute (``PROPERTIES``), so that a look at the whole log every 20
         seconds misses nothing.
         """
         if "://" in self.uri or time.monotonic() - self._listed_s > _LIST_EVERY_S:
@@ -247,7 +249,16 @@ class Table:
     def _arrow(self, rows: Rows) -> pa.Table:
         schema = self.spec.schema
         if isinstance(rows, pl.DataFrame):
-            rows = rows.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+            rows = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
         if isinstance(rows, pa.Table):
+            self._check_columns(rows.column_names)
             return rows.select(schema.names).cast(schema)
-        return pa.Table.from_pylist(list(rows), schema=schema)
+        rows = list(rows)
+        self._check_columns({name for row in rows for name in row})
+        return pa.Table.from_pylist(rows, schema=schema)
+
+    def _check_columns(self, names: Iterable[str]) -> None:
+        """A column that the table does not have would be dropped without a word."""
+        unknown = sorted(set(names) - set(self.spec.schema.names))
+        if unknown:
+            raise ValueError(f"{self.uri} has no column {', '.join(unknown)}")

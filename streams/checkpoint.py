@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from store import Store, StoreUnwritable
+from store.batches import last_stream
 from store.files import SmallFiles
 from streams.errors import StreamMismatch
 
@@ -100,7 +101,7 @@ def stream_id(store: Store, checkpoint: str, *, rebuild: bool = False) -> str:
         StoreUnwritable: a new id cannot be written.
     """
     place = SmallFiles(checkpoint)
-    fed_by = _last_stream(store)
+    fed_by = last_stream(store)
     if rebuild:
         return _new_stream(place, replaces=fed_by)
     text = place.read(_IDENTITY)

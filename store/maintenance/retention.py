@@ -21,6 +21,7 @@ from store.store import Store
 DEFAULTS_US: Final[dict[str, int]] = {
     name: spec.kept_days * DAY_US for name, spec in TABLES.items() if spec.kept_days is not None
 }
+RENAMED: Final = {"candidates": "person_labels"}  # in store version 3
 
 
 def mistakes(
@@ -40,7 +41,9 @@ def mistakes(
     }
     found = []
     for name, kept in retention_us.items():
-        if name not in DEFAULTS_US:
+        if name in RENAMED:
+            found.append(f"{name}: this table is called {RENAMED[name]} now")
+        elif name not in DEFAULTS_US:
             found.append(f"{name}: there is no such table that expires (there are: {', '.join(DEFAULTS_US)})")
         elif name in least and kept < least[name][1] + 2 * DAY_US:
             what, needed = least[name]

@@ -1,5 +1,22 @@
 """The outbox: messages that followers append and sinks acknowledge."""
 
-from store.outbox.outbox import FINAL, SETTLED, Ack, Outbox, OutboxMessage, PendingMessage
+from store.outbox.outbox import (
+    EVIDENCE_CURSOR,
+    Ack,
+    Outbox,
+    OutboxMessage,
+    PendingMessage,
+    messages_cursor,
+)
+from store.schemas import FINAL, SETTLED
 
-__all__ = ["FINAL", "SETTLED", "Ack", "Outbox", "OutboxMessage", "PendingMessage"]
+__all__ = [
+    "EVIDENCE_CURSOR",
+    "FINAL",
+    "SETTLED",
+    "Ack",
+    "Outbox",
+    "OutboxMessage",
+    "PendingMessage",
+    "messages_cursor",
+]

@@ -21,12 +21,17 @@ from typing import Any
 import polars as pl
 
 from store.errors import TailLost
+from store.schemas import FINAL, SETTLED
 from store.store import Store
 from store.tail import Tail
 
-FINAL = ("delivered", "superseded", "dead", "dropped")
-SETTLED = ("delivered", "superseded")  # nothing said later undoes these
 Target = tuple[str, str]  # sink, target
+EVIDENCE_CURSOR = "messages:evidence"  # its version: the commit of `evidence` that messages were made from
+
+
+def messages_cursor(stream_id: str) -> str:
+    """The application whose version is the last batch of that stream that messages were made from."""
+    return f"messages:{stream_id}"
 
 
 @dataclass(frozen=True)

@@ -73,12 +73,14 @@ def append_all(path: str) -> None:
 
 def maintain_for_ever(path: str) -> None:
     """Maintenance, made to find work at once: the days go by quickly and ten files are many."""
-    import store.maintenance.maintenance as maintenance
+    from store.maintenance import compact
+    from store.maintenance.needs import MaintenanceNeeds
+    from store.maintenance.schedule import Maintenance
 
-    maintenance.SMALL_FILES = 10
+    compact.SMALL_FILES = 10
     day, store = 0, open_store(path)
     while True:
-        maintenance.Maintenance(store, maintenance.MaintenanceNeeds()).all(NOW + day % 30 * DAY_US)
+        Maintenance(store, MaintenanceNeeds()).all(NOW + day % 30 * DAY_US)
         day += 1
 
 

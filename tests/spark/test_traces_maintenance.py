@@ -14,10 +14,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-import store.maintenance.maintenance
 from rules.rule_set import build_rule_set, parse_rule
 from store import Store, open_store
-from store.maintenance.maintenance import Maintenance
+from store.maintenance.needs import MaintenanceNeeds
+from store.maintenance.schedule import Maintenance
 from store.rule_sets import RuleSets
 from streams.batch.config import BatchConfig
 from streams.checkpoint import checkpoint_of, needed_version, read_through, stream_id
@@ -87,20 +87,18 @@ def files(folder: Path) -> list[str]:
 
 
 def tend(store: Store, config: BatchConfig) -> list[str]:
-    return Maintenance(store, store_needs(config)).tend("traces", NOW)
+    return Maintenance(store, store_needs(config)).maintain("traces", NOW)
 
 
 def store_needs(config: BatchConfig) -> Any:
-    return store.maintenance.maintenance.MaintenanceNeeds(
-        source_next=lambda: needed_version(config.checkpoint)
-    )
+    return MaintenanceNeeds(source_next=lambda: needed_version(config.checkpoint))
 
 
 def test_sem_10_19_the_stream_reads_every_trace_once_whatever_upkeep_does(
     spark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store.maintenance.maintenance, "SMALL_FILES", 5)
-    monkeypatch.setattr(store.maintenance.maintenance, "UNUSED_HOURS", 0)
+    monkeypatch.setattr("store.maintenance.compact.SMALL_FILES", 5)
+    monkeypatch.setattr("store.maintenance.clean.UNUSED_HOURS", 0)
     made, config = opened(str(tmp_path / "st"))
     table = tmp_path / "st" / "traces"
     land(made, 0, 6, days_ago=40)

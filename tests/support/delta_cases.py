@@ -144,21 +144,20 @@ def ends(store: Store) -> dict[str, int]:
     }
 
 
-def follower(store: Store, stream: str) -> Callable[[], None]:
+def follower(
+    store: Store, stream: str, rules: RuleSet | None = None, at_us: int = NOW_US
+) -> Callable[[], None]:
     """A function that makes one pass of the followers, as a run makes it, at a fixed time."""
-    outbox = Outbox(store)
+    outbox, rules = Outbox(store), rules or rule_set()
+    verdicts = Verdicts(store, stream, 2 * 86_400_000_000)
+    notifications = Notifications(
+        store, outbox, 3_600_000_000, ["alertmanager"], ["alert_log"], verdicts.held_us
+    )
+    memberships = TagsAndMemberships(store, outbox, stream, ["mlflow_tags"], ["mlflow_datasets"])
     steps = [
-        partial(Verdicts(store, stream, 2 * 86_400_000_000).step, rule_set(), NOW_US, NOW_US),
-        partial(
-            Notifications(store, outbox, 3_600_000_000, ["alertmanager"], ["alert_log"]).step,
-            rule_set(),
-            NOW_US,
-        ),
-        partial(
-            TagsAndMemberships(store, outbox, stream, ["mlflow_tags"], ["mlflow_datasets"]).step,
-            rule_set(),
-            NOW_US,
-        ),
+        partial(verdicts.step, rules, at_us, at_us),
+        partial(notifications.step, rules, at_us),
+        partial(memberships.step, rules, at_us),
     ]
 
     def step() -> None:
@@ -168,9 +167,9 @@ def follower(store: Store, stream: str) -> Callable[[], None]:
     return step
 
 
-def follow(store: Store, stream: str) -> None:
+def follow(store: Store, stream: str, rules: RuleSet | None = None, at_us: int = NOW_US) -> None:
     """One pass of followers that begin anew."""
-    follower(store, stream)()
+    follower(store, stream, rules, at_us)()
 
 
 def verdicts(store: Store) -> list[tuple[Any, ...]]:

@@ -20,14 +20,13 @@ from rules.tags import membership_of, tags_of
 from rules.units import HOUR_US
 from store import Store, net_facts
 from store.errors import TailLost
-from store.outbox import Outbox, OutboxMessage
+from store.outbox import EVIDENCE_CURSOR, Outbox, OutboxMessage, messages_cursor
 from store.tail import Tail
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import APP as EVIDENCE
 
 SLACK_US = HOUR_US  # an amendment may move a trace's start by this much
 _IDLE_BATCHES = 200  # the cursor is committed after this many batches without a message
-_EVIDENCE_CURSOR = "wishes:evidence"
 _NO_TRACES = pl.DataFrame(schema={"trace_id": pl.String, "start_us": pl.Int64})
 
 
@@ -105,7 +104,9 @@ class TagsAndMemberships:
         if batch < 0 or (not touched and batch - memory.committed < _IDLE_BATCHES):
             return 0
         messages = self._messages(memory, rule_set, tagged, members)
-        enqueued = self.outbox.enqueue(messages, now_us, app_id=f"wishes:{self.stream_id}", version=batch)
+        enqueued = self.outbox.enqueue(
+            messages, now_us, app_id=messages_cursor(self.stream_id), version=batch
+        )
         memory.committed = batch
         return enqueued
 
@@ -113,7 +114,7 @@ class TagsAndMemberships:
         if memory.evidence_to_do is None:
             return 0
         messages = self._messages(memory, rule_set, memory.evidence_to_do, memory.evidence_to_do)
-        return self.outbox.enqueue(messages, now_us, app_id=_EVIDENCE_CURSOR, version=memory.evidence_number)
+        return self.outbox.enqueue(messages, now_us, app_id=EVIDENCE_CURSOR, version=memory.evidence_number)
 
     def _rebuilt(self) -> _Memory:
         table = self.store.table("evidence")
@@ -121,7 +122,7 @@ class TagsAndMemberships:
         facts, labels = (
             WholeBatches(self.store, name, self.stream_id) for name in ("facts", "person_labels")
         )
-        cursor = self.store.table("outbox").app_version(f"wishes:{self.stream_id}")
+        cursor = self.store.table("outbox").app_version(messages_cursor(self.stream_id))
         committed = -1 if cursor is None else cursor
         new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > committed)
         known_labels = labels.known(pl.lit(True))
@@ -129,7 +130,7 @@ class TagsAndMemberships:
         _update(label_of, known_labels)
         evidence = table.read(["trace_id", "start_us"])
         number = table.app_version(EVIDENCE) or 0
-        done = self.store.table("outbox").app_version(_EVIDENCE_CURSOR) or 0
+        done = self.store.table("outbox").app_version(EVIDENCE_CURSOR) or 0
         return _Memory(
             facts=facts,
             labels=labels,

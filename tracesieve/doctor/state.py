@@ -24,7 +24,7 @@ def examine(settings: Settings, now_us: int) -> Iterator[Check]:
     """The store, if there is one."""
     from store import StoreError, open_store
     from store.lease import holder
-    from store.upgrade import STORE_VERSION, version_of
+    from store.upgrades.upgrade import STORE_VERSION, version_of
 
     path = settings.store_path
     try:
@@ -54,7 +54,7 @@ def examine(settings: Settings, now_us: int) -> Iterator[Check]:
 
 
 def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Check:
-    from store.maintenance.maintenance import SMALL_FILES
+    from store.maintenance.compact import SMALL_FILES
     from store.schemas import TABLES
     from tracesieve.run.maintenance import maintenance_needs
 
@@ -79,8 +79,8 @@ def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Chec
 
 def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None:
     """Figures of a table from its log alone."""
-    from store.maintenance.maintenance import SMALL_BYTES
-    from store.maintenance.rewrite import bound, files_of
+    from store.maintenance.compact import SMALL_BYTES
+    from store.rewrite import bound, files_of
 
     delta = store.table(name).fresh()
     if delta is None:
@@ -100,6 +100,7 @@ def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None
 
 def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int) -> Check:
     """The last finished batch, and how far behind it (or now) each follower is."""
+    from store.outbox import messages_cursor
     from streams.checkpoint import checkpoint_of, read_through
 
     batches = (
@@ -114,7 +115,7 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
     stream, last, at_us = ended["stream_id"][-1], ended["batch_id"][-1], ended["now_us"][-1]
     details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us}
     told = [f"batch {last} of {iso_time(at_us)}"]
-    messages = store.table("outbox").app_version(f"wishes:{stream}")
+    messages = store.table("outbox").app_version(messages_cursor(stream))
     if messages is not None:
         details["wishes_behind_batches"] = max(last - messages, 0)
         told.append(f"wishes {max(last - messages, 0)} batches behind")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sinks.registry import is_withdrawal
-from store.maintenance.maintenance import MaintenanceNeeds
+from store.maintenance.needs import MaintenanceNeeds
 from streams.checkpoint import checkpoint_of
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from sinks.prometheus.state import MetricsState
 from store import Store, open_store
 from store.final_through import FinalThrough, evaluate_through_us
 from store.lease import Lease
-from store.maintenance.maintenance import Maintenance
+from store.maintenance.schedule import Maintenance
 from store.outbox import Outbox
 from store.rule_sets import RuleSets
 from streams.batch.config import BatchConfig

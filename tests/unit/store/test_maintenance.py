@@ -7,14 +7,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-import store.maintenance.maintenance
 from rules.alerting.sums import SUM_NAMES
 from sinks.registry import is_withdrawal
 from store import Store, net_facts, open_store
-from store.maintenance.maintenance import COARSE_US, FINE_US, SMALL_FILES, Maintenance, MaintenanceNeeds
+from store.maintenance.coarsen import COARSE_US, FINE_US
+from store.maintenance.compact import SMALL_FILES
+from store.maintenance.needs import MaintenanceNeeds
 from store.maintenance.retention import DAY_US, DEFAULTS_US, mistakes
-from store.maintenance.rewrite import files_of, read_files, replace
-from store.outbox import Ack, Outbox, OutboxMessage
+from store.maintenance.schedule import Maintenance
+from store.outbox import Ack, Outbox, OutboxMessage, messages_cursor
+from store.rewrite import files_of, read_files, replace
 from store.schemas import TABLES
 from store.windows import partials
 
@@ -90,7 +92,7 @@ def test_sem_10_old_minutes_become_five_minutes_then_hours_and_sums_stay_to_the_
     write_windows(store, scattered(3000))
     before = totals(store.table("windows").read())
     maintenance = Maintenance(store, MaintenanceNeeds(longest_window_us=lambda: HOUR))
-    assert "partials became" in " ".join(maintenance.tend("windows", NOW))
+    assert "partials became" in " ".join(maintenance.maintain("windows", NOW))
     rows = store.table("windows").read()
     assert totals(rows) == before
     fine = (NOW - 2 * DAY_US - 2 * HOUR) // DAY_US * DAY_US
@@ -99,19 +101,19 @@ def test_sem_10_old_minutes_become_five_minutes_then_hours_and_sums_stay_to_the_
     assert set(rows.filter(pl.col("start_us").is_between(coarse, fine - 1))["size_us"]) == {FINE_US}
     assert set(rows.filter(pl.col("start_us") < coarse)["size_us"]) == {COARSE_US}
     version = store.table("windows").version()
-    assert Maintenance(store, MaintenanceNeeds(longest_window_us=lambda: HOUR)).tend("windows", NOW) == []
+    assert Maintenance(store, MaintenanceNeeds(longest_window_us=lambda: HOUR)).maintain("windows", NOW) == []
     assert store.table("windows").version() == version
 
 
 def test_sem_10_what_comes_late_for_a_compacted_minute_adds_up(tmp_path):
     store = open_store(str(tmp_path))
     write_windows(store, scattered(500))
-    Maintenance(store, MaintenanceNeeds()).tend("windows", NOW)
+    Maintenance(store, MaintenanceNeeds()).maintain("windows", NOW)
     write_windows(store, scattered(500, seed=2), batch=1)
     before = totals(store.table("windows").read())
-    Maintenance(store, MaintenanceNeeds()).tend("windows", NOW)  # not due before the next day
+    Maintenance(store, MaintenanceNeeds()).maintain("windows", NOW)  # not due before the next day
     assert totals(store.table("windows").read()) == before
-    Maintenance(store, MaintenanceNeeds()).tend("windows", NOW + DAY_US)
+    Maintenance(store, MaintenanceNeeds()).maintain("windows", NOW + DAY_US)
     rows = store.table("windows").read()
     assert totals(rows) == before
     old = rows.filter(pl.col("start_us") < (NOW - 2 * DAY_US) // DAY_US * DAY_US)
@@ -126,7 +128,7 @@ def test_sem_10_partials_whose_sums_cancel_keep_their_histogram(tmp_path):
     write_windows(store, [fact(f"t{s}", old, weight=w, duration_us=s * 1_000_000) for s, w in seconds])
     before = totals(store.table("windows").read())
     assert len(before[1]) == 4
-    Maintenance(store, MaintenanceNeeds()).tend("windows", NOW)
+    Maintenance(store, MaintenanceNeeds()).maintain("windows", NOW)
     assert store.table("windows").read()["size_us"].to_list() == [COARSE_US]
     assert totals(store.table("windows").read()) == before
 
@@ -137,13 +139,13 @@ def test_sem_06_facts_expire_in_pairs_and_none_that_is_needed(tmp_path):
     store.table("facts").append([fact("gone", old), fact("kept", new), fact("moved", old + 5)])
     withdrawn = fact("moved", old + 5, weight=-1, batch_id=1)
     store.table("facts").append([withdrawn, fact("moved", new, batch_id=1, content_hash=2)])
-    Maintenance(store, MaintenanceNeeds()).tend("facts", NOW)
+    Maintenance(store, MaintenanceNeeds()).maintain("facts", NOW)
     rows = store.table("facts").read()
     assert sorted(rows["trace_id"]) == ["kept", "moved"]
     assert rows["weight"].to_list() == [1, 1]
     assert net_facts(rows).height == 2
     needs = MaintenanceNeeds(keep_us={"facts": DAY_US}, least_us={"facts": 30 * DAY_US})
-    assert Maintenance(store, needs).tend("facts", NOW) == []
+    assert Maintenance(store, needs).maintain("facts", NOW) == []
 
 
 def test_sem_19_facts_that_no_wish_was_made_from_yet_stay(tmp_path):
@@ -154,13 +156,13 @@ def test_sem_19_facts_that_no_wish_was_made_from_yet_stay(tmp_path):
         )
         end = {"stream_id": "s", "batch_id": batch, "phase": "end", "now_us": NOW - days * DAY_US}
         store.table("batches").append([end], app_id="batches:s", version=batch)
-    Outbox(store).enqueue([], NOW, app_id="wishes:s", version=0)
-    Maintenance(store, MaintenanceNeeds(messages=True)).tend("facts", NOW)
+    Outbox(store).enqueue([], NOW, app_id=messages_cursor("s"), version=0)
+    Maintenance(store, MaintenanceNeeds(messages=True)).maintain("facts", NOW)
     assert sorted(store.table("facts").read()["trace_id"]) == ["t1", "t2"]
-    Outbox(store).enqueue([], NOW, app_id="wishes:s", version=2)
-    Maintenance(store, MaintenanceNeeds(messages=True)).tend("facts", NOW)
+    Outbox(store).enqueue([], NOW, app_id=messages_cursor("s"), version=2)
+    Maintenance(store, MaintenanceNeeds(messages=True)).maintain("facts", NOW)
     assert store.table("facts").read().height == 0
-    Maintenance(store, MaintenanceNeeds()).tend("batches", NOW)
+    Maintenance(store, MaintenanceNeeds()).maintain("batches", NOW)
     assert store.table("batches").read()["batch_id"].to_list() == [2]
 
 
@@ -170,11 +172,11 @@ def test_sem_08_nothing_is_done_while_a_batch_is_half_written(tmp_path):
     store.table("facts").append(
         [fact("old", NOW - 200 * DAY_US)], app_id="facts:s", version=0, metadata={"rows": "1"}
     )
-    assert Maintenance(store, MaintenanceNeeds()).tend("facts", NOW) == []
+    assert Maintenance(store, MaintenanceNeeds()).maintain("facts", NOW) == []
     store.table("batches").append(
         [{"stream_id": "s", "batch_id": 0, "phase": "end", "now_us": NOW}], app_id="batches:s", version=0
     )
-    assert Maintenance(store, MaintenanceNeeds()).tend("facts", NOW) == ["facts: 1 rows expired"]
+    assert Maintenance(store, MaintenanceNeeds()).maintain("facts", NOW) == ["facts: 1 rows expired"]
 
 
 def tags(trace: str, category: str | None) -> OutboxMessage:
@@ -200,8 +202,8 @@ def test_sem_19_23_wishes_that_wait_and_what_undo_goes_by_stay(tmp_path):
             outbox.ack([Ack(message, "delivered")], old + 1)
     outbox.enqueue([tags("last", "x")], old + 2)
     maintenance = Maintenance(store, MaintenanceNeeds(is_withdrawal=is_withdrawal))
-    maintenance.tend("outbox", NOW)
-    maintenance.tend("deliveries", NOW)
+    maintenance.maintain("outbox", NOW)
+    maintenance.maintain("deliveries", NOW)
     left = store.table("outbox").read().sort("seq")
     assert [(row["target"], row["payload"].count("second")) for row in left.to_dicts()] == [
         ("waits", 0),
@@ -235,8 +237,8 @@ def test_sem_15_16_an_alert_that_fires_stays_with_its_verdict_however_old(tmp_pa
         [*told, {"episode": "over", "status": "resolved", "notified_us": old + 1}]
     )
     maintenance = Maintenance(store, MaintenanceNeeds())
-    maintenance.tend("verdicts", NOW)
-    maintenance.tend("notifications", NOW)
+    maintenance.maintain("verdicts", NOW)
+    maintenance.maintain("notifications", NOW)
     assert store.table("verdicts").read()["rule_hash"].to_list() == ["h"]
     assert store.table("notifications").read()["episode"].to_list() == ["on"]
 
@@ -266,7 +268,7 @@ def test_landing_keeps_its_cursors_and_its_counts(tmp_path):
     store.table("landing").append([{**rows[-1], "from_us": 50, "to_us": 60, "at_us": NOW}])
     before = read_cursors(store.table("landing")), LandingTables(store).landed_us
     landed = store.table("landing").read()["landed"].sum()
-    Maintenance(store, MaintenanceNeeds()).tend("landing", NOW)
+    Maintenance(store, MaintenanceNeeds()).maintain("landing", NOW)
     assert store.table("landing").read().height == 7
     assert (read_cursors(store.table("landing")), LandingTables(store).landed_us) == before
     assert store.table("landing").read()["landed"].sum() == landed
@@ -278,7 +280,7 @@ def test_sem_19_traces_go_as_whole_files_and_none_that_the_stream_has_not_read(t
     for days in ages:
         store.table("traces").append([{"trace_id": f"t{days}", "landed_us": NOW - days * DAY_US}])
     maintenance = Maintenance(store, MaintenanceNeeds())
-    assert maintenance.tend("traces", NOW) == []
+    assert maintenance.maintain("traces", NOW) == []
     end = {
         "stream_id": "s",
         "batch_id": 0,
@@ -287,7 +289,7 @@ def test_sem_19_traces_go_as_whole_files_and_none_that_the_stream_has_not_read(t
         "arrived_through_us": NOW - 85 * DAY_US,
     }
     store.table("batches").append([end])
-    assert maintenance.tend("traces", NOW) == ["traces: 1 rows expired"]
+    assert maintenance.maintain("traces", NOW) == ["traces: 1 rows expired"]
     assert sorted(store.table("traces").read()["trace_id"]) == ["t10", "t80"]
 
 
@@ -303,7 +305,7 @@ def test_many_small_files_become_few_and_who_follows_the_table_sees_each_row_onc
     store.table("batches").append(
         [{"stream_id": "s", "phase": "end", "now_us": NOW}], app_id="batches:s", version=n
     )
-    assert Maintenance(store, MaintenanceNeeds()).tend("facts", NOW) == [
+    assert Maintenance(store, MaintenanceNeeds()).maintain("facts", NOW) == [
         f"facts: {SMALL_FILES + 5} files became 1"
     ]
     seen = tail.rows()
@@ -331,7 +333,7 @@ def test_a_rewrite_gives_up_when_a_file_is_gone_and_lets_appends_pass(tmp_path):
 
 
 def test_sem_10_19_appends_go_on_while_everything_is_tended(tmp_path, monkeypatch):
-    monkeypatch.setattr(store.maintenance.maintenance, "SMALL_FILES", 10)
+    monkeypatch.setattr("store.maintenance.compact.SMALL_FILES", 10)
     watched = open_store(str(tmp_path))
     stop, failed = threading.Event(), []
 
@@ -365,9 +367,7 @@ def test_sem_10_19_appends_go_on_while_everything_is_tended(tmp_path, monkeypatc
 
 def test_sem_10_every_table_says_for_how_long_it_is_kept_or_is_kept_for_ever():
     assert {name for name, spec in TABLES.items() if spec.expires_by} == set(DEFAULTS_US)
-    maintenance = Maintenance(
-        store.maintenance.maintenance.Store("none"), MaintenanceNeeds(keep_us={"facts": 60 * DAY_US})
-    )
+    maintenance = Maintenance(Store("none"), MaintenanceNeeds(keep_us={"facts": 60 * DAY_US}))
     evidence, facts, said = (
         maintenance.cutoff(name, NOW) or 0 for name in ("evidence", "facts", "person_labels")
     )
@@ -381,6 +381,9 @@ def test_a_retention_that_loses_what_is_needed_or_names_no_table_is_a_config_err
     assert [line.split(":")[0] for line in found] == ["fact", "facts", "rule_sets"]
     assert "there are: traces, landing" in found[0]
     assert "dedupe_horizon, which is 32d" in found[1]
+    assert mistakes({"candidates": 90 * DAY_US}, 0, 0) == [
+        "candidates: this table is called person_labels now"
+    ]
 
 
 @pytest.mark.parametrize("hours", [1, 30])
@@ -395,6 +398,6 @@ def test_unused_files_go_after_an_hour_and_no_file_of_a_write_under_way(tmp_path
     orphan.write_bytes(b"cut short")
     age = time.time() - hours * 1800
     os.utime(orphan, (age, age))
-    Maintenance(store, MaintenanceNeeds()).tend("rule_sets", NOW)
+    Maintenance(store, MaintenanceNeeds()).maintain("rule_sets", NOW)
     assert orphan.exists() == (hours == 1)
     assert table.read().height == 1

@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
-import store.maintenance.maintenance
 from store import Store, open_store
-from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
+from store.maintenance.needs import MaintenanceNeeds
+from store.maintenance.schedule import Maintenance
 from streams.checkpoint import needed_version, read_through
 
 NOW = time.time_ns() // 1000
@@ -32,20 +32,22 @@ def names(folder: Path) -> list[str]:
 
 
 def test_sem_19_files_and_log_of_traces_wait_for_the_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(store.maintenance.maintenance, "SMALL_FILES", 5)
-    monkeypatch.setattr(store.maintenance.maintenance, "UNUSED_HOURS", 0)
+    monkeypatch.setattr("store.maintenance.compact.SMALL_FILES", 5)
+    monkeypatch.setattr("store.maintenance.clean.UNUSED_HOURS", 0)
     made = landed(tmp_path)
-    assert "traces: 6 files became 1" in Maintenance(made, MaintenanceNeeds()).tend("traces", NOW)
+    assert "traces: 6 files became 1" in Maintenance(made, MaintenanceNeeds()).maintain("traces", NOW)
     folder, version = tmp_path / "traces", made.table("traces").version()
     age(folder)
     there = names(folder)
     for following in (None, 0, 3, version):  # nothing read yet; some; all but what the last commit says
         assert (
-            Maintenance(made, MaintenanceNeeds(source_next=lambda n=following: n)).tend("traces", NOW + HOUR)
+            Maintenance(made, MaintenanceNeeds(source_next=lambda n=following: n)).maintain(
+                "traces", NOW + HOUR
+            )
             == []
         )
         assert names(folder) == there
-    assert Maintenance(made, MaintenanceNeeds(source_next=lambda: version + 1)).tend(
+    assert Maintenance(made, MaintenanceNeeds(source_next=lambda: version + 1)).maintain(
         "traces", NOW + HOUR
     ) == ["traces: 6 unused files deleted"]
     assert len(list(folder.glob("*.parquet"))) == 1

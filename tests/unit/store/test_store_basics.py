@@ -8,12 +8,15 @@ import time
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from store import StoreError, StoreTaken, StoreVersionError, net_facts, open_store
 from store.lease import Lease
-from store.maintenance.maintenance import Maintenance, MaintenanceNeeds
+from store.maintenance.needs import MaintenanceNeeds
+from store.maintenance.schedule import Maintenance
 from store.outbox import Ack, Outbox, OutboxMessage
+from store.tail import Tail
 
 
 def fact(**changes):
@@ -135,7 +138,7 @@ def test_a_log_is_summed_up_by_upkeep_and_a_handle_that_slept_meanwhile_sees_wha
         assert len(list(log.glob("*.json"))) == before + 60  # an append looks after nothing
         for file in log.iterdir():
             os.utime(file, (time.time() - 600,) * 2)
-        maintenance.tend("rule_sets", time.time_ns() // 1000)
+        maintenance.maintain("rule_sets", time.time_ns() // 1000)
         # What the sum before this one made needless is gone; what came since stays, and compaction's own
         # entry.
         assert 60 <= len(list(log.glob("*.json"))) <= 65
@@ -150,3 +153,30 @@ def test_a_handle_sees_the_very_next_commit_without_listing_the_log(tmp_path):
         table.append([{"rule_set_hash": str(number)}])
         assert other.version() == number
         assert other.read().height == number + 1
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [{"marks": {"a": 7}}, {"app_id": "a", "version": 7}, {"marks": {"a": 7}, "metadata": {"why": "x"}}],
+)
+def test_sem_19_an_append_of_no_rows_keeps_its_transactions(tmp_path, kept):
+    table = open_store(str(tmp_path)).table("rule_sets")
+    tail = Tail(table)
+    assert table.append([], **kept)
+    assert table.app_version("a") == 7
+    assert open_store(str(tmp_path)).table("rule_sets").app_version("a") == 7
+    assert [commit.transactions for commit in tail.poll()] == [{"a": 7}]
+    assert table.read().is_empty()
+    if "app_id" in kept:
+        assert not table.append([{"rule_set_hash": "p"}], **kept)
+    assert table.append([])  # with nothing to keep there is no commit
+    assert table.version() == 0
+
+
+@pytest.mark.parametrize("form", [list, pa.Table.from_pylist, pl.DataFrame])
+def test_a_column_that_the_table_does_not_have_is_refused_and_not_dropped(tmp_path, form):
+    table = open_store(str(tmp_path)).table("in_progress")
+    rows = [{"stream_id": "s", "batch_id": 0, "trace_id": "a", "start_us": 1, "now_us": 2, "state": "OK"}]
+    with pytest.raises(ValueError, match="no column state"):
+        table.append(form(rows))
+    assert table.version() == -1

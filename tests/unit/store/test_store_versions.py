@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-import store.upgrade
+import store.upgrades.upgrade
 from store import StoreError, StoreUnwritable, StoreVersionError, open_store
 from store.files import SmallFiles
 from store.schemas import TABLES
-from store.upgrade import STORE_VERSION, version_of
+from store.upgrades.upgrade import STORE_VERSION, version_of
 
 PACK = {"rule_set_hash": "p", "loaded_us": 1, "group_by": [], "rule_set": "{}"}
 
@@ -36,7 +36,7 @@ def test_an_older_store_is_upgraded_step_by_step_and_a_step_cut_short_is_taken_a
         if cut.pop() if cut else False:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.upgrade, "UPGRADES", {0: from_0, 1: from_1})
+    monkeypatch.setattr(store.upgrades.upgrade, "UPGRADES", {0: from_0, 1: from_1, 2: lambda *_: None})
     with pytest.raises(StoreVersionError, match="`tracesieve run` upgrades it"):
         open_store(str(tmp_path), create=False)
     with pytest.raises(KeyboardInterrupt):
@@ -70,7 +70,7 @@ def test_the_first_version_kept_the_log_of_traces_for_a_month_and_is_upgraded(tm
     assert table.metadata().configuration["delta.logRetentionDuration"] == "interval 1 hours"
     assert table.metadata().configuration["delta.enableExpiredLogCleanup"] == "false"
     version = table.version()
-    store.upgrade.UPGRADES[1](str(tmp_path), None)
+    store.upgrades.upgrade.UPGRADES[1](str(tmp_path), None)
     assert open_store(str(tmp_path)).table("traces").version() == version
 
 

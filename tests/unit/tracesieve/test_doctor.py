@@ -17,7 +17,7 @@ from support.servers import free_port
 
 from store import open_store
 from store.lease import Lease
-from store.outbox import Ack, Outbox, OutboxMessage
+from store.outbox import Ack, Outbox, OutboxMessage, messages_cursor
 from store.schemas import TRACES
 from tracesieve.cli import cli
 from tracesieve.config.loading import load_settings
@@ -67,7 +67,7 @@ def test_the_store_its_tables_cursors_lease_and_outbox_are_told_and_fit_80_colum
     outbox.enqueue(
         [OutboxMessage("mlflow_tags", "t1", {"n": 1}), OutboxMessage("mlflow_tags", "t2", {"n": 1})],
         10**15,
-        app_id="wishes:s",
+        app_id=messages_cursor("s"),
         version=5,
     )
     outbox.ack([Ack(outbox.pending("mlflow_tags")[0], "dead", "gone")], 10**15)

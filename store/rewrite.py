@@ -27,7 +27,8 @@ from store.files import SmallFiles, file_system
 from store.table import Table
 
 _ATTEMPTS = 10
-_ROW_GROUP = 50_000  # rows: small enough that a look-up by start time leaves most of a file unread
+_CHUNK_BYTES = 128 << 20  # of files rewritten in one commit
+ROW_GROUP = 50_000  # rows: small enough that a look-up by start time leaves most of a file unread
 
 
 def files_of(delta: DeltaTable) -> pl.DataFrame:
@@ -46,6 +47,19 @@ def bound(files: pl.DataFrame, which: str, column: str) -> pl.Series:
     """The ``min`` or ``max`` of a column by file, null where a file has no statistics of it."""
     name = f"{which}.{column}"
     return files[name] if name in files.columns else pl.Series(name, [None] * files.height, dtype=pl.Int64)
+
+
+def chunks(files: pl.DataFrame) -> list[list[str]]:
+    """The paths of some files in groups of at most ``_CHUNK_BYTES``: what is in memory at once."""
+    groups: list[list[str]] = []
+    size = _CHUNK_BYTES
+    for path, bytes_ in files.select("path", "size_bytes").iter_rows() if files.height else ():
+        if size + bytes_ > _CHUNK_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(path)
+        size += bytes_
+    return groups
 
 
 def read_files(table: Table, paths: Sequence[str]) -> pl.DataFrame:
@@ -110,7 +124,7 @@ def replace(
 def _add(table: Table, frame: pl.DataFrame, now_ms: int) -> AddAction:
     rows = _typed(table, frame)
     buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd", row_group_size=_ROW_GROUP)
+    pq.write_table(rows, buffer, compression="zstd", row_group_size=ROW_GROUP)
     name = f"part-{uuid.uuid4()}.zstd.parquet"
     SmallFiles(table.uri, table.storage_options).write_bytes(name, buffer.getvalue())
     return AddAction(name, buffer.tell(), {}, now_ms, True, json.dumps(_statistics(rows)))

@@ -1,0 +1,32 @@
+"""Where the stream is, from the table of batches: which stream wrote last, and how far it has read."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from store.store import Store
+
+
+def last_stream(store: Store) -> str | None:
+    """The id of the stream that wrote the latest batch; None before the first."""
+    rows = store.table("batches").read(["stream_id", "now_us"]).sort("now_us", maintain_order=True)
+    return str(rows["stream_id"][-1]) if rows.height else None
+
+
+def arrived_through_us(store: Store, stream_id: str | None) -> int | None:
+    """The greatest arrival time of a row in that stream's finished batches; batches take rows in the order of
+    their arrival.
+    """
+    mine = pl.col("stream_id").eq_missing(pl.lit(stream_id, dtype=pl.String)) & (pl.col("phase") == "end")
+    through = store.table("batches").read(["arrived_through_us"], mine)["arrived_through_us"].max()
+    return through if isinstance(through, int) else None
+
+
+def is_half_written(store: Store) -> bool:
+    """Whether the last batch has its facts in the table, and is not ended."""
+    stream = last_stream(store)
+    if stream is None:
+        return False
+    facts = store.table("facts").app_version(f"facts:{stream}")
+    ended = store.table("batches").app_version(f"batches:{stream}")
+    return facts is not None and (ended is None or facts > ended)

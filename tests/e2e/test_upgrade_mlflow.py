@@ -1,0 +1,62 @@
+"""A store that the program of version 2 wrote goes on with this one, against the MLflow server that it
+watched: what follows is what the former program made of the same store and server, and ``undo`` takes all of
+it back.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.command_line import tracesieve
+from support.servers import mlflow_server
+from support.store_v2 import AFTER_US, answer, document_of, on_server, restored
+
+from store import open_store
+from tracesieve.config.settings import load_settings
+from tracesieve.run import once, parts
+
+pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.slow]
+CONFIG = """
+source: {kind: mlflow, tracking_uri: 'URI', experiments: [support], start: earliest, settle: 0s}
+store: store
+rules: [rules.yaml]
+mlflow: {tracking_uri: 'URI'}
+metrics: null
+alerts: {alertmanager: ['http://127.0.0.1:9']}
+spark: {master: 'local[2]', memory: 1g}
+"""
+
+
+def compared(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """The same part by part, so that a failure is readable."""
+    assert found.keys() == expected.keys()
+    for name, part in expected.items():
+        assert found[name] == part, name
+
+
+def test_sem_19_22_23_a_store_of_version_2_goes_on_and_undo_takes_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, began = restored(tmp_path), time.monotonic_ns()
+    first = iter([AFTER_US])
+    monkeypatch.setattr(
+        once, "wall_us", lambda: next(first, AFTER_US + (time.monotonic_ns() - began) // 10**9 * 10**6)
+    )
+    monkeypatch.setattr(once, "DRAIN_S", 4.0)  # an Alertmanager of the config is down
+    with mlflow_server(tmp_path) as server:
+        config = tmp_path / "tracesieve.yaml"
+        config.write_text(CONFIG.replace("URI", server.uri))
+        with ExitStack() as stack:
+            settings = load_settings(str(config))
+            run = parts.open_run(settings, stack, dry_run=False, rebuild=False, now_us=AFTER_US)
+            assert once.run_once(run) == 2  # two alerts wait for the Alertmanager
+        found = document_of(open_store(str(path)), AFTER_US)
+        compared({**found, "server": on_server(server.database)}, answer("after"))
+        done = tracesieve("undo", "-c", str(config))
+        assert done.returncode == 0, done.stderr
+        assert on_server(server.database) == answer("undone")["server"]
+    assert document_of(open_store(str(path)), AFTER_US)["records"] == []
