@@ -102,11 +102,11 @@ def holder(store_path: str) -> Holder | None:
         return RowLease(store_path).holder()
     try:
         with (Path(store_path) / _FILE).open(encoding="utf-8") as handle:
-            told = _parse(handle.read())
+            before = _parse(handle.read())
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError:
-                return Holder("this machine", told.get("pid") or 0, time.time_ns() // 1000)
+                return Holder("this machine", before.get("pid") or 0, time.time_ns() // 1000)
     except OSError:
         return None
     return None

@@ -173,7 +173,6 @@ def _dead_letters(store: Store) -> int:
     dead = table.read(["key"], pl.col("outcome") == "dead")["key"].unique()
     if dead.is_empty():
         return 0
-    said = table.read(["key", "outcome", "at_us"], pl.col("key").is_in(dead.implode())).sort(
-        "at_us", maintain_order=True
-    )
-    return said.unique("key", keep="last", maintain_order=True).filter(pl.col("outcome") == "dead").height
+    outcomes = table.read(["key", "outcome", "at_us"], pl.col("key").is_in(dead.implode()))
+    last = outcomes.sort("at_us", maintain_order=True).unique("key", keep="last", maintain_order=True)
+    return last.filter(pl.col("outcome") == "dead").height
