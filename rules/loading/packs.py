@@ -40,7 +40,7 @@ def load_packs(entries: Sequence[str | Path], group_by: Sequence[str], base_dir:
     loaded = Loaded(diagnostics=list(_unknown_keys(group_by)))
     files: list[Path] = []
     for entry in entries:
-        found = _files(entry, Path(base_dir))
+        found = rule_files(entry, Path(base_dir))
         if not found:
             loaded.diagnostics.append(_no_file(entry, "there is no such pack, file or folder of *.yaml"))
         files += [file for file in found if file not in files]
@@ -67,7 +67,8 @@ def _no_file(name: str | Path, message: str) -> Diagnostic:
     return Diagnostic("no-file", message).at(Place(str(name), 1, 1))
 
 
-def _files(entry: str | Path, base: Path) -> list[Path]:
+def rule_files(entry: str | Path, base: Path) -> list[Path]:
+    """The files that one entry names; none where there is no such pack, file or folder."""
     name = str(entry).removeprefix("packs/")
     path = base / entry
     if path.is_dir():

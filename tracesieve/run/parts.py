@@ -12,11 +12,9 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rules.errors import RuleFilesError
-from rules.loading.packs import load_packs
 from rules.rule_set import RuleSet
 from sinks import registry
 from sinks.base import MessageKind
@@ -42,6 +40,7 @@ from tracesieve.datasets.memberships import TagsAndMemberships
 from tracesieve.errors import ConfigError
 from tracesieve.run.maintenance import maintenance_needs
 from tracesieve.run.metrics import MetricsFollower
+from tracesieve.run.rule_files import RuleFiles
 
 log = logging.getLogger("tracesieve.run")
 
@@ -59,6 +58,7 @@ class Run:
     store: Store
     config: BatchConfig
     outbox: Outbox
+    rule_files: RuleFiles
     rule_set: RuleSet
     metrics: MetricsState
     lease: Lease
@@ -90,7 +90,6 @@ class Run:
             self.store, self.metrics, self.config.stream_id, self.outbox, s.group_by
         )
         self._final = FinalThrough(lands=self.landing is not None)
-        self._rules_seen = _seen(s)
         self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         self.maintenance = Maintenance(
             self.store,
@@ -142,17 +141,16 @@ class Run:
 
     def reload_rules(self, now_us: int) -> None:
         """Take changed rule files; a bad one leaves the last good set in force."""
-        seen = _seen(self.settings)
-        if seen == self._rules_seen:
+        loaded = self.rule_files.reload()
+        if loaded is None:
             return
-        self._rules_seen = seen
-        loaded = load_packs(self.settings.rules, self.settings.group_by, self.settings.base_dir)
-        self.metrics.set_gauge("tracesieve_rules_reload_success", {(): float(bool(loaded.rule_set))})
         if loaded.rule_set is None:
+            self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 0.0})
             log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
             return
+        RuleSets(self.store).put(loaded.rule_set, self.settings.group_by, now_us)
         self.rule_set = loaded.rule_set
-        RuleSets(self.store).put(self.rule_set, self.settings.group_by, now_us)
+        self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         log.info("rules reloaded: %s", self.rule_set.counts)
 
 
@@ -174,7 +172,8 @@ def open_run(
     """
     if problems := missing(settings):
         raise ConfigError(problems)
-    loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
+    rule_files = RuleFiles(settings.rules, settings.group_by, settings.base_dir)
+    loaded = rule_files.load()
     if loaded.rule_set is None:
         raise RuleFilesError(loaded.errors)
     store = open_store(settings.store_path)
@@ -189,7 +188,18 @@ def open_run(
     RuleSets(store).put(loaded.rule_set, settings.group_by, now_us)
     metrics = MetricsState(settings.group_by)
     run = Run(
-        settings, store, config, Outbox(store), loaded.rule_set, metrics, lease, stop, stack, dry_run, landing
+        settings=settings,
+        store=store,
+        config=config,
+        outbox=Outbox(store),
+        rule_files=rule_files,
+        rule_set=loaded.rule_set,
+        metrics=metrics,
+        lease=lease,
+        stop=stop,
+        stack=stack,
+        dry_run=dry_run,
+        landing=landing,
     )
     if not registry.wanted(settings.sinks, MessageKind.TAGS):
         log.info("no sink in the config takes tags: traces are not tagged")
@@ -231,15 +241,3 @@ def spark_of(run: Run) -> Any:
     process = getattr(getattr(spark, "_sc", None), "_gateway", None)
     run.lease.note_jvm(getattr(getattr(process, "proc", None), "pid", None))
     return spark
-
-
-def _seen(settings: Settings) -> dict[str, tuple[int, int]]:
-    """What the rule files look like from outside: when each was changed, and its size."""
-    found: dict[str, tuple[int, int]] = {}
-    for entry in settings.rules:
-        path = Path(settings.base_dir) / entry
-        for file in [*path.glob("*.yaml"), *path.glob("*.yml")] if path.is_dir() else [path]:
-            if file.is_file():
-                status = file.stat()
-                found[str(file)] = status.st_mtime_ns, status.st_size
-    return found

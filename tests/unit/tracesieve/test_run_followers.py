@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 from prometheus_client import generate_latest
 from support.made_facts import MINUTE, T0, batch, fact
 
+import tracesieve.run.rule_files
+from rules.loading.packs import load_packs
 from store.schemas import TRACES
 from streams.sources import DeltaTracesSource
 from tracesieve.config.settings import Settings
@@ -71,6 +75,79 @@ def test_a_bad_rule_file_keeps_the_last_good_set_and_a_metric_says_so(
         (tmp_path / "rules.yaml").unlink()
         run.reload_rules(T0 + 4)
         assert run.rule_set.hash == packs["rule_set_hash"][-1]
+        assert metric(run, "tracesieve_rules_reload_success") == 0
+
+
+def test_a_rule_file_saved_after_it_was_loaded_at_the_start_is_loaded_next(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files were looked at only after landing had been checked, so that this one was never loaded."""
+    file = tmp_path / "rules.yaml"
+    saved = iter([RULES % "0.2"])
+
+    def loads_and_is_saved(*arguments: Any) -> Any:
+        loaded = load_packs(*arguments)
+        file.write_text(next(saved, file.read_text()))
+        return loaded
+
+    monkeypatch.setattr(tracesieve.run.rule_files, "load_packs", loads_and_is_saved)
+    with ExitStack() as stack:
+        run = opened(settings, stack)
+        assert run.rule_set.alert_rules[0].fire.text == "error_rate > 0.1"
+        run.reload_rules(T0 + 1)
+        assert run.rule_set.alert_rules[0].fire.text == "error_rate > 0.2"
+        assert metric(run, "tracesieve_rules_reload_success") == 1
+
+
+def test_a_rule_file_that_is_being_written_is_left_for_the_next_look(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rules.yaml"
+    with ExitStack() as stack:
+        run = opened(settings, stack)
+        file.write_text(RULES % "0.2")
+        grows = iter([RULES % "0.3"])
+
+        def loads_while_it_grows(*arguments: Any) -> Any:
+            loaded = load_packs(*arguments)
+            file.write_text(next(grows, file.read_text()))
+            return loaded
+
+        monkeypatch.setattr(tracesieve.run.rule_files, "load_packs", loads_while_it_grows)
+        run.reload_rules(T0 + 1)
+        assert run.rule_set.alert_rules[0].fire.text == "error_rate > 0.1"
+        run.reload_rules(T0 + 2)
+        assert run.rule_set.alert_rules[0].fire.text == "error_rate > 0.3"
+        assert run.store.table("rule_sets").read().height == 2
+
+
+def test_an_edit_that_leaves_time_and_size_as_they_were_is_seen(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    with ExitStack() as stack:
+        run = opened(settings, stack)
+        before = file.stat()
+        file.write_text(RULES % "0.2")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert file.stat().st_size == before.st_size
+        run.reload_rules(T0 + 1)
+        assert run.rule_set.alert_rules[0].fire.text == "error_rate > 0.2"
+
+
+def test_a_rule_file_that_is_new_in_a_folder_and_one_that_cannot_be_read(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "a.yaml").write_text(RULES % "0.1")
+    with ExitStack() as stack:
+        run = opened(settings.model_copy(update={"rules": ["more"]}), stack)
+        (folder / "b.yml").write_text((RULES % "0.2").replace("id: ", "id: other-"))
+        run.reload_rules(T0 + 1)
+        assert len(run.rule_set.alert_rules) == 2
+        (folder / "b.yml").unlink()
+        (folder / "b.yml").symlink_to("nowhere")
+        run.reload_rules(T0 + 2)
+        assert len(run.rule_set.alert_rules) == 2  # the last good set
         assert metric(run, "tracesieve_rules_reload_success") == 0
 
 
