@@ -16,7 +16,7 @@ import pandas as pd
 
 MINUTE_MS = 60_000
 SEVERITY = {"info": 0, "warning": 1, "critical": 2}
-# id -> (category, severity), in the order of the pack
+# id -> (category, severity), in the order of the default pack
 TRACE_RULES = {
     "error-traces": ("error_case", "critical"),
     "tool-errors": ("error_case", "warning"),

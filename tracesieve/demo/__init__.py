@@ -1,5 +1,3 @@
-"""The demo: a real MLflow server, a simulated support agent, the monitor on its default pack, and a view of
-it all.
-"""
+"""The demo: a real MLflow server, a simulated support agent, the monitor with the default pack, and a view."""
 
 EXPERIMENT = "support-agent"

@@ -1,4 +1,4 @@
-"""Loading packs: every finding, each at its place, and none hidden by another."""
+"""Loading rule files: every diagnostic, each at its place, and none hidden by another."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Packs as they are kept in the store: the text builds the same pack again, and a hash follows the
-meaning.
-"""
+"""Rule sets as the store keeps them: the text builds the same set again, and a hash follows the meaning."""
 
 from __future__ import annotations
 
