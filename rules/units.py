@@ -12,9 +12,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Final, Literal
-
-from pydantic import BeforeValidator, Field, PlainSerializer
+from typing import Final, Literal
 
 MILLISECOND_US: Final = 1_000
 SECOND_US: Final = 1_000_000
@@ -23,7 +21,6 @@ HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 LONGEST_US: Final = 2**63 - 1  # what a column of a table can hold
 
-DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"  # as the schema for editors asks for it
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
 _UNITS_US = {"ms": MILLISECOND_US, "s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,27 +57,6 @@ def seconds_text(length_us: int) -> str:
     if length_us % SECOND_US == 0:
         return f"{length_us // SECOND_US}s"
     return f"{Decimal(length_us) / MILLISECOND_US:f}ms"
-
-
-_PARSED = BeforeValidator(parse_duration_us)
-DurationUs = Annotated[
-    int,
-    _PARSED,
-    Field(
-        ge=0,
-        json_schema_extra={"type": "string", "pattern": DURATION_PATTERN},
-    ),
-    PlainSerializer(seconds_text, return_type=str, when_used="json"),
-]
-"""A key that holds a duration: any text of the grammar in a file, whole microseconds in the program.
-
-A default is given in microseconds; the model must not validate its defaults, since a plain number is seconds.
-"""
-
-
-def is_duration(metadata: list[object]) -> bool:
-    """Whether a pydantic field with this ``metadata`` is a :data:`DurationUs`."""
-    return any(one is _PARSED for one in metadata)
 
 
 def utc(time_us: int) -> datetime:

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from rules.units import readable_time
 from store.files import SmallFiles
@@ -89,8 +90,6 @@ def check_versions(table: str, label: str, checkpoint: str, counted_through_us: 
         SourceError: it is another table, or versions in between were cleaned away: reading on would lose them
             silently.
     """
-    from deltalake import DeltaTable
-
     wanted = next_offset(checkpoint)
     if wanted is None:
         return
@@ -149,8 +148,6 @@ def _dated(table: str, files: list[str]) -> list[tuple[str, int]]:
     """Files by the date that the table's newest version, else the file system, gives them; unknown ones are
     left out.
     """
-    from deltalake import DeltaTable
-
     actions = pa.table(DeltaTable(table).get_add_actions(flatten=True))
     pairs = zip(
         actions["path"].to_pylist(), actions["modification_time"].cast(pa.int64()).to_pylist(), strict=True

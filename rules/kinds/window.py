@@ -21,13 +21,14 @@ from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
 from rules.dialect.contradictions import never_true
 from rules.dialect.nodes import Compare, Logic, fields_of
+from rules.duration_key import DurationUs
 from rules.errors import ConditionError
 from rules.kinds.alert_keys import EvidenceModel, check_by, check_minutes, written_us
 from rules.kinds.base import Kind, RuleModel
 from rules.kinds.strict import Strict
 from rules.matcher import measured
 from rules.rule import hash_of
-from rules.units import MINUTE_US, DurationUs, seconds_text
+from rules.units import MINUTE_US, seconds_text
 
 
 class WindowModel(Strict):

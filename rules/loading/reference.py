@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from rules.dialect import fields
+from rules.duration_key import is_duration
 from rules.kinds import all_kinds, file_model
-from rules.units import is_duration, seconds_text
+from rules.units import seconds_text
 
 _WORDS = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Any": "anything"}
 _WHERE = {"trace": "Of a trace", "spans": "Of a span", "measure": "Of a window"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rules.duration_key import DURATION_PATTERN
 from rules.kinds import file_model
-from rules.units import DURATION_PATTERN, seconds_text
+from rules.units import seconds_text
 
 
 def rule_schema() -> dict[str, Any]:

@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from store.final_through import Watermark
 from streams.checkpoint import needed_version
 from streams.delta_log import Arrivals
 from streams.sources.base import QueryTable, SourcePlace
 
 if TYPE_CHECKING:
     from store import Store
-    from store.final_through import Watermark
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,4 @@ class LandingTables:
 
     def watermark(self, part: str, through_us: int) -> Watermark:
         """All that ended by ``through_us`` in that part is in the rows so far."""
-        from store.final_through import Watermark
-
         return Watermark(part, through_us, self._landed_us)

@@ -10,6 +10,7 @@ import click
 
 from rules.units import iso_time, parse_duration_us
 from tracesieve.errors import TracesieveError
+from tracesieve.terminal import fitted, wrapped
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _EVIDENCE = 5
@@ -39,8 +40,6 @@ def list_(config: str, as_json: bool) -> None:
 
 
 def _show(alert: dict[str, Any]) -> None:
-    from tracesieve.terminal import fitted, wrapped
-
     group = "/".join(alert["group"].values())
     head = (
         f"{alert['status'].upper():8}  {iso_time(alert['starts_us'])}  {alert['rule']} "

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from rules.units import utc
+from tracesieve.terminal import columns, plain, table
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -39,8 +40,6 @@ def command(config: str, as_json: bool) -> None:
 
 
 def _show(check: Any) -> None:
-    from tracesieve.terminal import columns, plain
-
     indent = " " * (6 + _NAME)
     body = textwrap.wrap(plain(check.found), columns() - len(indent), break_on_hyphens=False) or [""]
     if check.hint:
@@ -61,8 +60,6 @@ def _show(check: Any) -> None:
 
 
 def _tables(tables: list[dict[str, Any]]) -> list[str]:
-    from tracesieve.terminal import table
-
     rows = [
         (
             one["table"],

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rules.errors import RuleFilesError
+from tracesieve.terminal import plain, wrapped
 
 _WORDS = {True: "yes", False: "no", None: "null"}
 
@@ -36,8 +37,6 @@ def command(trace_id: str, config: str, as_json: bool) -> None:
 
 def show(document: dict[str, Any]) -> None:
     """One line a rule, under it the parts of its condition; those that decided are marked with ``*``."""
-    from tracesieve.terminal import plain, wrapped
-
     counted = document["counted"]
     if counted:
         took = "-" if counted["duration_us"] is None else f"{counted['duration_us'] / 1000:,.0f} ms"
@@ -57,8 +56,6 @@ def show(document: dict[str, Any]) -> None:
 
 def _parts(part: dict[str, Any], indent: int) -> None:
     """The parts of a condition, or of a part of it, with the values that they read from the trace."""
-    from tracesieve.terminal import wrapped
-
     if not part.get("parts") and part.get("values"):
         click.echo(wrapped(_values(part), " " * indent, indent + 2))
     decided = part.get("decided_by") or []

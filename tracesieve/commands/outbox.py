@@ -8,6 +8,7 @@ import time
 import click
 
 from tracesieve.errors import AnswerIsNoError
+from tracesieve.terminal import fitted, plain
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _JSON = click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
@@ -26,7 +27,6 @@ def list_(config: str, as_json: bool) -> None:
     from store import open_store
     from store.outbox import Outbox
     from tracesieve.config.loading import load_settings
-    from tracesieve.terminal import fitted, plain
 
     rows = Outbox(open_store(load_settings(config).store_path, create=False)).rows()
     if as_json:

@@ -11,6 +11,7 @@ import click
 
 from rules.units import parse_duration_us, readable_time
 from tracesieve.errors import TracesieveError
+from tracesieve.terminal import table, wrapped
 
 _MOST_GROUPS = 21
 
@@ -60,8 +61,6 @@ def command(
 
 def show(document: dict[str, Any]) -> None:
     """The document as a table no wider than the terminal, and two paragraphs."""
-    from tracesieve.terminal import table, wrapped
-
     rows = [
         _row("all", document),
         *(_row("/".join(map(str, one["group"].values())), one) for one in document["groups"]),

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rules.diagnostics import Diagnostic, errors_among
-from rules.groups import DEFAULT_GROUP_BY
-from rules.loading.packs import Loaded, load_packs
-from rules.rule_set import Rule
 from tracesieve.terminal import plain, wrapped
+
+if TYPE_CHECKING:
+    from rules.loading.packs import Loaded
+    from rules.rule_set import Rule
 
 DEFAULT_CONFIG = "tracesieve.yaml"
 
@@ -131,6 +132,9 @@ def schema(as_json: bool, markdown: bool) -> None:
 
 
 def _load(paths: tuple[str, ...], config: str | None) -> Loaded:
+    from rules.groups import DEFAULT_GROUP_BY
+    from rules.loading.packs import load_packs
+
     entries: list[str] = list(paths)
     group_by: tuple[str, ...] = DEFAULT_GROUP_BY
     base = "."

@@ -7,6 +7,8 @@ import json
 import click
 
 from tracesieve.errors import OutsideError
+from tracesieve.log import set_up_logging
+from tracesieve.terminal import wrapped
 
 
 @click.command("run")
@@ -28,7 +30,6 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
     alerts are sent.
     """
     from tracesieve.config.loading import load_settings
-    from tracesieve.log import set_up_logging
 
     if as_json and not once:
         raise click.UsageError("--json goes with --once: a run that goes on is watched through /metrics")
@@ -50,6 +51,5 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
 
 def _echo(document: dict[str, object], as_json: bool) -> None:
     from tracesieve.run.summary import render
-    from tracesieve.terminal import wrapped
 
     click.echo(json.dumps(document) if as_json else wrapped(render(document)))

@@ -23,8 +23,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from rules.duration_key import DurationUs
 from rules.groups import DEFAULT_GROUP_BY, label_names
-from rules.units import DAY_US, HOUR_US, SECOND_US, DurationUs
+from rules.units import DAY_US, HOUR_US, SECOND_US
 from sinks import registry
 from sinks.base import SinkConfig
 from sinks.http.server import MetricsConfig

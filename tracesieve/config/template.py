@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from rules.units import duration_text, is_duration
+from rules.duration_key import is_duration
+from rules.units import duration_text
 from tracesieve.config.keys import chosen_model
 from tracesieve.config.settings import OWN_FIELDS, Settings, settings_model
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from store.content import TraceTable
-    from tracesieve.config.settings import Settings
+from store.content import TraceTable
+from tracesieve.config.settings import Settings
 
 
 def trace_table(settings: Settings) -> TraceTable:
     """The table that holds the traces of this config's source."""
-    from store.content import TraceTable
-
     table = settings.source.query_table(settings.place)
     return TraceTable(table.uri, dict(table.columns))
 

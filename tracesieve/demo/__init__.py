@@ -1,3 +1,3 @@
-"""The demo: a real MLflow server, a simulated support agent, the monitor with the default pack, and a view."""
+"""The demo: a real MLflow server, a simulated support agent, the monitor with the default pack, a view."""
 
 EXPERIMENT = "support-agent"

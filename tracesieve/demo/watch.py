@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
 
 import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from tracesieve.demo.picture import Picture, read_picture
 from tracesieve.demo.stage import Stage, stage
@@ -52,7 +54,7 @@ class _Watcher:
         self.alerted_s: float | None = None  # when the first alert was seen
         self._parts, self._stop, self._headless = parts, stop, headless
         self._began = began
-        self._live: Any = None
+        self._live: Live | None = None
         self._last_line = ""
         self._announced = False  # where to look has been printed
 
@@ -88,9 +90,7 @@ def _echo_where_to_look(heading: str, parts: Stage) -> None:
     click.echo("\n".join([heading, *(f"  {one}" for one in where_to_look(parts))]))
 
 
-def _drawn(picture: Picture, parts: Stage, elapsed_s: float) -> Any:
-    from rich.text import Text
-
+def _drawn(picture: Picture, parts: Stage, elapsed_s: float) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     phase = "found: look around" if picture.found else "watching" if picture.report else "starting"
     for words, style in page(picture, parts, elapsed_s, phase):
@@ -98,10 +98,7 @@ def _drawn(picture: Picture, parts: Stage, elapsed_s: float) -> Any:
     return text
 
 
-def _live_page() -> Any:
-    from rich.console import Console
-    from rich.live import Live
-
+def _live_page() -> Live:
     return Live(
         console=Console(markup=False, emoji=False, highlight=False), auto_refresh=False, transient=True
     )

@@ -1,42 +1,23 @@
 """The checks of ``tracesieve doctor``: each looks at one thing, says what it found and how to mend it, and
 changes nothing.
 
-A check that itself fails is a finding, never a traceback; no check starts Java or waits longer than
-``TIMEOUT_S``.
+A check that fails itself is reported as a check that failed, never as a traceback. No check starts Java or
+waits longer than ``TIMEOUT_S``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
 
-if TYPE_CHECKING:
-    from tracesieve.config.settings import Settings
+from tracesieve.config.settings import Settings
+from tracesieve.doctor import machine, outside, state
+from tracesieve.doctor.check import TIMEOUT_S, Check, one_line, worst
 
-TIMEOUT_S = 5.0
-Status = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding; ``details`` is plain JSON data."""
-
-    name: str
-    status: Status
-    found: str
-    hint: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The check as a JSON object."""
-        return asdict(self)
+__all__ = ["TIMEOUT_S", "Check", "examine", "one_line", "worst"]
 
 
 def examine(settings: Settings, now_us: int) -> list[Check]:
     """Every check, in the order in which things depend on each other."""
-    from tracesieve.doctor import machine, outside, state
-
     checks: list[tuple[str, Callable[[], Iterable[Check]]]] = [
         ("config", lambda: machine.config(settings)),
         ("python", machine.python),
@@ -59,15 +40,3 @@ def examine(settings: Settings, now_us: int) -> list[Check]:
                 Check(name, "fail", f"could not be looked at: {type(error).__name__}: {one_line(error)}")
             )
     return found
-
-
-def worst(checks: Iterable[Check]) -> Status:
-    """The gravest status among the checks."""
-    found = {check.status for check in checks}
-    return "fail" if "fail" in found else "warn" if "warn" in found else "ok"
-
-
-def one_line(error: object) -> str:
-    """The first line of an error's message, shortened."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else "")[:300]

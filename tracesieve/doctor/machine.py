@@ -12,12 +12,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tracesieve.doctor import Check
-
-if TYPE_CHECKING:
-    from tracesieve.config.settings import Settings
+from rules.loading.packs import load_packs
+from streams.session.jars import VERSION, folder, kept
+from streams.session.java import installed
+from tracesieve.config.loading import missing
+from tracesieve.config.settings import Settings
+from tracesieve.doctor.check import Check
 
 PACKAGES = ("rules", "store", "streams", "sinks", "tracesieve")
 _LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
@@ -25,8 +26,6 @@ _LOW_BYTES, _VERY_LOW_BYTES = 5 << 30, 1 << 30
 
 def config(settings: Settings) -> Iterator[Check]:
     """The file itself has been read; secrets and files that it names must be there."""
-    from tracesieve.config.loading import missing
-
     if problems := missing(settings):
         yield Check(
             "config",
@@ -50,8 +49,6 @@ def python() -> Iterator[Check]:
 
 def java() -> Iterator[Check]:
     """The Java that a run would use, by its ``release`` file: none is started."""
-    from streams.session.java import installed
-
     passed: list[str] = []
     for one in installed():
         if one.may_fit:
@@ -68,8 +65,6 @@ def java() -> Iterator[Check]:
 
 def jars() -> Iterator[Check]:
     """Delta's jars, which are kept from the first run on."""
-    from streams.session.jars import VERSION, folder, kept
-
     if kept():
         yield Check("jars", "ok", f"Delta {VERSION}, kept in {folder()}")
     else:
@@ -103,10 +98,8 @@ def packages() -> Iterator[Check]:
 
 def rules(settings: Settings) -> Iterator[Check]:
     """The rule files of the config."""
-    from rules.loading.packs import load_packs
-
     loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
-    lines = [str(finding) for finding in loaded.diagnostics]
+    lines = [str(one) for one in loaded.diagnostics]
     if loaded.rule_set is None:
         yield Check(
             "rules",
@@ -116,18 +109,18 @@ def rules(settings: Settings) -> Iterator[Check]:
             {"findings": lines},
         )
         return
-    told = loaded.rule_set.counts
+    counts = loaded.rule_set.counts
     if lines:
         hint = "`tracesieve rules lint` shows each with its place"
         yield Check(
             "rules",
             "warn",
-            f"{told}; {len(lines)} findings, the first: {lines[0]}",
+            f"{counts}; {len(lines)} findings, the first: {lines[0]}",
             hint,
             {"findings": lines},
         )
     else:
-        yield Check("rules", "ok", told)
+        yield Check("rules", "ok", counts)
 
 
 def disk(store_path: str) -> Iterator[Check]:
@@ -138,7 +131,7 @@ def disk(store_path: str) -> Iterator[Check]:
     while not place.exists():
         place = place.parent
     usage = shutil.disk_usage(place)
-    told = f"{usage.free / 1e9:,.1f} GB free of {usage.total / 1e9:,.1f} at {place}"
+    space = f"{usage.free / 1e9:,.1f} GB free of {usage.total / 1e9:,.1f} at {place}"
     details = {"free_bytes": usage.free, "total_bytes": usage.total, "path": str(place)}
     hint = "make room, or keep tables for a shorter time (retention: in the config)"
     if not os.access(place, os.W_OK):
@@ -150,8 +143,8 @@ def disk(store_path: str) -> Iterator[Check]:
             details,
         )
     elif usage.free < _VERY_LOW_BYTES:
-        yield Check("disk", "fail", told, hint, details)
+        yield Check("disk", "fail", space, hint, details)
     elif usage.free < _LOW_BYTES:
-        yield Check("disk", "warn", told, hint, details)
+        yield Check("disk", "warn", space, hint, details)
     else:
-        yield Check("disk", "ok", told, details=details)
+        yield Check("disk", "ok", space, details=details)

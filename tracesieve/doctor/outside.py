@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tracesieve.doctor import TIMEOUT_S, Check, one_line
+from tracesieve.doctor.check import TIMEOUT_S, Check, one_line
 
 if TYPE_CHECKING:
     from sinks.base import Sink

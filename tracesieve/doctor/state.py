@@ -5,27 +5,29 @@ have come.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from rules.units import MINUTE_US, iso_time
-from tracesieve.doctor import Check, one_line
+from store import Store, StoreError, open_store
+from store.lease import holder
+from store.lease.row_lease import Holder
+from store.maintenance.compact import SMALL_BYTES, SMALL_FILES
+from store.outbox import Outbox, messages_cursor
+from store.rewrite import bound, files_of
+from store.schemas import TABLES
+from store.upgrades.upgrade import STORE_VERSION, version_of
+from streams.checkpoint import checkpoint_of, read_through
+from tracesieve.config.settings import Settings
+from tracesieve.doctor.check import Check, one_line
+from tracesieve.run.maintenance import maintenance_needs
 
-if TYPE_CHECKING:
-    from store import Store
-    from store.lease.row_lease import Holder
-    from tracesieve.config.settings import Settings
-
-_LAG_US = 5 * MINUTE_US  # a run that is this far behind is said to be
+_LAG_US = 5 * MINUTE_US  # from here on a run is reported as behind
 
 
 def examine(settings: Settings, now_us: int) -> Iterator[Check]:
     """The store, if there is one."""
-    from store import StoreError, open_store
-    from store.lease import holder
-    from store.upgrades.upgrade import STORE_VERSION, version_of
-
     path = settings.store_path
     try:
         version = version_of(path)
@@ -43,21 +45,17 @@ def examine(settings: Settings, now_us: int) -> Iterator[Check]:
         return
     yield _tables(store, settings, version, now_us)
     held = holder(path)
-    told = (
+    found = (
         "held by nobody: no run is going on"
         if held is None
         else f"held by a run, pid {held.pid} on {held.host}"
     )
-    yield Check("lease", "ok", told, details={} if held is None else {"host": held.host, "pid": held.pid})
+    yield Check("lease", "ok", found, details={} if held is None else {"host": held.host, "pid": held.pid})
     yield _cursors(store, settings, held, now_us)
     yield _outbox(store, now_us, held)
 
 
 def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Check:
-    from store.maintenance.compact import SMALL_FILES
-    from store.schemas import TABLES
-    from tracesieve.run.maintenance import maintenance_needs
-
     kept = maintenance_needs(settings)
     tables = []
     for name, spec in TABLES.items():
@@ -67,21 +65,18 @@ def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Chec
             tables.append({"table": name, **found, "kept_days": days})
     crowded = [table["table"] for table in tables if table["small_files"] > 3 * SMALL_FILES]
     size = sum(table["bytes"] for table in tables)
-    told = f"{store.path}: version {version}, {len(tables)} tables, {size / 1e6:,.1f} MB"
+    size_text = f"{store.path}: version {version}, {len(tables)} tables, {size / 1e6:,.1f} MB"
     details = {"path": store.path, "version": version, "tables": tables, "looked_us": now_us}
     if crowded:
         hint = (
             "a run compacts them by itself within minutes; if none is going on, `tracesieve run --once` does"
         )
-        return Check("store", "warn", f"{told}; many small files: {', '.join(crowded)}", hint, details)
-    return Check("store", "ok", told, details=details)
+        return Check("store", "warn", f"{size_text}; many small files: {', '.join(crowded)}", hint, details)
+    return Check("store", "ok", size_text, details=details)
 
 
 def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None:
     """Figures of a table from its log alone."""
-    from store.maintenance.compact import SMALL_BYTES
-    from store.rewrite import bound, files_of
-
     delta = store.table(name).fresh()
     if delta is None:
         return None
@@ -100,9 +95,6 @@ def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None
 
 def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int) -> Check:
     """The last finished batch, and how far behind it (or now) each follower is."""
-    from store.outbox import messages_cursor
-    from streams.checkpoint import checkpoint_of, read_through
-
     batches = (
         store.table("batches")
         .read(["stream_id", "batch_id", "phase", "now_us"])
@@ -114,26 +106,24 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
         return Check("cursors", "ok", "no batch has ended yet", details=details)
     stream, last, at_us = ended["stream_id"][-1], ended["batch_id"][-1], ended["now_us"][-1]
     details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us}
-    told = [f"batch {last} of {iso_time(at_us)}"]
+    found = [f"batch {last} of {iso_time(at_us)}"]
     messages = store.table("outbox").app_version(messages_cursor(stream))
     if messages is not None:
         details["wishes_behind_batches"] = max(last - messages, 0)
-        told.append(f"wishes {max(last - messages, 0)} batches behind")
+        found.append(f"wishes {max(last - messages, 0)} batches behind")
     instants = store.table("verdicts").app_version("instants")
     if instants is not None:
         details["verdicts_through_us"] = instants
-        told.append(f"verdicts through {iso_time(instants)}")
+        found.append(f"verdicts through {iso_time(instants)}")
     if held is not None and instants is not None and now_us - instants > _LAG_US:
         behind = (now_us - instants) // MINUTE_US
         return Check(
-            "cursors", "warn", "; ".join(told), f"the run is {behind} minutes behind: see its log", details
+            "cursors", "warn", "; ".join(found), f"the run is {behind} minutes behind: see its log", details
         )
-    return Check("cursors", "ok", "; ".join(told), details=details)
+    return Check("cursors", "ok", "; ".join(found), details=details)
 
 
 def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
-    from store.outbox import Outbox
-
     rows = Outbox(store).rows()
     dead = [row for row in rows if row["outcome"] == "dead"]
     waiting = [row for row in rows if row["outcome"] not in ("dead", "dropped")]
@@ -143,12 +133,12 @@ def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
     oldest = min((row["created_us"] for row in waiting), default=now_us)
     details = {"waiting": by_sink, "dead": len(dead), "oldest_waiting_us": oldest if waiting else None}
     sinks = ", ".join(f"{count} for {sink}" for sink, count in sorted(by_sink.items()))
-    told = f"{sinks or 'nothing'} waiting, {len(dead)} refused for good"
+    counts = f"{sinks or 'nothing'} waiting, {len(dead)} refused for good"
     if dead:
         return Check(
             "outbox",
             "warn",
-            told,
+            counts,
             "`tracesieve outbox list` says why; `outbox retry` or `outbox drop` settles them",
             details,
         )
@@ -156,8 +146,8 @@ def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
         return Check(
             "outbox",
             "warn",
-            f"{told}, the oldest since {iso_time(oldest)}",
+            f"{counts}, the oldest since {iso_time(oldest)}",
             "a sink is down: see the checks above",
             details,
         )
-    return Check("outbox", "ok", told, details=details)
+    return Check("outbox", "ok", counts, details=details)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from deltalake import DeltaTable
 from pydantic import Field
 
 from streams.checkpoint import checkpoint_of
@@ -41,8 +42,6 @@ class DeltaTracesSource(Source):
         Raises:
             SourceError: see :meth:`DeltaTracesTable.check`.
         """
-        from deltalake import DeltaTable
-
         table = self.query_table(place)
         table.check(checkpoint_of(place.store_path))
         delta = DeltaTable(table.uri)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from store.schemas import TRACES
 from streams.errors import SourceError
@@ -87,9 +89,6 @@ def shape(table: str) -> list[Column]:
     Raises:
         SourceError: it is not a Delta table.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
     try:
         schema = pa.schema(DeltaTable(table).schema().to_arrow())
     except (DeltaError, OSError) as error:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 
 from streams.delta_log import Arrivals, arrivals
 from streams.errors import SourceError
@@ -63,9 +65,6 @@ def schema_of(table: str) -> Any:
     Raises:
         SourceError: it is not a Delta table.
     """
-    from deltalake import DeltaTable
-    from deltalake.exceptions import TableNotFoundError
-
     if "://" not in table and not Path(table).exists():
         hint = _CATALOG_NAME if _DOTTED.fullmatch(Path(table).name) else ""
         raise SourceError(f"source.table: {table} does not exist{hint}")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from rules.units import DAY_US, MINUTE_US, SECOND_US, DurationUs, parse_duration_us
+from rules.duration_key import DurationUs
+from rules.units import DAY_US, MINUTE_US, SECOND_US, parse_duration_us
 from streams.sources.base import InitOffer, Landing, Probe, Source, SourcePlace
 from streams.sources.landed import LandedTable
 from streams.sources.mlflow.survey import MlflowOffer

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from rules.duration_key import DurationUs
 from rules.units import (
     DAY_US,
     HOUR_US,
     MINUTE_US,
     SECOND_US,
-    DurationUs,
     duration_text,
     iso_time,
     parse_duration_us,
