@@ -43,13 +43,13 @@ def test_without_a_java_17_or_21_the_wheel_is_used(tmp_path: Path, monkeypatch: 
 
 def test_the_wrapper_drops_one_argument_and_keeps_the_rest(tmp_path: Path) -> None:
     home = java.wrapper(fake_java(tmp_path / "jdk", "21"), tmp_path / "wrapped")
-    said = subprocess.run(
+    done = subprocess.run(
         [str(home / "bin" / "java"), "--add-modules=jdk.incubator.vector", "-Dx=a b", "Main"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert said.stdout == "-Dx=a b Main\n"
+    assert done.stdout == "-Dx=a b Main\n"
 
 
 def test_jars_that_are_kept_are_not_resolved_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,44 +73,35 @@ def test_what_cannot_be_resolved_says_so(
     assert "unresolved dependency" in capsys.readouterr().err
 
 
+def own_certificate(folder: Path) -> Path:
+    """A bundle with a certificate that signed itself."""
+    bundle = folder / "ca.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=own"]
+    subprocess.run(
+        [*made, "-keyout", str(folder / "key"), "-out", str(bundle)], check=True, capture_output=True
+    )
+    return bundle
+
+
 def test_where_java_trusts_too_little_the_certificates_of_the_environment_are_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle = tmp_path / "ca.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            "/CN=own",
-            "-keyout",
-            str(tmp_path / "key"),
-            "-out",
-            str(bundle),
-        ],
-        check=True,
-        capture_output=True,
-    )
     for name in jars._BUNDLES:
         monkeypatch.delenv(name, raising=False)
     assert jars.trust(tmp_path) == ""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("JAVA_HOME", str(fake_java(tmp_path / "jdk", "17")))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own_certificate(tmp_path)))
     tried = []
     real = subprocess.run
 
     def run(args: list[str], **options: Any) -> Any:
         if "-c" not in args:
             return real(args, **options)
-        folder, told = Path(args[-2]) / "jars", args[-1]
-        tried.append(told)
-        if told:
-            store = re.search(r"trustStore=(\S+)", told)
+        folder, java_options = Path(args[-2]) / "jars", args[-1]
+        tried.append(java_options)
+        if java_options:
+            store = re.search(r"trustStore=(\S+)", java_options)
             assert store
             assert load_pkcs12(Path(store[1]).read_bytes(), b"changeit").additional_certs
             folder.mkdir(parents=True)
@@ -120,5 +111,5 @@ def test_where_java_trusts_too_little_the_certificates_of_the_environment_are_tr
 
     monkeypatch.setattr(subprocess, "run", run)
     assert jars.main() == 0
-    assert [bool(told) for told in tried] == [False, True]
+    assert [bool(java_options) for java_options in tried] == [False, True]
     assert jars.kept()
