@@ -14,7 +14,7 @@ from tracesieve.exits import exit_on_error
 
 COMMANDS = {
     "demo": "See the whole thing work on a simulated support agent",
-    "init": "Write a config for an MLflow server or a Delta table",
+    "init": "Look at where traces are, and write a config",
     "run": "Watch traces: count, tag, alert",
     "report": "Error rate, latency, tokens and cost of a range of time",
     "alerts": "List what is firing and what fired",

@@ -78,7 +78,11 @@ def show(document: dict[str, Any]) -> None:
         f"{name.replace('_', ' ')} {value:,}" for name, value in fresh.items() if name != "final_through"
     )
     through = fresh["final_through"]
-    until = "nothing read yet" if through is None else f"counted through {readable_time(int(through * 1e6))}"
+    until = (
+        "not everything has been read yet"
+        if through is None
+        else f"counted through {readable_time(int(through * 1e6))}"
+    )
     click.echo(wrapped(f"{until}; {counts}"))
 
 
