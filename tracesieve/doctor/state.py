@@ -109,8 +109,8 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
     found = [f"batch {last} of {iso_time(at_us)}"]
     messages = store.table("outbox").app_version(messages_cursor(stream))
     if messages is not None:
-        details["wishes_behind_batches"] = max(last - messages, 0)
-        found.append(f"wishes {max(last - messages, 0)} batches behind")
+        details["messages_behind_batches"] = max(last - messages, 0)
+        found.append(f"messages {max(last - messages, 0)} batches behind")
     instants = store.table("verdicts").app_version("instants")
     if instants is not None:
         details["verdicts_through_us"] = instants

@@ -80,7 +80,7 @@ def test_the_store_its_tables_cursors_lease_and_outbox_are_told_and_fit_80_colum
     assert (table["rows"], table["files"], table["kept_days"]) == (5, 1, 90)
     assert (table["oldest_us"], table["newest_us"]) == (10**15, 10**15 + 4)
     assert "pid" in checks["lease"].found
-    assert checks["cursors"].details["wishes_behind_batches"] == 2
+    assert checks["cursors"].details["messages_behind_batches"] == 2
     assert checks["outbox"].status == "warn"
     assert checks["outbox"].details == {"waiting": {"mlflow_tags": 1}, "dead": 1, "oldest_waiting_us": 10**15}
     lease.release()
