@@ -32,7 +32,7 @@ from typing import Any
 from benchmarks.measure import Options, goal, say
 from benchmarks.mlflow_server import mlflow_server, wait_until
 from sinks.base import MessageKind
-from sinks.registry import consumers
+from sinks.registry import SINKS, consumes
 from store import Store, open_store
 
 RATE = 10.0  # traces/s
@@ -258,7 +258,7 @@ def _stages(store: Store, ended: dict[str, float]) -> dict[str, float | None]:
     outbox = (
         store.table("outbox")
         .read(["sink", "target", "created_us"])
-        .filter(pl.col("sink").is_in(consumers(MessageKind.TAGS)))
+        .filter(pl.col("sink").is_in([name for name in SINKS if consumes(name, MessageKind.TAGS)]))
     )
     enqueued = dict(outbox.sort("created_us", descending=True).select("target", "created_us").iter_rows())
     return {

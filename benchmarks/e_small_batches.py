@@ -28,7 +28,7 @@ from rules.rule_set import RuleSet
 from rules.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from sinks.base import MessageKind
 from sinks.prometheus.state import MetricsState
-from sinks.registry import consumers
+from sinks.registry import SINKS, consumes
 from store import Store, open_store
 from store.maintenance.needs import MaintenanceNeeds
 from store.maintenance.schedule import Maintenance
@@ -108,7 +108,9 @@ class Monitor:
         config = BatchConfig(str(path), "bench", str(path / "checkpoint"), group_by=DEFAULT_GROUP_BY)
         self.outbox = Outbox(self.store)
         self.verdicts = Verdicts(self.store, "bench", 2 * DAY_US)
-        alerts, notifications, tags, memberships = (consumers(kind) for kind in MessageKind)
+        alerts, notifications, tags, memberships = (
+            [name for name in SINKS if consumes(name, kind)] for kind in MessageKind
+        )
         self.delivering = [*alerts, *tags, *memberships]
         self.notifications = Notifications(
             self.store, self.outbox, HOUR_US, alerts, notifications, self.verdicts.held_us

@@ -28,12 +28,12 @@ class AlertLog(Sink):
     outside = False
 
     @classmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        """Always."""
-        return True
+    def names(cls, config: SinkConfig) -> Sequence[str]:
+        """Always one."""
+        return [cls.name]
 
     @classmethod
-    def open(cls, context: SinkContext) -> Self:
+    def open(cls, context: SinkContext, name: str) -> Self:
         """It needs nothing."""
         return cls()
 

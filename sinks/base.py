@@ -108,8 +108,12 @@ class Sink(ABC):
     An instance is used by one thread at a time.
     """
 
-    name: ClassVar[str]
-    """Its name in the registry, in the outbox and in metrics; stored, so it never changes."""
+    name: str
+    """Its name in the registry, in the outbox and in metrics; stored, so it never changes.
+
+    A class that serves several receivers, each with an outbox and a back-off of its own, has an instance for
+    each; after the name of the class comes that of the receiver in the config: ``webhook/ops``.
+    """
 
     consumes: ClassVar[MessageKind]
 
@@ -129,15 +133,15 @@ class Sink(ABC):
 
     @classmethod
     @abstractmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        """Whether the config asks for this sink: only then it gets messages."""
+    def names(cls, config: SinkConfig) -> Sequence[str]:
+        """The names of its instances that the config asks for: these get messages.  Mostly one or none."""
 
     @classmethod
     @abstractmethod
-    def open(cls, context: SinkContext) -> Self | None:
-        """The sink, for one thread; None where the config lacks what it needs.
+    def open(cls, context: SinkContext, name: str) -> Self | None:
+        """The instance of that name, for one thread; None where the config lacks what it needs.
 
-        It is called for a sink that is not wanted too, when ``undo`` takes back what it once delivered.
+        ``undo`` also opens what the config does not ask for any more, to take back what it once delivered.
         """
 
     @classmethod

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from sinks.alert_log import AlertLog
 from sinks.alertmanager import Alertmanager
-from sinks.base import ConfigKey, MessageKind, Payload, Sink, SinkConfig, SinkContext
+from sinks.base import ALERT_KINDS, ConfigKey, MessageKind, Payload, Sink, SinkConfig, SinkContext
 from sinks.delivery import Delivery
 from sinks.mlflow.datasets import MlflowDatasets
 from sinks.mlflow.tags import MlflowTags
@@ -23,44 +23,58 @@ SINKS: dict[str, type[Sink]] = {
 }
 
 
+def class_of(name: str) -> type[Sink] | None:
+    """The class of a sink of that name, as messages name it; None: it is no longer in the registry."""
+    return SINKS.get(name.partition("/")[0])
+
+
 def config_keys() -> list[ConfigKey]:
     """The config keys that sinks bring."""
     return [key for sink in SINKS.values() for key in sink.config_keys]
 
 
-def wanted(config: SinkConfig, *kinds: MessageKind, dry_run: bool = False) -> list[type[Sink]]:
+def names(config: SinkConfig, *kinds: MessageKind, dry_run: bool = False) -> list[str]:
     """The sinks that the config asks for, among those that consume one of ``kinds`` if any are given.
 
     In a dry run only those from which nothing leaves.
     """
     return [
-        sink
+        name
         for sink in SINKS.values()
-        if (not kinds or sink.consumes in kinds) and not (dry_run and sink.outside) and sink.wanted(config)
+        if (not kinds or sink.consumes in kinds) and not (dry_run and sink.outside)
+        for name in sink.names(config)
     ]
 
 
-def consumers(kind: MessageKind) -> list[str]:
-    """The names of all sinks that consume such messages, whatever a config asks for."""
-    return [name for name, sink in SINKS.items() if sink.consumes is kind]
+def receivers(config: SinkConfig) -> list[str]:
+    """The sinks that the config asks for and that send alerts out of this machine."""
+    return [name for name in names(config, *ALERT_KINDS) if (sink := class_of(name)) and sink.outside]
+
+
+def consumes(name: str, kind: MessageKind) -> bool:
+    """Whether a sink of that name consumes such messages."""
+    sink = class_of(name)
+    return sink is not None and sink.consumes is kind
+
+
+def open_sinks(names: Iterable[str], context: SinkContext) -> list[Sink]:
+    """The sinks of these names that the context can open."""
+    classes = ((name, class_of(name)) for name in names)
+    opened = (sink.open(context, name) for name, sink in classes if sink is not None)
+    return [one for one in opened if one is not None]
 
 
 def deliveries(
-    sinks: Sequence[type[Sink]],
+    names: Iterable[str],
     context: SinkContext,
     outbox: Outbox,
     observe: Callable[[str, str, int], None] | None = None,
 ) -> list[Delivery]:
     """A delivery for each of these sinks that the context can open, each for a thread of its own."""
-    opened = (sink.open(context) for sink in sinks)
-    return [Delivery(sink, outbox, observe) for sink in opened if sink is not None]
-
-
-def withdrawing() -> list[type[Sink]]:
-    """The sinks that can take back what they delivered."""
-    return [sink for sink in SINKS.values() if sink.withdraws]
+    return [Delivery(sink, outbox, observe) for sink in open_sinks(names, context)]
 
 
 def is_withdrawal(sink: str, payload: Payload) -> bool:
     """Whether nothing is left to take back of a target once that message is delivered."""
-    return sink in SINKS and SINKS[sink].is_withdrawal(payload)
+    found = class_of(sink)
+    return found is not None and found.is_withdrawal(payload)

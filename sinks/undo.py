@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from sinks.delivery import Delivery, drain
-from sinks.registry import withdrawing
+from sinks.registry import class_of
 from store import Store
 from store.outbox import Outbox, OutboxMessage
 
@@ -25,13 +25,19 @@ class Undone:
     waiting: int
 
 
+def withdrawing(store: Store) -> list[str]:
+    """The sinks that the outbox ever named and that can take back what they delivered."""
+    named = store.table("outbox").read(["sink"])["sink"].unique().sort()
+    return [name for name in named if (sink := class_of(name)) is not None and sink.withdraws]
+
+
 def withdrawals(store: Store) -> list[OutboxMessage]:
     """The withdrawal of every target that the outbox ever named, for each sink that can take it back."""
-    sinks = {sink.name: sink for sink in withdrawing()}
-    named = store.table("outbox").read(["sink", "target"], pl.col("sink").is_in(list(sinks)))
+    sinks = {name: sink for name in withdrawing(store) if (sink := class_of(name)) is not None}
+    targets = store.table("outbox").read(["sink", "target"], pl.col("sink").is_in(list(sinks)))
     return [
         OutboxMessage(name, target, sinks[name].withdrawal(target))
-        for name, target in sorted(set(named.iter_rows()))
+        for name, target in sorted(set(targets.iter_rows()))
     ]
 
 

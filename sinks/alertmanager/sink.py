@@ -62,12 +62,12 @@ class Alertmanager(Sink):
         self._own_url = own_url
 
     @classmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        """Where the config names an instance."""
-        return bool(config.get(KEY.path))
+    def names(cls, config: SinkConfig) -> Sequence[str]:
+        """One for all Alertmanagers: an alert is delivered once every one of them has it."""
+        return [cls.name] if config.get(KEY.path) else []
 
     @classmethod
-    def open(cls, context: SinkContext) -> Self | None:
+    def open(cls, context: SinkContext, name: str) -> Self | None:
         """One sink for all instances of the config."""
         instances = context.config.get(KEY.path)
         return cls(instances, own_url=context.own_url) if instances else None

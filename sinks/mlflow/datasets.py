@@ -91,12 +91,13 @@ class MlflowDatasets(Sink):
         self._contents = contents
 
     @classmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        """Where the config names a server, unless it says ``datasets: false``."""
-        return config.get(SERVER.path) is not None and config.get(DATASETS.path) is not False
+    def names(cls, config: SinkConfig) -> Sequence[str]:
+        """One where the config names a server, unless it says ``datasets: false``."""
+        wanted = config.get(SERVER.path) is not None and config.get(DATASETS.path) is not False
+        return [cls.name] if wanted else []
 
     @classmethod
-    def open(cls, context: SinkContext) -> Self | None:
+    def open(cls, context: SinkContext, name: str) -> Self | None:
         """The server of the config; datasets have their default names where the config wants none."""
         server, datasets = context.config.get(SERVER.path), context.config.get(DATASETS.path)
         if server is None:

@@ -39,13 +39,13 @@ class MlflowTags(Sink):
         self._batched = True
 
     @classmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        """Where the config names a server, unless it says ``tags: false``."""
+    def names(cls, config: SinkConfig) -> Sequence[str]:
+        """One where the config names a server, unless it says ``tags: false``."""
         server = config.get(SERVER.path)
-        return server is not None and server.tags
+        return [cls.name] if server is not None and server.tags else []
 
     @classmethod
-    def open(cls, context: SinkContext) -> Self | None:
+    def open(cls, context: SinkContext, name: str) -> Self | None:
         """The server of the config."""
         server = context.config.get(SERVER.path)
         return cls(server.tracking_uri) if server is not None else None

@@ -65,7 +65,8 @@ class Monitor:
             "source: {kind: delta_traces, table: traces}\nstore: st\nevaluate_after: 0s\n"
             "spark: {master: 'local[2]', memory: 1g}\n"
             f"metrics: {{listen: '{self.url[7:]}'}}\n"
-            f"alerts: {{toy: [{{url: 'http://127.0.0.1:{pager_port}/', token_env: PAGER_TOKEN}}]}}\n"
+            "alerts: {toy: [{name: ops, token_env: PAGER_TOKEN, "
+            f"url: 'http://127.0.0.1:{pager_port}/'}}]}}\n"
         )
         self.log = folder / "log"
 
@@ -92,13 +93,11 @@ class Monitor:
         return float(found[1]) if found else 0
 
     def deliveries(self, outcome: str) -> float:
-        return self.metric(f'tracesieve_deliveries_total{{outcome="{outcome}",sink="toy"}}') or self.metric(
-            f'tracesieve_deliveries_total{{sink="toy",outcome="{outcome}"}}'
-        )
+        return self.metric(f'tracesieve_deliveries_total{{outcome="{outcome}",sink="toy/ops"}}')
 
     def outbox(self) -> list[dict[str, Any]]:
         rows = json.loads(ran("outbox", "list", "-c", str(self.config), "--json").stdout)["deliveries"]
-        return [row for row in rows if row["sink"] == "toy"]
+        return [row for row in rows if row["sink"] == "toy/ops"]
 
     def doctor(self) -> list[tuple[str, str]]:
         checks = json.loads(ran("doctor", "-c", str(self.config), "--json").stdout)["checks"]
@@ -124,7 +123,7 @@ def test_sem_21_a_toy_sink_is_alerted_retried_listed_measured_probed_and_tested(
     port = pager_port(monitor)
     with monitor.running() as run:
         until(lambda: monitor.deliveries("retry"), "the pager that is down is tried", 240)
-        assert monitor.metric('tracesieve_outbox_pending{sink="toy"}') == 1
+        assert monitor.metric('tracesieve_outbox_pending{sink="toy/ops"}') == 1
         (waiting,) = monitor.outbox()
         assert (waiting["outcome"], waiting["detail"]) == ("retry", "ConnectionError")
         assert waiting["target"].startswith("error-rate-high:")
@@ -143,7 +142,7 @@ def check_delivery(monitor: Monitor, pager: WebHook, waiting: dict[str, Any]) ->
     assert (alert["key"], alert["rule"], alert["status"]) == (waiting["key"], "error-rate-high", "firing")
     assert headers["Authorization"] == "Bearer s3cret"
     until(lambda: monitor.deliveries("delivered") == 1, "the delivery is counted")
-    until(lambda: monitor.metric('tracesieve_outbox_pending{sink="toy"}') == 0, "nothing waits")
+    until(lambda: monitor.metric('tracesieve_outbox_pending{sink="toy/ops"}') == 0, "nothing waits")
     assert monitor.outbox() == []
 
 

@@ -1,4 +1,4 @@
-"""A complete sink in one file: alerts to an invented pager, one POST each.
+"""A complete sink in one file: alerts to invented pagers, one POST each, and each pager served by itself.
 
 A test adds its line to the registry: ``SINKS[ToySink.name] = ToySink``.  As a program this file is the
 command line with that line added.
@@ -30,10 +30,11 @@ from store.outbox import PendingMessage
 
 
 class Pager(Login):
-    url: str = Field(description="the pager's address")
+    name: str = Field(description="what it is called in the outbox and in metrics")
+    url: str = Field(description="its address")
 
 
-KEY = ConfigKey("alerts.toy", list[Pager], [], "invented pagers; the first one gets the alerts")
+KEY = ConfigKey("alerts.toy", list[Pager], [], "invented pagers, each with a name; all get every alert")
 
 
 class ToySink(Sink):
@@ -44,16 +45,16 @@ class ToySink(Sink):
     config_keys = (KEY,)
 
     def __init__(self, pager: Pager) -> None:
-        self.pager = pager
+        self.name, self.pager = f"toy/{pager.name}", pager
 
     @classmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        return bool(config.get(KEY.path))
+    def names(cls, config: SinkConfig) -> Sequence[str]:
+        return [f"toy/{pager.name}" for pager in config.get(KEY.path, ())]
 
     @classmethod
-    def open(cls, context: SinkContext) -> Self | None:
-        pagers = context.config.get(KEY.path)
-        return cls(pagers[0]) if pagers else None
+    def open(cls, context: SinkContext, name: str) -> Self | None:
+        pagers = context.config.get(KEY.path, ())
+        return next((cls(pager) for pager in pagers if f"toy/{pager.name}" == name), None)
 
     @classmethod
     def missing(cls, config: SinkConfig) -> dict[str, str]:

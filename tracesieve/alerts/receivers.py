@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from tracesieve.config.settings import Settings
 
 
-def receiver_kinds(settings: Settings) -> list[type[Sink]]:
-    """The classes of the receivers that the config asks for."""
-    return [sink for sink in registry.wanted(settings.sinks, *ALERT_KINDS) if sink.outside]
-
-
 def receivers(settings: Settings) -> list[Sink]:
     """The receivers, opened; none of them reads the store, which need not be there.
 
@@ -33,7 +28,7 @@ def receivers(settings: Settings) -> list[Sink]:
     if problems := [one for one in missing(settings) if one.path[:1] == ("alerts",)]:
         raise ConfigError(problems)
     context = sink_context(settings, Store(settings.store_path))
-    opened = [one for sink in receiver_kinds(settings) if (one := sink.open(context)) is not None]
+    opened = registry.open_sinks(registry.receivers(settings.sinks), context)
     if not opened:
         of_alerts = [sink for sink in registry.SINKS.values() if sink.consumes in ALERT_KINDS]
         keys = ", ".join(key.path for sink in of_alerts for key in sink.config_keys)

@@ -22,8 +22,8 @@ def command(config: str, as_json: bool) -> None:
 
     A trace whose ``eval_candidate`` a person has changed keeps it.  Repeating it changes nothing.
     """
-    from sinks.registry import deliveries, withdrawing
-    from sinks.undo import undo
+    from sinks.registry import deliveries
+    from sinks.undo import undo, withdrawing
     from store import open_store
     from store.lease import Lease
     from store.outbox import Outbox
@@ -35,9 +35,12 @@ def command(config: str, as_json: bool) -> None:
     lease = Lease(settings.store_path)
     lease.acquire()
     try:
-        found = deliveries(withdrawing(), sink_context(settings, store), Outbox(store))
-        if not found:
-            raise TracesieveError("the config names no server that tags or records were written to")
+        names = withdrawing(store)
+        found = deliveries(names, sink_context(settings, store), Outbox(store))
+        if gone := set(names) - {one.sink.name for one in found}:
+            raise TracesieveError(
+                f"the config no longer names the server that {', '.join(sorted(gone))} wrote to"
+            )
         done = undo(store, found, lambda: time.time_ns() // 1000, _DRAIN_S)
     finally:
         lease.release()

@@ -12,7 +12,7 @@ import polars as pl
 from rules.rule_set import SEVERITY_ORDER
 from rules.units import MINUTE_US
 from sinks.base import MessageKind
-from sinks.registry import consumers
+from sinks.registry import consumes
 from store import Store, StoreError, net_facts, open_store
 from tracesieve.alerts.listing import list_alerts
 from tracesieve.analysis.report import report
@@ -61,7 +61,8 @@ def read_picture(stage: Stage) -> Picture:
         return Picture()
     now_us = time.time_ns() // 1000
     deliveries = store.table("deliveries").read(["sink", "target", "outcome"])
-    of_tags = pl.col("sink").is_in(consumers(MessageKind.TAGS))
+    tagging = [name for name in deliveries["sink"].unique() if consumes(name, MessageKind.TAGS)]
+    of_tags = pl.col("sink").is_in(tagging)
     tagged = deliveries.filter(of_tags & (pl.col("outcome") == "delivered"))["target"].n_unique()
     records = store.table("records").read(["dataset", "record"]).unique()
     return Picture(

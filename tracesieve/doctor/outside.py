@@ -44,9 +44,9 @@ def _sink(sink: type[Sink], settings: Settings) -> Iterator[Check]:
 
 def _receivers(settings: Settings) -> Iterator[Check]:
     """Whether alerts leave this machine."""
-    from tracesieve.alerts.receivers import receiver_kinds
+    from sinks import registry
 
-    names = ", ".join(sink.name for sink in receiver_kinds(settings))
+    names = ", ".join(registry.receivers(settings.sinks))
     yield Check("alerts", "ok", f"sent to {names}" if names else "logged and listed; nobody is paged")
 
 

@@ -98,7 +98,7 @@ class Run:
 
     def _consumers(self, kind: MessageKind) -> list[str]:
         """The names of the sinks that get messages of a kind."""
-        return [sink.name for sink in registry.wanted(self.settings.sinks, kind, dry_run=self.dry_run)]
+        return registry.names(self.settings.sinks, kind, dry_run=self.dry_run)
 
     @property
     def _writes_messages(self) -> bool:
@@ -201,9 +201,9 @@ def open_run(
         dry_run=dry_run,
         landing=landing,
     )
-    if not registry.wanted(settings.sinks, MessageKind.TAGS):
+    if not registry.names(settings.sinks, MessageKind.TAGS):
         log.info("no sink in the config takes tags: traces are not tagged")
-    sinks = registry.wanted(settings.sinks, dry_run=dry_run)
+    sinks = registry.names(settings.sinks, dry_run=dry_run)
     run.deliveries += registry.deliveries(sinks, sink_context(settings, store), run.outbox, metrics.delivered)
     return run
 

@@ -44,12 +44,12 @@ def until(true: Callable[[], object], seconds: float = 20) -> None:
 
 
 def message(target: str, number: int = 0) -> OutboxMessage:
-    return OutboxMessage("toy", target, {"number": number})
+    return OutboxMessage("toy/a", target, {"number": number})
 
 
 def test_a_sink_that_hangs_is_used_by_one_thread_and_holds_up_no_other(hook: WebHook, tmp_path: Path) -> None:
     outbox = Outbox(open_store(str(tmp_path)))
-    delivery = Delivery(ToySink(Pager(url=hook.url)), outbox)
+    delivery = Delivery(ToySink(Pager(name="a", url=hook.url)), outbox)
     outbox.enqueue([message("a")], 1)
     hook.let_through.clear()
     hanging = threading.Thread(target=delivery.step, args=(2,))
@@ -74,14 +74,14 @@ def test_a_sink_that_is_at_work_when_a_run_ends_is_left_alone(
     config = tmp_path / "c.yaml"
     config.write_text(
         "source: {kind: delta_traces, table: traces}\nstore: st\nmetrics: null\n"
-        f"alerts: {{toy: [{{url: '{hook.url}'}}]}}\n"
+        f"alerts: {{toy: [{{name: a, url: '{hook.url}'}}]}}\n"
     )
     with ExitStack() as stack:
         run = open_run(load_settings(config), stack, dry_run=False, rebuild=False, now_us=1)
-        (toy,) = (one for one in run.deliveries if one.sink.name == "toy")
+        (toy,) = (one for one in run.deliveries if one.sink.name == "toy/a")
         run.outbox.enqueue([message("a")], 1)
         hook.let_through.clear()
-        thread = live._thread(run, "toy", 0.01, partial(run.deliver, toy))
+        thread = live._thread(run, "toy/a", 0.01, partial(run.deliver, toy))
         until(lambda: hook.under_way)
         run.outbox.enqueue([message("b")], 2)
         run.stop.set()
@@ -104,9 +104,7 @@ def test_sinks_and_a_follower_beside_one_another_lose_and_repeat_nothing(
     monkeypatch.setattr(threading, "excepthook", lambda one: failed.append(one.exc_value))
     sinks = []
     for name in ("one", "two", "three"):
-        sink = ToySink(Pager(url=hook.url))
-        sink.name = name  # type: ignore[misc]
-        sinks.append(Delivery(sink, outbox))
+        sinks.append(Delivery(ToySink(Pager(name=name, url=hook.url)), outbox))
 
     def deliver(delivery: Delivery) -> None:
         while not (stop.is_set() and outbox.count(delivery.sink.name) == 0):

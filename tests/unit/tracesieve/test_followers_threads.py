@@ -46,11 +46,11 @@ class Recorder(Sink):
         self.sent_again: list[dict[str, Payload]] = []
 
     @classmethod
-    def wanted(cls, config: SinkConfig) -> bool:
-        return True
+    def names(cls, config: SinkConfig) -> list[str]:
+        return [cls.name]
 
     @classmethod
-    def open(cls, context: SinkContext) -> Self:
+    def open(cls, context: SinkContext, name: str) -> Self:
         return cls()
 
     def deliver(self, messages: Any) -> list[Outcome]:
