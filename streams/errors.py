@@ -35,7 +35,7 @@ class SourceError(StreamsError):
     line will do.
     """
 
-    hint = "mend `source:` in the config, or the table"
+    hint = "correct `source:` in the config, or the table"
 
     def __init__(self, message: str, brief: str = "") -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class UnknownExperiment(SourceError):  # noqa: N818
 class SourceDown(SourceError):  # noqa: N818
     """The server cannot be reached or failed; trying again later may help."""
 
-    hint = "start the server, or mend its address under `source:` or the login"
+    hint = "start the server, or correct its address under `source:` or the login"
 
 
 class NoAccess(SourceDown):

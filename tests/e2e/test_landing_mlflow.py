@@ -59,7 +59,7 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
     new = log_trace(mlflow_server, key, now + 1_000_000)
     assert again.step(now + 5_000_000).landed == 1
     again.step(now + 20_000_000)
-    assert complete(again) == now - now % 1000 + 18_000_000  # what settle leaves alone is not promised
+    assert complete(again) == now - now % 1000 + 18_000_000  # what settle leaves alone is not complete yet
     assert new in ids(tmp_path)
     stamps = open_store(str(tmp_path)).table("traces").read(["landed_us"])["landed_us"].to_list()
     assert len(set(stamps)) >= 2
@@ -106,7 +106,7 @@ def test_sem_01_later_tags_and_feedback_land_again_but_ours_do_not(
     ):  # in the order in which we write them
         client.set_trace_tag(one, key, "error_case")
     assert landing.land_through(now).landed == 0
-    client.set_trace_tag(one, "eval_candidate", "mine")  # a person's own: SEMANTICS 22 wants it known
+    client.set_trace_tag(one, "eval_candidate", "my_own")  # a person's own: SEMANTICS 22 wants it known
     assert landing.land_through(now).landed == 1
     client.set_trace_tag(one, "environment", "staging")
     mlflow.log_feedback(trace_id=two, name="correct", value=False)
@@ -214,7 +214,7 @@ def test_sem_27_an_earlier_start_is_backfilled_with_an_estimate_first(
     )
     caplog.set_level(logging.INFO)
     earliest = MlflowLanding(source(mlflow_server, name, start="earliest"), open_store(str(tmp_path)))
-    step = earliest.step(now)  # live: the backlog is read in pieces, and nothing is promised before it is in
+    step = earliest.step(now)  # live: the backlog is read in pieces, and nothing is complete before it is in
     while step.backlog_us:
         assert not earliest.watermarks()
         assert stored_final_through_us(open_store(str(tmp_path))) is None

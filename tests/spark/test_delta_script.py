@@ -20,7 +20,7 @@ pytestmark = pytest.mark.spark
 SEEDS = [int(seed) for seed in os.environ.get("TRACESIEVE_SEEDS", "11").split(",")]
 
 
-def told(store: Store, only: Any = None) -> tuple[Any, ...]:
+def outcome(store: Store, only: Any = None) -> tuple[Any, ...]:
     facts, windows = result(store)
     if only is not None:
         limit = max((row[4] for row in facts if only(row[0])), default=0)
@@ -45,9 +45,9 @@ def test_sem_28_a_random_script_of_writes_in_one_batch_and_in_many(
     play(script, 16, read_some)
     run(spark, tmp_path / "one", source)
     many = run(spark, tmp_path / "many", source)
-    whole = told(one)
+    whole = outcome(one)
     assert len(whole[0]) > 15
-    assert told(many) == whole
+    assert outcome(many) == whole
     batches = [store.table("batches").read()["batch_id"].max() for store in (one, many)]
     assert batches[1] > batches[0], "the many batches were not many"
     assert ends(one)["deleted"] == script.deleted > 0
@@ -62,11 +62,11 @@ def test_sem_28_a_random_script_of_writes_in_one_batch_and_in_many(
     snapshot = run(
         spark, tmp_path / "snapshot", source
     )  # the table as it is now: what was deleted is not in it
-    assert told(snapshot) == told(one, kept)
+    assert outcome(snapshot) == outcome(one, kept)
     for path, store in ((tmp_path / "one", one), (tmp_path / "many", many)):
         follow(store, opened(path, source)[1].stream_id)
     assert verdicts(one) == verdicts(many)
     assert messages(one) == messages(many)
     assert messages(one)
     rebuilt = run(spark, tmp_path / "many", source, rebuild=True)
-    assert told(rebuilt) == whole
+    assert outcome(rebuilt) == whole

@@ -1,4 +1,4 @@
-"""A master that Spark does not take is said in one message, with exit 3."""
+"""A Spark that does not start ends with one message and exit 3."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The checks of ``tracesieve doctor``: each looks at one thing, says what it found and how to mend it, and
-changes nothing.
+"""The checks of ``tracesieve doctor``: each looks at one thing, reports what it found and what to do about
+it, and changes nothing.
 
 A check that fails itself is reported as a check that failed, never as a traceback. No check starts Java or
 waits longer than ``TIMEOUT_S``.
@@ -35,7 +35,7 @@ def examine(settings: Settings, now_us: int) -> list[Check]:
     for name, check in checks:
         try:
             found += check()
-        except Exception as error:  # noqa: BLE001 - whatever is broken is what doctor is there to say
+        except Exception as error:  # noqa: BLE001 - doctor is there to report whatever is broken
             found.append(
                 Check(name, "fail", f"could not be looked at: {type(error).__name__}: {one_line(error)}")
             )

@@ -12,7 +12,7 @@ Status = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was found of one thing, and how to mend it; ``details`` is plain JSON data."""
+    """What was found of one thing, and what to do about it; ``details`` is plain JSON data."""
 
     name: str
     status: Status

@@ -93,7 +93,7 @@ def packages() -> Iterator[Check]:
     if wrong:
         yield Check("packages", "fail", "; ".join(wrong), "install tracesieve in an environment of its own")
     else:
-        yield Check("packages", "ok", f"{', '.join(PACKAGES)} are ours alone")
+        yield Check("packages", "ok", f"{', '.join(PACKAGES)} come from this installation alone")
 
 
 def rules(settings: Settings) -> Iterator[Check]:

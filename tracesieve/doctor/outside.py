@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from streams.errors import SourceError
 from tracesieve.doctor.check import TIMEOUT_S, Check, one_line
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 def source(settings: Settings) -> Iterator[Check]:
     """Whether the source can be read as it is."""
-    from streams.errors import SourceError
-
     try:
         found = settings.source.probe(settings.place, TIMEOUT_S)
     except SourceError as error:
@@ -84,7 +83,8 @@ def _answers(url: str) -> bool:
     import ssl
 
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only whether it is ours is asked
+    # all that is asked is whether our run answers
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with urllib.request.urlopen(f"{url}/healthz", timeout=TIMEOUT_S, context=context) as answer:  # noqa: S310 - our own address
             return bool(answer.status == 200)

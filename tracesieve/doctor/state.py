@@ -1,5 +1,5 @@
-"""What the store says: its version, its tables and how large they are, who holds it, how far its followers
-have come.
+"""The store: its version, its tables and how large they are, who holds it, how far its followers have
+come.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Chec
     crowded = [table["table"] for table in tables if table["small_files"] > 3 * SMALL_FILES]
     size = sum(table["bytes"] for table in tables)
     size_text = f"{store.path}: version {version}, {len(tables)} tables, {size / 1e6:,.1f} MB"
-    details = {"path": store.path, "version": version, "tables": tables, "looked_us": now_us}
+    details = {"path": store.path, "version": version, "tables": tables, "checked_us": now_us}
     if crowded:
         hint = (
             "a run compacts them by itself within minutes; if none is going on, `tracesieve run --once` does"

@@ -1,4 +1,4 @@
-"""What MLflow's client raises, as errors of ours: by type, and by the error code that MLflow gives."""
+"""What MLflow's client raises, as errors of the source: by type, and by the error code that MLflow gives."""
 
 from __future__ import annotations
 

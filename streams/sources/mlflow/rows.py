@@ -1,7 +1,7 @@
 """An MLflow trace as a row of the store's table ``traces``, and the light hash that notices a later edit.
 
 Attributes keep the JSON that MLflow stores (quotes included).  The light hash covers what a listing without
-spans shows (state, times, tags that are not ours, metadata, assessments), so that a sweep finds feedback and
+spans shows (state, times, tags but our own, metadata, assessments), so that a sweep finds feedback and
 tags given later without fetching spans.
 """
 
@@ -77,7 +77,7 @@ def light_hash(row: Mapping[str, Any]) -> int:
     if candidate and candidate != shown.get("tracesieve.category"):
         tags.append(
             ("eval_candidate", candidate)
-        )  # a person's own; ours comes and goes without a trace landing again
+        )  # a person's own; one that we wrote changes without the trace landing again
     assessments = sorted(
         json.dumps([_plain(one[key]) for key in sorted(one)], sort_keys=True)
         for one in row["assessments"] or []

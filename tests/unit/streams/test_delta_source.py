@@ -55,13 +55,13 @@ def test_sem_03_known_ids_are_looked_up_within_an_hour_of_the_start() -> None:
 
 def planned(checkpoint: Path, batch: int, table: Path, version: int, index: int = -1) -> None:
     (checkpoint / "offsets").mkdir(parents=True, exist_ok=True)
-    told = {
+    read_up_to = {
         "reservoirId": str(DeltaTable(str(table)).metadata().id),
         "reservoirVersion": version,
         "index": index,
         "isStartingVersion": False,
     }
-    (checkpoint / "offsets" / str(batch)).write_text(f"v1\n{{}}\n{json.dumps(told)}")
+    (checkpoint / "offsets" / str(batch)).write_text(f"v1\n{{}}\n{json.dumps(read_up_to)}")
 
 
 def spark_name(table: Path, file: str) -> str:

@@ -1,5 +1,5 @@
-"""``tracesieve doctor``: what is wrong is said with its mend, a server that is down is a finding, nothing is
-changed.
+"""``tracesieve doctor``: what is wrong is shown with a hint, a server that is down is a failed check, nothing
+is changed.
 """
 
 import importlib.metadata

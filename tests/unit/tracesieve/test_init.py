@@ -66,8 +66,8 @@ def test_a_table_that_fits_and_a_file_that_is_there() -> None:
     table("traces", TRACES.remove(TRACES.get_field_index("landed_us")))
     done = init("--table", "traces", "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert told["ready"] is True
+    document = json.loads(done.stdout)
+    assert document["ready"] is True
     assert load_settings("tracesieve.yaml").source.model_dump() == {
         "kind": "delta_traces",
         "table": "traces",
@@ -88,13 +88,13 @@ def test_other_names_are_mapped_and_what_is_missing_is_named() -> None:
     fields = [pa.field("state", pa.int64()) if field.name == "state" else field for field in fields]
     table("theirs", pa.schema(fields))
     done = init("--table", "theirs", "--json")
-    told = json.loads(done.stdout)
-    assert told["ready"] is False
-    assert {one["name"]: one["problem"] for one in told["columns"] if one["problem"]} == {
+    document = json.loads(done.stdout)
+    assert document["ready"] is False
+    assert {one["name"]: one["problem"] for one in document["columns"] if one["problem"]} == {
         "state": "is int64",
         "tags": "is missing",
     }
-    assert told["config"]["source"]["columns"] == {**names, "state": "YOUR_COLUMN", "tags": "YOUR_COLUMN"}
+    assert document["config"]["source"]["columns"] == {**names, "state": "YOUR_COLUMN", "tags": "YOUR_COLUMN"}
     assert getattr(done.exception, "exit_code", None) == 1
     load_settings("tracesieve.yaml")
     shown = init("--table", "theirs", "--force").output

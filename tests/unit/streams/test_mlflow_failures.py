@@ -1,0 +1,69 @@
+"""What an MLflow server's failures come to: by type and code, whatever their text is."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from support.recording_proxy import answering
+from support.servers import free_port
+
+from streams.errors import NoAccess, SourceDown, SourceRefuses
+from streams.sources.mlflow.client import MlflowReader
+from streams.sources.mlflow.failures import source_down
+
+
+@pytest.fixture(autouse=True)
+def own_patience(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A reader with a timeout sets MLflow's variables; they are put back."""
+    for name in ("MAX_RETRIES", "TIMEOUT", "BACKOFF_FACTOR"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "1")
+    yield
+
+
+def failure(uri: str) -> SourceDown:
+    with pytest.raises(SourceDown) as caught:
+        MlflowReader(uri, timeout_s=1).experiments(["a"])
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"source.tracking_uri: {uri}: ")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, "no", NoAccess),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', NoAccess),
+        (400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "connection refused"}', SourceRefuses),
+        (404, "not in a valid place", SourceRefuses),
+        (404, '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no"}', SourceRefuses),
+        (501, "API request to nowhere", SourceRefuses),
+        (502, "bad gateway", SourceDown),
+        (503, "busy", SourceDown),
+        (200, "<html>please log in</html>", SourceDown),
+        (200, "[1]", SourceDown),
+    ],
+)
+def test_an_answer_is_classified_by_its_code(status: int, body: str, kind: type[SourceDown]) -> None:
+    with answering(status, body) as uri:
+        assert type(failure(uri)) is kind
+
+
+def test_no_answer_has_its_reason_in_a_few_words() -> None:
+    uri = f"http://127.0.0.1:{free_port()}"
+    assert failure(uri).brief == f"{uri}: connection refused"
+    assert "no answer (Connection refused)" in str(failure(uri))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert failure(uri).brief == f"{uri}: timed out"
+
+
+def test_a_failure_that_was_handled_before_is_not_the_reason_of_the_next() -> None:
+    from mlflow.exceptions import MlflowException
+
+    handled = SourceDown("handled")
+    handled.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    error = MlflowException("no credentials")
+    error.__context__ = handled
+    assert str(source_down("databricks", error)) == "source.tracking_uri: databricks: no credentials"
