@@ -31,14 +31,15 @@ def answer(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def write_table(table: Path, number: int) -> None:
+def write_table(table: Path, number: int, name: str = "tr", every_s: float = 5) -> None:
+    """Append traces that ended up to a minute ago, the last first; each fourth failed."""
     now = datetime.now(UTC)
     rows = []
     for i in range(number):
-        begin = now - timedelta(seconds=60 + 5 * i)
+        begin = now - timedelta(seconds=60 + every_s * i)
         rows.append(
             {
-                "trace_id": f"tr-{i}",
+                "trace_id": f"{name}-{i}",
                 "experiment_id": "1",
                 "experiment_name": "support",
                 "request_time": begin,
