@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from rules.rule_set import build_rule_set, parse_rule
+from rules.units import DAY_US
 from store import Store, open_store
 from store.maintenance.needs import MaintenanceNeeds
 from store.maintenance.schedule import Maintenance
@@ -26,7 +27,6 @@ from streams.sources.landed import LandedTable
 
 pytestmark = pytest.mark.spark
 NOW = time.time_ns() // 1000
-DAY_US = 86_400_000_000
 
 
 def land(store: Store, first: int, number: int, days_ago: float = 0) -> None:

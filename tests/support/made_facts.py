@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 
 from rules.rule_set import RuleSet
+from rules.units import MINUTE_US as MINUTE
 from store import Store
 from store.rule_sets import RuleSets
 from store.windows import partials
 
-MINUTE = 60_000_000
 T0 = 1_800_000_000 * 1_000_000 // MINUTE * MINUTE
 
 

@@ -18,8 +18,6 @@ from mlflow.entities import SpanStatusCode
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.servers import MlflowServer
 
-SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
-
 
 def log_trace(
     server: MlflowServer,

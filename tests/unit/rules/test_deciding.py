@@ -16,8 +16,8 @@ from rules.dialect import compile_condition
 from rules.kinds.window import WindowRule
 from rules.matcher import measured
 from rules.rule_set import build, parse_rule
+from rules.units import MINUTE_US as MINUTE
 
-MINUTE = 60_000_000
 AT = 100 * MINUTE
 FAILED = EvidenceChoice(5 * MINUTE, "end_us", True, (FactFilter("error", "=", True),))
 GOOD = EvidenceChoice(5 * MINUTE, "end_us", True, (FactFilter("error", "=", False),))

@@ -16,8 +16,8 @@ from rules.alerting.verdicts import history
 from rules.alerting.windows import GivenWindows, Minutes
 from rules.kinds.window import WindowRule
 from rules.rule_set import build, parse_rule
+from rules.units import MINUTE_US as MINUTE
 
-MINUTE = 60_000_000
 LAST = 400
 RULES: list[WindowRule] = []
 for item in (

@@ -7,10 +7,9 @@ import polars as pl
 import pyarrow as pa
 
 from rules.alerting.histogram import bucket_index, bucket_value_us, quantile_us
+from rules.units import HOUR_US as HOUR
 from store.schemas import FACTS
 from store.windows import merge, partials, regrouped
-
-HOUR = 3_600_000_000
 
 
 def facts(count: int, seed: int) -> pl.DataFrame:

@@ -10,8 +10,7 @@ from rules.alerting.verdicts import history
 from rules.alerting.windows import GivenWindows
 from rules.kinds.window import WindowRule
 from rules.rule_set import build, parse_rule
-
-MINUTE = 60_000_000
+from rules.units import MINUTE_US as MINUTE
 
 
 def rule(**changes: Any) -> WindowRule:

@@ -12,13 +12,13 @@ from deltalake import write_deltalake
 
 from rules.dialect import compile_condition
 from rules.matcher import Matcher, explain, raw_table
+from rules.units import DAY_US
 from store import StoreError, open_store
 from store.content import TraceTable
 from store.schemas import TRACES
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 START_US = int(START.timestamp()) * 1_000_000
-DAY_US = 86_400_000_000
 
 
 def table(path: Path, rows: list[dict[str, Any]], **types: Any) -> str:

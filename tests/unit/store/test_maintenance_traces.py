@@ -4,13 +4,13 @@ import os
 import time
 from pathlib import Path
 
+from rules.units import HOUR_US as HOUR
 from store import Store, open_store
 from store.maintenance.needs import MaintenanceNeeds
 from store.maintenance.schedule import Maintenance
 from streams.checkpoint import needed_version, read_through
 
 NOW = time.time_ns() // 1000
-HOUR = 3_600_000_000
 
 
 def landed(folder: Path) -> Store:

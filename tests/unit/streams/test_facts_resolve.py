@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from rules.units import MINUTE_US as MINUTE
 from store import net_facts
 from store.schemas import FACTS
 from streams.batch.classify import VALUES, Classified, classify
@@ -15,7 +16,6 @@ from streams.batch.match import NARROW
 from streams.batch.resolve import resolve
 
 NOW = 10_000_000_000_000
-MINUTE = 60_000_000
 START = NOW - 100 * MINUTE
 
 

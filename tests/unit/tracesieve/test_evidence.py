@@ -9,12 +9,12 @@ import pytest
 from support.made_facts import MINUTE, T0, batch, fact
 
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
+from rules.units import DAY_US as DAY
 from store import Store, open_store
 from store.outbox import Outbox
 from tracesieve.alerts.notifications import Notifications
 from tracesieve.alerts.verdicts import Verdicts
 
-DAY = 86_400_000_000
 ALERT = {"id": "alert", "window": {"size": "2m"}, "evidence": {"tag": "t", "most": 3}}
 SECONDS = 1_000_000
 

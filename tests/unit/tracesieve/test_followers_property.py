@@ -16,6 +16,7 @@ from rules.alerting.sums import Window
 from rules.alerting.verdicts import Verdict, history
 from rules.alerting.windows import GivenWindows
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
+from rules.units import DAY_US
 from store import Store, net_facts, open_store
 from store.outbox import Outbox
 from store.table import Table
@@ -59,7 +60,7 @@ PACK = build_rule_set(
     ]
 )
 LAST = 24
-DAYS = 2 * 86_400_000_000
+DAYS = 2 * DAY_US
 
 
 def hits(error: bool, ms: int) -> list[dict[str, str]]:

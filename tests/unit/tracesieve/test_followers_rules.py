@@ -8,6 +8,7 @@ from typing import Any
 from support.made_facts import MINUTE, T0, batch, fact, put
 
 from rules.rule_set import RuleSet, build_rule_set, parse_rule
+from rules.units import DAY_US
 from sinks.undo import withdrawals
 from store import Store, open_store
 from store.outbox import Ack, Outbox
@@ -16,7 +17,7 @@ from tracesieve.alerts.verdict_log import net_verdicts
 from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.datasets.memberships import TagsAndMemberships
 
-DAYS = 2 * 86_400_000_000
+DAYS = 2 * DAY_US
 ALERT = {
     "id": "errors",
     "window": {"size": "2m", "by": ["experiment"]},
