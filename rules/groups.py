@@ -9,23 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rules.dialect.fields import NAME
-from rules.matcher import values as v
+from rules.dialect.fields import MODEL, NAME, SPAN_TYPE
 from rules.matcher.batch import Batch
+from rules.matcher.decode import first_model
 
 DEFAULT_GROUP_BY = ("experiment", "trace_name", "environment")
 MAX_VALUE = 128
-_TYPE, _MODEL, _MODEL_OLD = (
-    "spans.attributes[mlflow.spanType]",
-    "spans.attributes[mlflow.llm.model]",
-    "spans.attributes[model]",
-)
 _NAMED = {
     "experiment": ("experiment_name", "experiment_id"),
     "trace_name": (NAME,),
     "environment": ("tags[environment]",),
     "session": ("trace_metadata[mlflow.trace.session]",),
-    "model": (_TYPE, _MODEL, _MODEL_OLD),
+    "model": (SPAN_TYPE, *MODEL),
 }
 
 
@@ -75,18 +70,7 @@ def group_values(table: pa.Table | Batch, group_by: Sequence[str]) -> pa.Array:
 
 def _values(batch: Batch, key: str) -> pa.Array:
     if key == "model":
-        found = _first_model(batch, batch.size("trace"))
+        found = first_model(batch)
     else:
         found = pc.coalesce(*(batch.flat(column).cast(pa.string()) for column in raw_columns(key)))
     return pc.utf8_slice_codeunits(pc.fill_null(found, ""), 0, MAX_VALUE)
-
-
-def _first_model(batch: Batch, rows: int) -> pa.Array:
-    kinds = v.remap(batch.texts(_TYPE), v.json_text)
-    models = v.remap(v.texts(pc.coalesce(batch.flat(_MODEL), batch.flat(_MODEL_OLD))), v.json_text)
-    chat = [i for i, word in enumerate(kinds.words) if word == "CHAT_MODEL"]
-    usable = np.flatnonzero(np.isin(kinds.codes, chat) & models.known)
-    owners, first = np.unique(batch.parent("spans")[usable], return_index=True)
-    result = np.full(rows, None, dtype=object)
-    result[owners] = np.array([*models.words, ""], dtype=object)[models.codes[usable[first]]]
-    return pa.array(result, pa.string())

@@ -19,6 +19,7 @@ from rules.dialect.nodes import (
     FLIPPED,
     NEGATED,
     Arithmetic,
+    Call,
     Compare,
     Field,
     Literal_,
@@ -148,6 +149,9 @@ def _directed(node: Node, sign: int) -> Iterator[tuple[str, int]]:
     """Each measure of an arithmetic, and whether the whole rises (1) or falls (-1) with it."""
     if isinstance(node, Field):
         yield node.name, sign
+    elif isinstance(node, Call):  # coalesce: it rises with each of its values
+        for one in node.arguments:
+            yield from _directed(one, sign)
     elif isinstance(node, Arithmetic):
         left, right = sign, -sign if node.op in "-/" else sign
         if node.op in "*/":

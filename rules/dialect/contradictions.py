@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rules.dialect.fields import WORDS
 from rules.dialect.nodes import (
     FLIPPED,
     NEGATED,
     Arithmetic,
+    Call,
     Compare,
     Field,
     IsNull,
@@ -23,8 +25,6 @@ from rules.dialect.nodes import (
     Over,
 )
 
-_STATES = ("OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED")
-_WORDS = {"status": _STATES, "state": _STATES, "span.status": ("OK", "ERROR", "UNSET")}
 _NOT_NEGATIVE = (
     "execution_time_ms",
     "execution_duration_ms",
@@ -34,6 +34,8 @@ _NOT_NEGATIVE = (
     "span.tokens.",
     "cost.",
 )
+_RANGES = {"length": (0.0, float("inf")), "hour": (0.0, 23.0), "dayofweek": (1.0, 7.0)}
+_CASES = {"lower": str.lower, "upper": str.upper}
 _INFINITY = float("inf")
 
 
@@ -121,7 +123,7 @@ def _contradiction(parts: list[Node]) -> str:
             return f"`{part.part}` is demanded and excluded"
         name = _demand(part, demands)
         if name and demands[name].impossible:
-            hint = f", which is one of {', '.join(_WORDS[name])}" if name in _WORDS else ""
+            hint = f", which is one of {', '.join(WORDS[name])}" if name in WORDS else ""
             return f"no value of `{name}` can satisfy it{hint}"
     return ""
 
@@ -152,6 +154,9 @@ def _compared(part: Compare, demands: dict[str, _Demand]) -> str:
         demand.compare_number(op, value)
     elif isinstance(right, Literal_) and isinstance(right.value, str):
         demand.compare_word(op, right.value)
+        other_case = isinstance(left, Call) and _CASES.get(left.function, str)(right.value) != right.value
+        if op == "=" and other_case:
+            demand.words = frozenset()
     return str(left)
 
 
@@ -175,16 +180,25 @@ def _one_of(part: Logic, demands: dict[str, _Demand]) -> str:
 def _of(node: Node, demands: dict[str, _Demand]) -> _Demand:
     name = str(node)
     if name not in demands:
-        demands[name] = demand = _Demand(words=frozenset(_WORDS[name]) if name in _WORDS else None)
+        demands[name] = demand = _Demand(words=frozenset(WORDS[name]) if name in WORDS else None)
         measure = isinstance(node, Field) and node.scope == "measure"
         counted = isinstance(node, Over) and node.op == "count"
-        if measure or counted or (isinstance(node, Field) and name.startswith(_NOT_NEGATIVE)):
+        if measure or counted or _not_negative(node):
             demand.low = 0.0
+        if isinstance(node, Call) and node.function in _RANGES:
+            demand.low, demand.high = _RANGES[node.function]
         if name == "error_rate":
             demand.high = 1.0
         if counted and isinstance(node, Over) and never_true(node.condition):
             demand.high = 0.0
     return demands[name]
+
+
+def _not_negative(node: Node) -> bool:
+    """Whether a field, or the extreme or mean of one over spans, is never below 0."""
+    if isinstance(node, Over) and node.op in ("max", "min", "avg") and node.value is not None:
+        return _not_negative(node.value)
+    return isinstance(node, Field) and node.name.startswith(_NOT_NEGATIVE)
 
 
 def _number(node: Node) -> float | None:

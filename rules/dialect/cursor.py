@@ -52,8 +52,10 @@ class Cursor:
             raise self.failure(f"{value!r} is expected before {self.now.value or 'the end'!r}")
 
     def report(self, token: Token, code: str, message: str, hint: str = "") -> None:
-        """Note what is wrong at a token; parsing goes on."""
-        self.diagnostics.append(diagnostic(self._text, token.at, code, message, hint))
+        """Note what is wrong at a token, once; parsing goes on."""
+        found = diagnostic(self._text, token.at, code, message, hint)
+        if found not in self.diagnostics:
+            self.diagnostics.append(found)
 
     def failure(self, message: str, hint: str = "") -> ConditionError:
         """The error to raise where the text can no longer be followed, at the next token."""

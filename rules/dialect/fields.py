@@ -7,14 +7,18 @@ that every way in (Spark, delta-rs, a rule's inline test) shares one decoding.
 from __future__ import annotations
 
 from dataclasses import replace
-from difflib import get_close_matches
 
-from rules.dialect.nodes import Compare, Field, Literal_, Logic, Node, Type
+from rules.dialect.nodes import Call, Compare, Field, Literal_, Logic, Node, Type
+from rules.dialect.types import type_of
 
 USAGE = "trace_metadata[mlflow.trace.tokenUsage]"
 COST = "trace_metadata[mlflow.trace.cost]"
 SPAN_USAGE = "spans.attributes[mlflow.chat.tokenUsage]"
 NAME = "tags[mlflow.traceName]"
+SPAN_TYPE = "spans.attributes[mlflow.spanType]"
+# By MLflow's tracers of today, and by older ones.
+MODEL = ("spans.attributes[mlflow.llm.model]", "spans.attributes[model]")
+_CACHE_READ, _CACHE_WRITE = "json:cache_read_input_tokens", "json:cache_creation_input_tokens"
 
 _TRACE: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "trace_id": ("text", ("trace_id",), "text"),
@@ -33,21 +37,28 @@ _TRACE: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "execution_time": ("number", ("execution_duration_ms",), "duration"),
     "end_time": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
     "end_time_ms": ("number", ("request_time", "execution_duration_ms"), "end_ms"),
+    "request_time": ("time", ("request_time",), "time"),
     "request": ("text", ("request",), "text"),
     "response": ("text", ("response",), "text"),
     "run_id": ("text", ("trace_metadata[mlflow.sourceRun]",), "text"),
     "session": ("text", ("trace_metadata[mlflow.trace.session]",), "text"),
     "user": ("text", ("trace_metadata[mlflow.trace.user]",), "text"),
+    "model": ("text", (SPAN_TYPE, *MODEL), "first_model"),
     "tokens.input": ("number", (USAGE,), "json:input_tokens"),
     "tokens.output": ("number", (USAGE,), "json:output_tokens"),
     "tokens.total": ("number", (USAGE,), "json:total_tokens"),
+    "tokens.cache_read": ("number", (USAGE,), _CACHE_READ),
+    "tokens.cache_write": ("number", (USAGE,), _CACHE_WRITE),
     "cost.total": ("number", (COST,), "json:total_cost"),
 }
 _SPAN: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "name": ("text", ("spans.name",), "text"),
-    "type": ("text", ("spans.attributes[mlflow.spanType]",), "json_text"),
+    "type": ("text", (SPAN_TYPE,), "json_text"),
     "status": ("text", ("spans.status_code",), "span_status"),
     "status_message": ("text", ("spans.status_message",), "text"),
+    "exception.type": ("text", ("spans.events[exception.type]",), "text"),
+    "exception.message": ("text", ("spans.events[exception.message]",), "text"),
+    "model": ("text", MODEL, "json_first"),
     "span_id": ("text", ("spans.span_id",), "text"),
     "parent_id": ("text", ("spans.parent_id",), "text"),
     "duration_ms": ("number", ("spans.start_time", "spans.end_time"), "span_ms"),
@@ -59,6 +70,8 @@ _SPAN: dict[str, tuple[Type, tuple[str, ...], str]] = {
     "tokens.input": ("number", (SPAN_USAGE,), "json:input_tokens"),
     "tokens.output": ("number", (SPAN_USAGE,), "json:output_tokens"),
     "tokens.total": ("number", (SPAN_USAGE,), "json:total_tokens"),
+    "tokens.cache_read": ("number", (SPAN_USAGE,), _CACHE_READ),
+    "tokens.cache_write": ("number", (SPAN_USAGE,), _CACHE_WRITE),
     "inputs": ("text", ("spans.attributes[mlflow.spanInputs]",), "text"),
     "outputs": ("text", ("spans.attributes[mlflow.spanOutputs]",), "text"),
 }
@@ -71,8 +84,12 @@ _PREFIXES = {
     "attributes": "",
     "trace": "",
 }
+_STATES = ("OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED")
+WORDS = {"status": _STATES, "state": _STATES, "span.status": ("OK", "ERROR", "UNSET")}
 MEASURES = ("traces", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "tokens", "cost_usd")
 ABSENT = ("issue", "prompt", "assessment")
+KEYED = ("tags.", "metadata.", "attributes.")  # fields whose values are texts that users write
+TRACE_NAMES, SPAN_NAMES = tuple(_TRACE), tuple(_SPAN)
 
 
 def lookup(scope: str, parts: tuple[str, ...]) -> Field | None:
@@ -89,17 +106,6 @@ def lookup(scope: str, parts: tuple[str, ...]) -> Field | None:
     if scope == "spans" and (found := span_field(parts)):
         return found
     return trace_field(parts)
-
-
-def unknown(scope: str, parts: tuple[str, ...]) -> tuple[str, str, str]:
-    """What is wrong with a name that :func:`lookup` does not find: code, message and hint."""
-    name = ".".join(parts)
-    if parts[0].lower() in ABSENT:
-        return "absent-field", f"`{name}` is not part of a trace row", ""
-    names = known_names(scope)
-    close = get_close_matches(name.lower(), names, 1)
-    hint = f"did you mean `{close[0]}`?" if close else "there are: " + ", ".join(names)
-    return "unknown-field", f"unknown field `{name}`", hint
 
 
 def trace_field(parts: tuple[str, ...]) -> Field | None:
@@ -144,8 +150,21 @@ def assessment_field(kind: str, name: str) -> Field:
     return Field(f"{kind}.{name}", "text", "assessments", raw, f"assessment:{name}")
 
 
+def comparable(left: Node, right: Node) -> tuple[Node, Node]:
+    """The sides of a comparison; beside a number, a tag, metadata, an attribute or an assessment is read as
+    one.
+    """
+    if type_of(right) == "number":
+        left = as_number(left)
+    if type_of(left) == "number":
+        right = as_number(right)
+    return left, right
+
+
 def as_number(node: Node) -> Node:
-    """An assessment's value as a number (those that are JSON numbers); any other node as it is."""
+    """The number that the text of a tag, metadata, attribute or assessment is; any other node as it is."""
+    if isinstance(node, Field) and node.name.startswith(KEYED) and node.scope != "assessments":
+        return Call("number", (node,), "number")
     return _read(node, "number", "assessment_number")
 
 
@@ -171,25 +190,14 @@ def equal(left: Node, right: Node) -> Node:
     return Logic("OR", (same, Compare("=", as_json(left), right)))
 
 
+def words_of(node: Node | None) -> tuple[str, ...]:
+    """All values that a field can have, if they are few and known; else none."""
+    return WORDS.get(node.name, ()) if isinstance(node, Field) else ()
+
+
 def measure_field(name: str) -> Field | None:
     """A measure of a window rule, or None."""
     return Field(name, "number", "measure", (), "measure") if name in MEASURES else None
-
-
-def known_names(scope: str) -> list[str]:
-    """What could have been written, for a message."""
-    if scope == "measure":
-        return list(MEASURES)
-    if scope == "spans":
-        return [*sorted(_SPAN), "attributes.KEY"]
-    return [
-        *sorted([*_TRACE, "text"]),
-        "tags.KEY",
-        "metadata.KEY",
-        "feedback.NAME",
-        "expectation.NAME",
-        "span.…",
-    ]
 
 
 def listed(scope: str) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, cast, dataclass_transform
 
-Type = Literal["text", "number", "truth", "null"]
+Type = Literal["text", "number", "truth", "time", "null"]
 FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}  # with the sides exchanged
 NEGATED = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _Class = TypeVar("_Class", bound=type)
@@ -96,6 +96,18 @@ class Arithmetic(Node):
 
 
 @_node
+class Call(Node):
+    """A function (``rules/dialect/functions.py``) of the values of one item: of a trace, or of a span."""
+
+    function: str
+    arguments: tuple[Node, ...]
+    type: Type
+
+    def __str__(self) -> str:
+        return f"{self.function}({', '.join(map(str, self.arguments))})"
+
+
+@_node
 class Matches(Node):
     """``LIKE``, ``ILIKE`` or ``RLIKE`` (RE2, found anywhere) of a text with a constant pattern."""
 
@@ -140,10 +152,12 @@ class Logic(Node):
 
 @_node
 class Over(Node):
-    """``any``, ``all``, ``count`` or ``sum`` over a trace's spans (or assessments).
+    """``any``, ``all``, ``count``, ``sum``, ``max``, ``min`` or ``avg`` over a trace's spans (or
+    assessments).
 
     ``any`` and ``all`` are true or false, never null: a span for which the condition is null does not count
-    as matching. ``all`` of no span is true, ``count`` of none 0, ``sum`` of none null.
+    as matching. ``all`` of no span is true, ``count`` of none 0; ``sum``, ``max``, ``min`` and ``avg`` of no
+    value are null.
     """
 
     op: str
@@ -166,6 +180,8 @@ def parts_of(node: Node) -> tuple[Node, ...]:
         return (node.part,)
     if isinstance(node, Logic):
         return node.parts
+    if isinstance(node, Call):
+        return node.arguments
     if isinstance(node, Over):
         return (node.condition,) if node.value is None else (node.value, node.condition)
     return ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rules.dialect.nodes import Arithmetic, Field, IsNull, Literal_, Node, Not, Over, Type, parts_of
+from rules.dialect.nodes import Arithmetic, Call, Field, IsNull, Literal_, Node, Not, Over, Type, parts_of
 
 
 def type_of(node: Node) -> Type:
     """What a node's value is."""
-    if isinstance(node, Field):
+    if isinstance(node, Field | Call):
         return node.type
     if isinstance(node, Literal_):
         if node.value is None:
@@ -15,7 +15,7 @@ def type_of(node: Node) -> Type:
         return (
             "truth" if isinstance(node.value, bool) else "text" if isinstance(node.value, str) else "number"
         )
-    if isinstance(node, Arithmetic) or (isinstance(node, Over) and node.op in ("count", "sum")):
+    if isinstance(node, Arithmetic) or (isinstance(node, Over) and node.op not in ("any", "all")):
         return "number"
     return "truth"
 
@@ -33,7 +33,7 @@ def any_assessment(part: Node) -> Node:
     """A term on an assessment holds if any of several has it; ``IS NULL`` holds if there is none of that
     name.
     """
-    if scopes_of(part) != {"assessments"}:
+    if scopes_of(part) != {"assessments"} or type_of(part) != "truth":
         return part
     if isinstance(part, IsNull):
         return Not(Over("any", "assessments", Not(part)))

@@ -24,6 +24,7 @@ _SPAN = pa.struct(
         ("start_time", pa.timestamp("us", "UTC")),
         ("end_time", pa.timestamp("us", "UTC")),
         ("attributes", _MAP),
+        ("events", pa.list_(pa.struct([("name", pa.string()), ("attributes", _MAP)]))),
     ]
 )
 _ASSESSMENT = pa.struct(
@@ -45,8 +46,17 @@ _TRACE = pa.schema(
     ]
 )
 
+_USAGE = {"cache_read": "cache_read_input_tokens", "cache_write": "cache_creation_input_tokens"}
+
 Scalar = str | int | float | bool
 Value = Scalar | None
+
+
+class ShortException(Strict):
+    """The exception that a span of a test's trace recorded."""
+
+    type: str | None = Field(None, description="the name of its class, such as TimeoutError")
+    message: str | None = Field(None, description="what it says")
 
 
 class ShortSpan(Strict):
@@ -55,6 +65,8 @@ class ShortSpan(Strict):
     type: str = Field("UNKNOWN", description="such as TOOL, LLM, CHAT_MODEL, RETRIEVER, AGENT, CHAIN")
     status: str = Field("OK", description="OK, ERROR or UNSET")
     status_message: str | None = Field(None, description="what it says about an error")
+    exception: ShortException | None = Field(None, description="the exception that it recorded")
+    model: str | None = Field(None, description="the model that it asked")
     name: str | None = Field(None, description="its name")
     parent_id: str | None = Field(None, description="the number of its parent in the list, from 0, as a text")
     duration_ms: float = Field(0, ge=0, description="how long it took, ms")
@@ -69,6 +81,8 @@ class ShortTokens(Strict):
     input: int | None = Field(None, description="tokens read")
     output: int | None = Field(None, description="tokens written")
     total: int | None = Field(None, description="both; default: their sum")
+    cache_read: int | None = Field(None, description="those of the input that came from a cache")
+    cache_write: int | None = Field(None, description="those of the input that a cache took")
 
 
 class ShortTrace(Strict):
@@ -78,6 +92,9 @@ class ShortTrace(Strict):
     name: str | None = Field(None, description="its name")
     experiment: str | None = Field(None, description="the name of its experiment")
     duration_ms: float | None = Field(None, description="how long it took, ms")
+    request_time: datetime | None = Field(
+        None, description="when it began, UTC unless a zone is given; default: 2026-01-01T00:00:00Z"
+    )
     request: str | None = Field(None, description="what was asked")
     response: str | None = Field(None, description="what was answered")
     tags: dict[str, Scalar] = Field({}, description="its tags")
@@ -94,7 +111,7 @@ def short_trace(short: Mapping[str, Any]) -> pa.Table:
     metadata = {key: _text(value) for key, value in short.get("metadata", {}).items()}
     if short.get("tokens"):
         metadata["mlflow.trace.tokenUsage"] = json.dumps(
-            {f"{key}_tokens": n for key, n in short["tokens"].items() if n is not None}
+            {_USAGE.get(key, f"{key}_tokens"): n for key, n in short["tokens"].items() if n is not None}
         )
     if short.get("cost") is not None:
         metadata["mlflow.trace.cost"] = json.dumps({"total_cost": short["cost"]})
@@ -107,7 +124,7 @@ def short_trace(short: Mapping[str, Any]) -> pa.Table:
         "state": short.get("status", "OK"),
         "request": short.get("request"),
         "response": short.get("response"),
-        "request_time": _START,
+        "request_time": _time(short.get("request_time")),
         "execution_duration_ms": short.get("duration_ms"),
         "tags": list(tags.items()),
         "trace_metadata": list(metadata.items()),
@@ -126,6 +143,11 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _time(written: str | None) -> datetime:
+    time = datetime.fromisoformat(written) if written else _START
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def _span(index: int, short: Mapping[str, Any]) -> dict[str, Any]:
     attributes = {
         key: value if isinstance(value, str) else json.dumps(value)
@@ -135,6 +157,10 @@ def _span(index: int, short: Mapping[str, Any]) -> dict[str, Any]:
     for key, name in (("inputs", "mlflow.spanInputs"), ("outputs", "mlflow.spanOutputs")):
         if key in short:
             attributes[name] = short[key] if isinstance(short[key], str) else json.dumps(short[key])
+    if short.get("model") is not None:
+        attributes["mlflow.llm.model"] = json.dumps(short["model"])
+    exception = short.get("exception") or {}
+    recorded = [(f"exception.{key}", value) for key, value in exception.items() if value is not None]
     return {
         "span_id": str(index),
         "parent_id": short.get("parent_id"),
@@ -144,4 +170,5 @@ def _span(index: int, short: Mapping[str, Any]) -> dict[str, Any]:
         "start_time": _START,
         "end_time": _START + timedelta(milliseconds=short.get("duration_ms", 0)),
         "attributes": list(attributes.items()),
+        "events": [{"name": "exception", "attributes": recorded}] if recorded else [],
     }

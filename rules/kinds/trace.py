@@ -64,7 +64,7 @@ def _build(model: TraceRuleModel) -> TraceRule:
     when = compile_condition(model.when)
     groups = [(True, model.tests.match), (False, model.tests.no_match)] if model.tests else []
     tests = [
-        (flag, json.dumps(one.model_dump(exclude_unset=True), sort_keys=True))
+        (flag, json.dumps(one.model_dump(mode="json", exclude_unset=True), sort_keys=True))
         for flag, traces in groups
         for one in traces
     ]

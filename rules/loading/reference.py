@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from rules.dialect import fields
+from rules.dialect import fields, functions
 from rules.duration_key import is_duration
 from rules.kinds import all_kinds, file_model
 from rules.units import seconds_text
@@ -33,6 +33,8 @@ def rules_reference() -> str:
             parts += _keys(f"`{title}`", model, done)
             waiting += _inner(model)
     parts += ["## Fields", *(line for scope in _WHERE for line in _fields(scope))]
+    parts += ["", "## Functions", "", "| function | gives | example |", "|---|---|---|"]
+    parts += [f"| `{form}` | {gives} | `{example}` |" for form, gives, example in functions.listed()]
     return "\n".join(parts) + "\n"
 
 

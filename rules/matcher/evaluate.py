@@ -18,6 +18,7 @@ from rules.dialect.nodes import (
     FLIPPED,
     NEGATED,
     Arithmetic,
+    Call,
     Compare,
     Field,
     IsNull,
@@ -34,8 +35,10 @@ from rules.matcher import values as v
 from rules.matcher.batch import Batch
 from rules.matcher.comparisons import compare_numbers, compare_texts, compare_with_word
 from rules.matcher.decode import decode
+from rules.matcher.functions import computed
 from rules.matcher.search import Search
 from rules.matcher.shared import Shared
+from rules.matcher.totals import total
 
 Bools = npt.NDArray[np.bool_]
 Value = v.Texts | v.Numbers
@@ -184,7 +187,10 @@ class Evaluation(Batch):
             return self._field(node, scope)
         if isinstance(node, Arithmetic):
             return self._arithmetic(node, scope)
-        if isinstance(node, Over) and node.op in ("count", "sum"):
+        if isinstance(node, Call):
+            arguments = [self.value(one, scope) for one in node.arguments]
+            return computed(node.function, arguments, [_constant(one) for one in node.arguments], node.type)
+        if isinstance(node, Over) and node.op not in ("any", "all"):
             return self._total(node)
         return np.where(
             self.where(node, True, scope), 1.0, np.where(self.where(node, False, scope), 0.0, np.nan)
@@ -219,15 +225,16 @@ class Evaluation(Batch):
         return value
 
     def _total(self, node: Over) -> v.Numbers:
-        rows, parent = self.rows, self.parent(node.scope)
+        parent = self.parent(node.scope)
         used = np.flatnonzero(self.where(node.condition, True, node.scope))
-        if node.op == "count":
-            return np.bincount(parent[used], minlength=rows).astype(np.float64)
-        value = self._number(node.value or Literal_(0.0), node.scope)
-        value = np.broadcast_to(value, (len(parent),))[used]
-        used, value = used[~np.isnan(value)], value[~np.isnan(value)]
-        total = np.bincount(parent[used], weights=value, minlength=rows)
-        return np.where(np.bincount(parent[used], minlength=rows) > 0, total, np.nan)
+        if node.value is None:
+            return total(node.op, self.rows, parent[used], None)
+        values = np.broadcast_to(self._number(node.value, node.scope), (len(parent),))
+        return total(node.op, self.rows, parent[used], values[used])
+
+
+def _constant(node: Node) -> str | None:
+    return node.value if isinstance(node, Literal_) and isinstance(node.value, str) else None
 
 
 def _cost(node: Node) -> int:
@@ -240,4 +247,6 @@ def _cost(node: Node) -> int:
         return max(_cost(part) for part in node.parts)
     if isinstance(node, Over):
         return max(1, _cost(node.condition))
-    return 0 if isinstance(node, Compare | IsNull | Literal_) else 1
+    if isinstance(node, Compare):
+        return 1 if isinstance(node.left, Call) or isinstance(node.right, Call) else 0
+    return 0 if isinstance(node, IsNull | Literal_) else 1

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rules.dialect import Condition
-from rules.dialect.nodes import Arithmetic, Compare, Field, IsNull, Logic, Matches, Node, Not, Over
+from rules.dialect.nodes import Arithmetic, Call, Compare, Field, IsNull, Logic, Matches, Node, Not, Over
 from rules.matcher import values as v
 from rules.matcher.evaluate import Evaluation, Value
 
@@ -53,6 +53,8 @@ def _operands(node: Node) -> list[Node]:
         return _operands(node.left) + _operands(node.right)
     if isinstance(node, Matches | IsNull):
         return _operands(node.left)
+    if isinstance(node, Call):
+        return [part for one in node.arguments for part in _operands(one)]
     return []
 
 

@@ -20,7 +20,16 @@ import pyarrow.json as pj
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 MOST = 1e15  # a number of this size or more is no amount
-KEYS = ("input_tokens", "output_tokens", "total_tokens", "input_cost", "output_cost", "total_cost")
+KEYS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "input_cost",
+    "output_cost",
+    "total_cost",
+)
 _PARTS = {"total_tokens": ("input_tokens", "output_tokens"), "total_cost": ("input_cost", "output_cost")}
 # An object of at least one number, on one line, in which no brace, bracket or escape can hide another.
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,17})?(?:[eE][-+]?[0-9]{1,2})?"

@@ -108,6 +108,32 @@ def remap(values: Texts, change: Callable[[str], str | None]) -> Texts:
     return Texts(table[values.codes], pa.array(list(words), pa.string()))
 
 
+def changed(values: Texts, words: pa.Array) -> Texts:
+    """The texts with each distinct word replaced by that of ``words`` at its place, null where that is
+    null.
+    """
+    encoded = pc.dictionary_encode(words.cast(pa.string()))
+    table = np.append(encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32), -1)
+    return Texts(table[values.codes], encoded.dictionary)
+
+
+def merged(choices: list[Texts]) -> Texts:
+    """For each item the first of its texts that is not null."""
+    words = pc.dictionary_encode(pa.concat_arrays([one.arrow.cast(pa.string()) for one in choices]))
+    codes, start = np.full(len(choices[0].codes), -1, dtype=np.int32), 0
+    for one in choices:
+        table = words.indices.slice(start, len(one.arrow)).to_numpy(zero_copy_only=False).astype(np.int32)
+        own = np.append(table, -1)[one.codes]
+        codes = np.where(codes < 0, own, codes)
+        start += len(one.arrow)
+    return Texts(codes, words.dictionary)
+
+
+def nothing(size: int) -> Texts:
+    """Null for every item."""
+    return Texts(np.full(size, -1, dtype=np.int32), pa.array([], pa.string()))
+
+
 def numbers(column: pa.Array) -> Numbers:
     """A numeric column."""
     data = column.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)

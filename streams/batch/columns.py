@@ -25,7 +25,7 @@ CONTENT_VERSION = 2
 TOKENS = "mlflow.trace.tokenUsage"
 COST = "mlflow.trace.cost"
 SOURCE_RUN = "mlflow.sourceRun"
-_KEYED = re.compile(r"^(tags|trace_metadata|spans\.attributes)\[(.*)\]$", re.DOTALL)
+_KEYED = re.compile(r"^(tags|trace_metadata|spans\.attributes|spans\.events)\[(.*)\]$", re.DOTALL)
 _NESTED = {"spans": SPAN, "assessments": ASSESSMENT}
 
 
@@ -101,12 +101,27 @@ class Shape:
         """One attribute of every span, as a list."""
         return f"transform({self.field('spans', 'attributes')}, a -> try_element_at(a, {literal(key)}))"
 
+    def event_attribute(self, key: str) -> str:
+        """One attribute of the last event of every span that has it, as a list of texts."""
+        if not self._events_have_attributes():
+            return f"transform({self.field('spans', 'span_id')}, x -> cast(null as string))"
+        values = f"transform(es.attributes, a -> cast(try_element_at(a, {literal(key)}) as string))"
+        last = f"try_element_at(filter({values}, x -> x is not null), -1)"
+        return f"transform({self.column('spans')}.events, es -> {last})"
+
+    def _events_have_attributes(self) -> bool:
+        spans = self._have.get(self._columns.get("spans", "spans"))
+        fields = {} if spans is None else {one.name: one.dataType for one in spans.elementType.fields}
+        return "events" in fields and "attributes:map<string" in fields["events"].simpleString()
+
     def raw(self, name: str) -> str:
         """The expression of one raw column."""
         if match := _KEYED.match(name):
             place, key = match[1], match[2]
             if place == "spans.attributes":
                 return self.attribute(key)
+            if place == "spans.events":
+                return self.event_attribute(key)
             return f"try_element_at({self.column(place)}, {literal(key)})"
         column, _, field = name.partition(".")
         return self.field(column, field) if field else self.column(column)

@@ -2,8 +2,8 @@
 included.
 
 Where their words differ, a condition is written twice from one draw: ``any(span, …)`` as ``exists``, ``all``
-as ``forall``, ``count`` as the size of a filter, ``sum`` as a fold, and a division as the one that makes null
-of a zero.
+as ``forall``, ``count`` as the size of a filter, ``sum``, ``max``, ``min`` and ``avg`` as a fold, a division
+as the one that makes null of a zero, ``number`` as ``try_cast``, ``has`` as ``IS NOT NULL``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from streams.batch.columns import literal
 
 pytestmark = pytest.mark.spark
 WORDS = ["prod", "Prod", "staging", "", "it's", "naïve", "日本", "a_c", "abc", "50%", "5"]
+FIGURES = ["5", "-0.5", " 12 ", "1e3", ".25", "7.", "+3", "", "x5", "0x10", "1_000", "五"]
+MODELS = ["gpt-4o", "claude", None]
 ROWS = 150
 
 
@@ -39,10 +41,15 @@ class Both(NamedTuple):
 
 def _span(r: random.Random, start: dt.datetime) -> dict[str, Any]:
     attributes = (
-        {"mlflow.spanType": json.dumps(r.choice(["TOOL", "LLM", "CHAIN"]))} if r.random() < 0.9 else {}
+        {"mlflow.spanType": json.dumps(r.choice(["TOOL", "CHAT_MODEL", "CHAIN"]))} if r.random() < 0.9 else {}
     )
+    if r.random() < 0.6:
+        attributes["temperature"] = r.choice(FIGURES)
+    if model := r.choice(MODELS):
+        attributes["mlflow.llm.model"] = json.dumps(model)
     return {
         "span_id": "s",
+        "events": _events(r, start),
         "name": r.choice(["search", "plan", "it's", None]),
         "status_code": r.choice(["OK", "ERROR", "UNSET", None]),
         "status_message": r.choice([None, *WORDS]),
@@ -52,25 +59,39 @@ def _span(r: random.Random, start: dt.datetime) -> dict[str, Any]:
     }
 
 
+def _events(r: random.Random, start: dt.datetime) -> list[dict[str, Any]] | None:
+    """Up to three events of a span, of which some are exceptions."""
+    found = []
+    for _ in range(r.choice([0, 0, 1, 2, 3])):
+        attributes = {"exception.type": r.choice(["KeyError", "TimeoutError"])} if r.random() < 0.7 else {}
+        if attributes and r.random() < 0.7:
+            attributes["exception.message"] = r.choice(WORDS)
+        found.append({"name": "exception", "timestamp": start, "attributes": list(attributes.items())})
+    return found if r.random() < 0.8 else None
+
+
 def traces() -> pa.Table:
     """Random traces in which everything that may be null is null at times."""
     r, rows = random.Random(11), []
     for index in range(ROWS):
-        start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=index)
+        start = dt.datetime(2026, 3, 27, tzinfo=dt.UTC) + dt.timedelta(minutes=index * 47, seconds=index)
         metadata = {"team": r.choice(WORDS)} if r.random() < 0.7 else {}
         if r.random() < 0.7:
-            used = {f"{kind}_tokens": r.randint(0, 9) for kind in ("input", "output", "total")}
+            kinds = ("input", "output", "total", "cache_read_input", "cache_creation_input")
+            used = {f"{kind}_tokens": r.randint(0, 9) for kind in kinds}
             metadata["mlflow.trace.tokenUsage"] = json.dumps(used)
         if r.random() < 0.7:
             metadata["mlflow.trace.cost"] = json.dumps({"total_cost": r.choice([0.25, 0.5, 1.75])})
         tags = {key: r.choice(WORDS) for key in ("env", "note", "mlflow.traceName") if r.random() < 0.7}
+        if r.random() < 0.7:
+            tags["a`b"] = r.choice(FIGURES)
         spans = None if r.random() < 0.1 else [_span(r, start) for _ in range(r.choice([0, 1, 1, 2, 4]))]
         rows.append(
             {
                 "trace_id": f"t{index}",
                 "client_request_id": r.choice([None, "c1", "c2"]),
                 "state": r.choice(["OK", "ERROR", None]),
-                "request_time": start,
+                "request_time": start if r.random() < 0.9 else None,
                 "execution_duration_ms": r.choice([None, 0.0, 1.0, 2.5, 250.0]),
                 "spans": spans,
                 "request": r.choice([None, *WORDS]),
@@ -85,7 +106,16 @@ def _json(column: str, key: str, path: str) -> str:
     return f"try_cast(get_json_object(try_element_at({column}, '{key}'), '$.{path}') as double)"
 
 
+# As MLflow counts: the model of the first span of type CHAT_MODEL that names one.
+_CHAT = "get_json_object(try_element_at(s.attributes, 'mlflow.spanType'), '$') = 'CHAT_MODEL'"
+_MODEL = "get_json_object(try_element_at({0}.attributes, 'mlflow.llm.model'), '$')"
 TEXTS = {
+    "model": "try_element_at(filter(transform(filter(spans, s -> "
+    + _CHAT
+    + "), s -> "
+    + _MODEL.format("s")
+    + "), x -> x is not null), 1)",
+    "tags.`a``b`": "try_element_at(tags, 'a`b')",
     "status": "state",
     "client_request_id": "client_request_id",
     "request": "request",
@@ -101,15 +131,37 @@ NUMBERS = {
         f"tokens.{k}": _json("trace_metadata", "mlflow.trace.tokenUsage", f"{k}_tokens")
         for k in ("input", "output", "total")
     },
+    "tokens.cache_read": _json("trace_metadata", "mlflow.trace.tokenUsage", "cache_read_input_tokens"),
+    "tokens.cache_write": _json("trace_metadata", "mlflow.trace.tokenUsage", "cache_creation_input_tokens"),
+    "hour(request_time)": "hour(request_time)",
+    "dayofweek(request_time)": "dayofweek(request_time)",
+    **{
+        f"{name}(from_utc_timestamp(request_time, '{zone}'))": (
+            f"{name}(from_utc_timestamp(request_time, '{zone}'))"
+        )
+        for name in ("hour", "dayofweek")
+        for zone in ("Europe/Berlin", "Asia/Kolkata", "America/St_Johns")
+    },
 }
+_EVENT = (
+    "try_element_at(filter(transform(s.events, e -> try_element_at(e.attributes, '{0}')), "
+    "x -> x is not null), -1)"
+)
 SPAN_TEXTS = {
     "span.name": "s.name",
     "span.status": "s.status_code",
     "status_message": "s.status_message",
     "type": "get_json_object(try_element_at(s.attributes, 'mlflow.spanType'), '$')",
+    "span.model": _MODEL.format("s"),
+    "exception.type": _EVENT.format("exception.type"),
+    "span.exception.message": _EVENT.format("exception.message"),
+    "attributes.temperature": "try_element_at(s.attributes, 'temperature')",
 }
 SPAN_NUMBERS = {"duration_ms": "cast((unix_micros(s.end_time) - unix_micros(s.start_time)) / 1000 as double)"}
 REGEX = ["prod", "^[Pp]rod$", "a.c", "o+d?", "(st|na)", "[^a-z]", "^$", "日", "[0-9]%", "s{1}t"]
+
+
+COMPARISONS = ["=", "<>", "<", "<=", ">", ">="]
 
 
 def constant(text: str) -> Both:
@@ -120,10 +172,28 @@ def field(of: dict[str, str]) -> st.SearchStrategy[Both]:
     return st.sampled_from([Both(*pair) for pair in of.items()])
 
 
-def number(of: dict[str, str]) -> st.SearchStrategy[Both]:
-    """Fields, constants, and sums and products of them."""
+def text(of: dict[str, str]) -> st.SearchStrategy[Both]:
+    """Fields, and functions of them."""
+    other = st.one_of(field(of), st.sampled_from(WORDS).map(constant))
+    return st.one_of(
+        field(of),
+        st.builds(join, st.sampled_from(["lower({0})", "upper({0})"]), field(of)),
+        st.builds(join, st.just("coalesce({0}, {1})"), field(of), other),
+    )
+
+
+def figure(of: dict[str, str]) -> st.SearchStrategy[Both]:
+    """Numbers that are made of texts."""
+    lengths = text(of).map(lambda one: Both(f"length({one.ours})", f"length({one.spark})"))
+    numbers = text(of).map(lambda one: Both(f"number({one.ours})", f"try_cast({one.spark} as double)"))
+    return st.one_of(lengths, numbers)
+
+
+def number(of: dict[str, str], texts: dict[str, str]) -> st.SearchStrategy[Both]:
+    """Fields, constants, numbers made of texts, and sums and products of them."""
     one = st.sampled_from([0, 1, 2.5, 5, 250]).map(lambda n: Both(str(n), f"{float(n)}D"))
-    leaf = st.one_of(field(of), field(of), one)
+    known = field(of).map(lambda one: Both(f"coalesce({one.ours}, 1)", f"coalesce({one.spark}, 1D)"))
+    leaf = st.one_of(field(of), field(of), one, figure(texts), known)
 
     def joined(left: Both, op: str, right: Both) -> Both:
         sql = (
@@ -142,20 +212,28 @@ def join(form: str, *parts: Both) -> Both:
 def term(draw: Any, texts: dict[str, str], numbers: dict[str, str]) -> Both:
     """One comparison, of any form that both know."""
     if draw(st.booleans()):
-        left, value, forms = draw(number(numbers)), number(numbers), []
+        left, value, forms = draw(number(numbers, texts)), number(numbers, texts), []
     else:
         left, value = (
-            draw(field(texts)),
-            st.one_of(field(texts), st.sampled_from([*WORDS, "OK", "ERROR", "TOOL"]).map(constant)),
+            draw(text(texts)),
+            st.one_of(text(texts), st.sampled_from([*WORDS, "OK", "ERROR", "TOOL"]).map(constant)),
         )
         forms = ["like", "ilike", "rlike", "like", "not like"]
     form = draw(
         st.sampled_from(
-            ["=", "<>", "<", "<=", ">", ">=", "null", "not null", "in", "not in", "between", *forms]
+            [*COMPARISONS, "null", "not null", "in", "not in", "between", "has", "as number", *forms]
         )
     )
     if form.endswith("null"):
         return join("{0} IS " + form.upper(), left)
+    if form == "has":
+        named = draw(field(texts | numbers).filter(lambda one: "(" not in one.ours))
+        return Both(f"has({named.ours})", f"({named.spark}) is not null")
+    if form == "as number":
+        keyed = {name: sql for name, sql in texts.items() if name.startswith(("tags.", "attributes."))}
+        named = draw(field(keyed or texts))
+        ours = named.ours if keyed else f"number({named.ours})"
+        return Both(f"{ours} > 5", f"try_cast({named.spark} as double) > 5D")
     if form.endswith("in"):
         return join(f"{{0}} {form.upper()} ({{1}}, {{2}})", left, draw(value), draw(value))
     if form == "between":
@@ -198,7 +276,7 @@ SPAN = logic(st.one_of(term(SPAN_TEXTS, SPAN_NUMBERS), term(INSIDE, SPAN_NUMBERS
 @st.composite
 def over(draw: Any) -> Both:
     """Something about all spans of a trace."""
-    op = draw(st.sampled_from(["any", "all", "count", "sum"]))
+    op = draw(st.sampled_from(["any", "all", "count", "sum", "max", "min", "avg"]))
     one = draw(SPAN)
     if op == "any":
         return Both(f"any(span, {one.ours})", f"coalesce(exists(spans, s -> {one.spark}), false)")
@@ -212,10 +290,14 @@ def over(draw: Any) -> Both:
             f"count(span, {one.ours}) {compared}",
             f"coalesce(size(filter(spans, s -> {one.spark})), 0) {compared}",
         )
-    value = draw(number(SPAN_NUMBERS))
+    value = draw(number(SPAN_NUMBERS, SPAN_TEXTS))
     kept = f"filter(transform(filter(spans, s -> {one.spark}), s -> {value.spark}), x -> x is not null)"
     total = f"aggregate({kept}, cast(null as double), (a, x) -> coalesce(a, 0D) + x)"
-    return Both(f"sum(span, {value.ours}, {one.ours}) {compared}", f"{total} {compared}")
+    if op in ("max", "min"):
+        total = f"array_{op}({kept})"
+    elif op == "avg":
+        total = f"try_divide({total}, size({kept}))"
+    return Both(f"{op}(span, {value.ours}, {one.ours}) {compared}", f"{total} {compared}")
 
 
 CONDITION = logic(st.one_of(term(TEXTS, NUMBERS), term(TEXTS, NUMBERS), over(), TRUTHS), 5)

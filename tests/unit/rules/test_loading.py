@@ -46,7 +46,7 @@ def test_sem_29_a_syntax_error_hides_no_finding_and_duplicates_are_reported_at_t
     text = HEAD + (
         "  - id: a\n    when: status = 'ERROR' AND nope = 3\n    tag: t\n    sevrity: high\n"
         "  - id: a\n    when: status = 'ERROR' AND (\n    tag: t\n"
-        "  - id: w\n    where: tags.x = 3\n    window: {size: 90s, by: [model]}\n    fire: error_rat > 0.05\n"
+        "  - id: w\n    where: name = 3\n    window: {size: 90s, by: [model]}\n    fire: error_rat > 0.05\n"
         "    min_traces: many\n"
     )
     loaded = load(tmp_path, text)
