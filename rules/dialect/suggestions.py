@@ -75,6 +75,7 @@ _MEASURE_ELSEWHERE = {
     "total_tokens": "tokens",
 }
 _CLOSE = 0.6
+_SHORTEST = 3  # what is shorter is part of too many names
 
 
 def unknown_field(
@@ -133,14 +134,16 @@ def near_names(scope: str, parts: tuple[str, ...], most: int = 2) -> list[str]:
 
 
 def _likely(name: str, names: tuple[str, ...], elsewhere: dict[str, str]) -> list[str]:
-    """Other words for the same first, then names spelled alike, then names that hold it or are held by
+    """What has this name elsewhere; else the name spelled alike; else names that hold it or are held by
     it.
     """
-    found = [elsewhere[name]] if name in elsewhere else []
-    found += get_close_matches(name, names, 2, _CLOSE)
-    if len(name) > 2:
-        found += [one for one in names if name in one or (len(one) > 3 and one in name)]
-    return list(dict.fromkeys(found))
+    if name in elsewhere:
+        return [elsewhere[name]]
+    if close := get_close_matches(name, names, 1, _CLOSE):
+        return close
+    if len(name) < _SHORTEST:
+        return []
+    return [one for one in names if name in one or (len(one) > _SHORTEST and one in name)]
 
 
 def _known(scope: str) -> list[str]:
