@@ -1,4 +1,4 @@
-"""What facts lack of a trace, from wherever the trace table is: the store's ``traces``, or the Delta source
+"""What facts do not hold of a trace, from the trace table: the store's ``traces``, or the Delta source
 itself.
 
 Rows are found by trace id and start, files pruned by the start's day (SEMANTICS 20); an id with several rows
@@ -103,7 +103,7 @@ class TraceTable:
         self, table: DeltaTable, starts_us: Mapping[str, Any], columns: Sequence[str] | None
     ) -> pl.DataFrame:
         frame = pl.scan_delta(table, use_pyarrow=False)
-        # A column that has the name of one that the config maps to another is none of ours.
+        # Where the config takes a name from another column, the column that has this name itself is not used.
         frame = frame.drop(self._theirs.keys() - self._theirs.values(), strict=False)
         frame = frame.rename({theirs: ours for ours, theirs in self._theirs.items()}, strict=False)
         schema = frame.collect_schema()
@@ -114,10 +114,10 @@ class TraceTable:
             wanted &= pl.col("request_time").is_between(low, high)
         frame = frame.filter(wanted)
         if columns is not None:
-            lacking = [
+            missing = [
                 pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in schema
             ]
-            frame = frame.select(*(name for name in columns if name in schema), *lacking)
+            frame = frame.select(*(name for name in columns if name in schema), *missing)
         return _last_standing(frame.collect())
 
     def _open(self) -> DeltaTable | None:

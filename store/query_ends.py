@@ -46,6 +46,6 @@ class QueryEnds:
         self._table.append([asdict(end)])
 
     def of(self, query_id: str) -> QueryEnd | None:
-        """Why the query of that id ended, None where no batch of it said so."""
+        """Why the query of that id ended, None where no batch of it noted an end."""
         rows = self._table.read(where=pl.col("query_id") == query_id).sort("at_us", maintain_order=True)
         return QueryEnd(**rows.row(-1, named=True)) if rows.height else None

@@ -28,7 +28,7 @@ class Store:
 
 
 def open_store(path: str, *, create: bool = True, storage_options: dict[str, str] | None = None) -> Store:
-    """Open the store at ``path``, creating or upgrading it unless told otherwise.
+    """Open the store at ``path``, creating or upgrading it where ``create`` allows.
 
     Raises:
         StoreError: there is none and ``create`` is False.

@@ -237,8 +237,8 @@ class Table:
         """Whether there may be newer commits: on a local folder, whether the file of the very next one is
         there.
 
-        To update lists the whole log, 2 µs for each entry, many times a batch.  Versions have no gaps, and
-        the next one's file stays for a minute (``PROPERTIES``), so that a look at the whole log every 20
+        An update lists the whole log: 2 µs for each entry, many times a batch.  Versions have no gaps, and
+        the file of the next one stays for a minute (``PROPERTIES``), so that listing the whole log every 20
         seconds misses nothing.
         """
         if "://" in self.uri or time.monotonic() - self._listed_s > _LIST_EVERY_S:

@@ -1,9 +1,9 @@
 """Following a table: the rows that were appended since last time, read from the commits themselves.
 
-A look at a table to which nothing was appended costs one question to the file system, however large the table
-is; a commit costs reading its own files.  What rewrites rows (compaction, expiry) is no append and is passed
-over.  A tail lives in memory; a follower's lasting cursor is the batch it has followed, and is kept with its
-output.
+A poll of a table to which nothing was appended asks the file system for one file, however large the table is;
+a commit costs reading its own files.  A commit that rewrites rows (compaction, expiry) is no append, and is
+skipped.  A tail lives in memory; a follower's lasting cursor is the batch it has followed, and is kept with
+its output.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from store.errors import TailLost
 from store.files import file_system
+from store.rewrite import read_files
 from store.table import Table
 
-_LOST_EVERY = 20  # looks without a new commit, of which one asks the table itself whether commits are gone
+_LOST_EVERY = 20  # polls without a new commit, of which one asks the table itself whether commits are gone
 
 
 @dataclass(frozen=True)
@@ -87,24 +84,13 @@ class Tail:
             return None
         actions = [json.loads(line) for line in lines if line]
         adds = [action["add"] for action in actions if "add" in action]
-        marks = {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
+        transactions = {
+            action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action
+        }
         if any("remove" in action for action in actions):
             adds = []  # rows that were there before, in other files
-        return Commit(
-            version, self._read([add["path"] for add in adds if add.get("dataChange", True)]), marks
-        )
-
-    def _read(self, paths: list[str]) -> pl.DataFrame:
-        schema: Any = self._table.spec.schema
-        tables = []
-        for path in paths:
-            try:
-                table = pq.read_table(unquote(path), filesystem=self._files)
-            except FileNotFoundError as error:
-                raise TailLost(f"{self._table.uri}: {path}") from error
-            columns = [
-                table[name].cast(kind) if name in table.column_names else pa.nulls(table.num_rows, kind)
-                for name, kind in zip(schema.names, schema.types, strict=True)
-            ]
-            tables.append(pa.table(columns, schema=schema))
-        return pl.DataFrame(pa.concat_tables(tables) if tables else schema.empty_table())
+        paths = [add["path"] for add in adds if add.get("dataChange", True)]
+        try:
+            return Commit(version, read_files(self._table, paths, self._files), transactions)
+        except FileNotFoundError as error:
+            raise TailLost(f"{self._table.uri}: {error}") from error

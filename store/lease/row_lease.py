@@ -48,7 +48,7 @@ _PROPERTIES = {
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease; ``renewed_us`` is when it last said so."""
+    """Who holds a lease; ``renewed_us`` is when it was renewed last."""
 
     host: str
     pid: int

@@ -2,8 +2,9 @@
 
 Rows expire by whole days (UTC) of the column that ``TableSpec.expires_by`` names.  A row that something still
 depends on stays however old it is: a message that waits, the newest message of a target (what ``undo`` goes
-by), an alert that fires, the last batch of a stream.  Which rows those are is said beside each table's
-columns (``store/schemas/``).  Both rows of a changelog's pair bear the same time, so they go in one commit.
+by), an alert that fires, the last batch of a stream.  Which rows those are is stated beside each
+table's columns (``store/schemas/``).  Both rows of a changelog's pair bear the same time, so they go in one
+commit.
 """
 
 from __future__ import annotations

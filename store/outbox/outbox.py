@@ -1,11 +1,11 @@
-"""The outbox: wishes that followers append and sinks acknowledge, so that an outage delays and loses nothing.
+"""The outbox: messages that followers append and sinks acknowledge, so that an outage delays and loses
+nothing.
 
-Only the newest wish of a target (a trace, an alert) is worth delivering; older ones are acknowledged as
-superseded. The key of a wish is deterministic: a wish made twice is in once.
+Only the newest message of a target (a trace, an alert) is worth delivering; older ones are acknowledged as
+superseded.  The key of a message is deterministic: a message made twice is in the outbox once.
 
-What waits is held in memory: read from the two tables at first use, then followed commit by commit, so that a
-look costs the same with a million wishes behind it, and what another process appended (``outbox retry``) is
-heard of.
+What waits is held in memory: read from the two tables at first use, then followed commit by commit.  So the
+cost of a poll does not grow with the outbox, and what another process appends (``outbox retry``) is seen.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ class OutboxMessage:
 
 @dataclass(frozen=True)
 class PendingMessage(OutboxMessage):
-    """A wish that waits; ``seq`` is its place in the outbox."""
+    """A message that waits; ``seq`` is its place in the outbox."""
 
     seq: int = 0
     created_us: int = 0
 
     @property
     def seq_key(self) -> str:
-        """The key under which it stands in the outbox: a later return to an earlier wish is a wish of its
-        own.
+        """The key under which it stands in the outbox: an earlier message that is made again later is a new
+        one.
         """
         return f"{self.key}-{self.seq}"
 
 
 @dataclass(frozen=True)
 class Ack:
-    """What became of a wish: delivered, superseded, retry, dead or dropped."""
+    """The outcome of a message: delivered, superseded, retry, dead or dropped."""
 
     message: PendingMessage
     outcome: str
@@ -75,7 +75,7 @@ class Ack:
 
 
 class _State:
-    """Which wishes wait, by sink and target, and the newest wish of every target: a fold of the two
+    """Which messages wait, by sink and target, and the newest message of every target: a fold of the two
     tables.
     """
 
@@ -86,7 +86,7 @@ class _State:
             Tail(self._acks),
         )  # before the reads: what comes between is seen twice, not missed
         self.next_seq = 0
-        self.newest: dict[Target, str] = {}  # the key of each target's newest wish
+        self.newest: dict[Target, str] = {}  # the key of each target's newest message
         self.waiting: dict[str, dict[str, dict[str, Any]]] = {}  # by sink, by target: the row
         self.stale: dict[str, dict[str, Any]] = {}  # by key: overtaken, to be acknowledged as superseded
         acks = self._acks.read(["key", "outcome", "at_us"]).with_row_index("_row")
@@ -152,7 +152,7 @@ class _State:
 
 
 class Outbox:
-    """The wishes and acknowledgements of one store; safe to share between threads."""
+    """The messages and acknowledgements of one store; safe to share between threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -169,7 +169,7 @@ class Outbox:
         app_id: str | None = None,
         version: int | None = None,
     ) -> int:
-        """Append the wishes that differ from the newest one of their target; how many were new.
+        """Append the messages that differ from the newest one of their target; how many were new.
 
         With ``app_id`` and ``version`` the commit is made even for none, so that a follower's cursor moves
         on.
@@ -200,8 +200,8 @@ class Outbox:
             )
 
     def pending(self, sink: str, limit: int = 1000) -> list[PendingMessage]:
-        """The newest waiting wish of each target, newest first; older ones are acknowledged as superseded on
-        the way.
+        """The newest waiting message of each target, newest first; older ones are acknowledged as superseded
+        on the way.
         """
         with self._lock:
             state = self._present()
@@ -211,7 +211,7 @@ class Outbox:
             return [_pending(row) for row in heapq.nlargest(limit, rows, key=lambda row: row["seq"])]
 
     def ack(self, acks: Sequence[Ack], now_us: int) -> None:
-        """Say what became of wishes, in one commit."""
+        """Record the outcomes of messages, in one commit."""
         rows = [
             {
                 "key": ack.message.seq_key,
@@ -227,7 +227,7 @@ class Outbox:
         self._acks.append(rows)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every wish that is not delivered or superseded, with its last outcome, for a person to see."""
+        """Every message that is not delivered or superseded, with its last outcome, for a person to see."""
         acks = self._acks.read(["key", "outcome", "detail", "at_us"]).with_row_index("_row")
         last = acks.sort(pl.col("outcome").is_in(SETTLED), "at_us", "_row").unique(
             "key", keep="last", maintain_order=True
@@ -236,7 +236,7 @@ class Outbox:
         return joined.filter(~pl.col("outcome").is_in(SETTLED).fill_null(False)).to_dicts()
 
     def requeue(self, keys: Sequence[str], outcome: str, now_us: int) -> int:
-        """Set wishes to ``requeued`` (they are tried again) or ``dropped``; how many there were."""
+        """Set messages to ``requeued`` (they are tried again) or ``dropped``; how many there were."""
         wanted = set(keys)
         found = [row for row in self.rows() if row["key"] in wanted]
         self._acks.append(
@@ -254,13 +254,13 @@ class Outbox:
         return len(found)
 
     def count(self, sink: str | None = None) -> int:
-        """How many wishes wait."""
+        """How many messages wait."""
         with self._lock:
             waiting = self._present().waiting
             return len(waiting.get(sink, {})) if sink else sum(map(len, waiting.values()))
 
     def counts(self) -> dict[str, int]:
-        """How many wishes wait, by sink."""
+        """How many messages wait, by sink."""
         with self._lock:
             return {sink: len(rows) for sink, rows in self._present().waiting.items()}
 
@@ -270,7 +270,7 @@ class Outbox:
                 self._state.follow()
                 return self._state
         except TailLost:
-            pass  # too long without a look: what waits is read afresh
+            pass  # it was not polled for too long: what waits is read anew
         self._state = None
         self._state = _State(self._store)
         return self._state

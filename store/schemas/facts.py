@@ -1,4 +1,4 @@
-"""What the batch writes: facts, the windows they make, the batches themselves, and what was set aside."""
+"""What the batch writes: facts, the windows they make, its side outputs, and the batches themselves."""
 
 from __future__ import annotations
 

@@ -221,14 +221,14 @@ class BatchWorker:
         resolved = resolve(parts.ready, self._known(parts.ready, batch))
         stages.done("resolve")
         write_side_outputs(self.store, parts, batch)
-        aside = {
+        side_counters = {
             "rows": incoming.height,
             "expired": parts.expired,
             "in_progress": parts.in_progress.height,
             "quarantined": parts.quarantined.height,
             "deleted": deleted,
         }
-        counters = totals([aside, resolved.counters])
+        counters = totals([side_counters, resolved.counters])
         counters["arrived_through_us"] = _greatest(incoming["arrived_us"])
         metadata = {name: str(value) for name, value in counters.items()}
         metadata["rule_set_hash"] = batch.rule_set_hash

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from support.command_line import tracesieve
+from support.mlflow_contents import on_server
 from support.servers import mlflow_server
-from support.store_v2 import AFTER_US, answer, document_of, on_server, restored
+from support.store_v2 import AFTER_US, answer, document_of, restored
 
 from store import open_store
 from tracesieve.config.settings import load_settings

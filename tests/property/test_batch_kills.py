@@ -74,7 +74,7 @@ def write_rows(folder: Path, seed: int) -> None:
             out.write_table(table)
 
 
-def told(store: Store) -> tuple[Any, ...]:
+def outcome_of(store: Store) -> tuple[Any, ...]:
     names = ("rows", "counted", "duplicates", "amended", "expired", "left_out", "in_progress", "quarantined")
     ended = store.table("batches").read(where=pl.col("phase") == "end")
     counters = {name: int(ended[name].sum()) for name in names}
@@ -117,7 +117,7 @@ def test_sem_08_19_28_twenty_kills_of_the_writing_process_change_nothing(tmp_pat
     stores = [open_store(str(folder / "store")) for folder in (once, killed)]
     for store in stores:
         follow(store, killed_writer.STREAM)
-    assert told(stores[1]) == told(stores[0])
+    assert outcome_of(stores[1]) == outcome_of(stores[0])
     assert messages(stores[1]) == messages(stores[0])
     assert messages(stores[0])
     assert verdicts(stores[0])

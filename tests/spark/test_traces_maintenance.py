@@ -86,7 +86,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-def tend(store: Store, config: BatchConfig) -> list[str]:
+def maintain(store: Store, config: BatchConfig) -> list[str]:
     return Maintenance(store, store_needs(config)).maintain("traces", NOW)
 
 
@@ -105,26 +105,26 @@ def test_sem_10_19_the_stream_reads_every_trace_once_whatever_upkeep_does(
     assert read(spark, config) == (6, 6)
     # Expired, compacted and a night old behind the stream: nothing is read again, and a restart finds what it
     # asks for.
-    assert "traces: 5 rows expired" in tend(made, config)
+    assert "traces: 5 rows expired" in maintain(made, config)
     land(made, 6, 6)
     assert read(spark, config) == (12, 12)
-    assert "traces: 6 files became 1" in tend(made, config)
+    assert "traces: 6 files became 1" in maintain(made, config)
     age(table)
-    tend(made, config)
+    maintain(made, config)
     assert read(spark, config) == (12, 12)
     # Compacted before the stream has read it: files and log stay until it has.
     land(made, 12, 6)
-    assert "traces: 7 files became 1" in tend(made, config)
+    assert "traces: 7 files became 1" in maintain(made, config)
     age(table)
     there = files(table)
-    assert tend(made, config) == []
+    assert maintain(made, config) == []
     assert files(table) == there
     assert read(spark, config) == (18, 18)
     # Once it has gone on beyond them they go, and it goes on all the same.
     for number in (18, 19):
         land(made, number, 1)
         assert read(spark, config) == (number + 1, number + 1)
-    assert any("unused files deleted" in line for line in tend(made, config))
+    assert any("unused files deleted" in line for line in maintain(made, config))
     assert not (table / "_delta_log" / f"{0:020d}.json").exists()
     assert len(list(table.glob("*.parquet"))) == 3
     land(made, 20, 1)

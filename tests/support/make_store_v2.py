@@ -134,42 +134,18 @@ def document_of(folder: Path, at_us: int) -> dict[str, Any]:
         row["by"] = row["by"].split(",")
     names = ("key", "sink", "target", "outcome")
     messages = store.table("outbox").read(["seq", "key", "sink", "target", "payload"]).sort("seq")
+    outcomes = store.table("deliveries").read(["key", "outcome"]).unique().sort("key", "outcome")
+    keys = ["dataset", "record", "trace_id"]
+    records = store.table("records").read([*keys, "weight"]).group_by(keys).sum()
     return {
         **found,
         "report": report(store, EARLIER_US - DAY, at_us + DAY, [], at_us + DAY),
         "alerts": listed(store),
         "waiting": [{name: row[name] for name in names} for row in Outbox(store).rows()],
         "messages": [{**row, "payload": json.loads(row["payload"])} for row in messages.to_dicts()],
-        "outcomes": outcomes(store),
-        "records": records(store),
+        "outcomes": [list(row) for row in outcomes.iter_rows()],
+        "records": sorted(list(row[:3]) for row in records.filter(records["weight"] > 0).iter_rows()),
     }
-
-
-def outcomes(store: Any) -> list[list[str]]:
-    """Every message's outcomes, each once."""
-    rows = store.table("deliveries").read(["key", "outcome"]).unique().sort("key", "outcome")
-    return [list(row) for row in rows.iter_rows()]
-
-
-def records(store: Any) -> list[list[Any]]:
-    """Which trace is a source of which record, by dataset; the netted changelog."""
-    keys = ["dataset", "record", "trace_id"]
-    rows = store.table("records").read([*keys, "weight"]).group_by(keys).sum()
-    return sorted(list(row[:3]) for row in rows.filter(rows["weight"] > 0).iter_rows())
-
-
-def on_server(database: Path) -> dict[str, Any]:
-    """The tags and records that stand on the server."""
-    with sqlite3.connect(database) as base:
-        tags = base.execute(
-            "SELECT request_id, key, value FROM trace_tags "
-            "WHERE key LIKE 'tracesieve.%' OR key = 'eval_candidate'"
-        ).fetchall()
-        inputs = base.execute(
-            "SELECT d.name, r.inputs, r.tags FROM evaluation_dataset_records r "
-            "JOIN evaluation_datasets d USING (dataset_id)"
-        ).fetchall()
-    return {"tags": sorted(map(list, tags)), "records": sorted(map(list, inputs))}
 
 
 def fill(server: Any, experiment: str, trace_ids: dict[str, Any]) -> None:
@@ -216,25 +192,24 @@ def stage(name: str, folder: Path, uri: str) -> None:
     elif name == "cut":
         run(folder, START_US + 35 * MINUTE, cut=True)
     elif name == "before":
-        (folder / "before.json").write_text(
-            json.dumps(document_of(folder, START_US + 36 * MINUTE), sort_keys=True)
-        )
+        keep(folder, name, 36)
     elif name == "after":
         run(folder, START_US + 40 * MINUTE)
-        (folder / "after.json").write_text(
-            json.dumps(document_of(folder, START_US + 40 * MINUTE), sort_keys=True)
-        )
+        keep(folder, name, 40)
     else:
         undo(folder, START_US + 41 * MINUTE)
-        (folder / "undone.json").write_text(
-            json.dumps(document_of(folder, START_US + 41 * MINUTE), sort_keys=True)
-        )
+        keep(folder, name, 41)
+
+
+def keep(folder: Path, name: str, minutes: int) -> None:
+    """Write down what the program says of its store so many minutes after the start."""
+    document = document_of(folder, START_US + minutes * MINUTE)
+    (folder / f"{name}.json").write_text(json.dumps(document, sort_keys=True))
 
 
 def play(name: str, folder: Path, uri: str, code: int = 0) -> None:
-    with sqlite3.connect(
-        folder / "mlflow.db", timeout=60
-    ) as base:  # nothing of the machine that this runs on
+    """One stage in a process of its own; the server keeps nothing of the machine that this runs on."""
+    with sqlite3.connect(folder / "mlflow.db", timeout=60) as base:
         base.execute(
             "DELETE FROM trace_request_metadata WHERE key LIKE 'mlflow.source.%' OR key = 'mlflow.user'"
         )
@@ -242,13 +217,10 @@ def play(name: str, folder: Path, uri: str, code: int = 0) -> None:
     assert done.returncode == code, (name, done.returncode)
 
 
-def rules(folder: Path, limit_ms: int) -> None:
-    (folder / "rules.yaml").write_text(RULES.replace("LIMIT", str(limit_ms)))
-
-
 def make(out: Path, folder: Path) -> None:
     """The whole story, and its end written to ``out``."""
     from mlflow import MlflowClient
+    from mlflow_contents import on_server
     from mlflow_traces import copy_traces, log_trace
     from servers import mlflow_server
 
@@ -256,7 +228,7 @@ def make(out: Path, folder: Path) -> None:
     with mlflow_server(folder) as server:
         (folder / "tracesieve.yaml").write_text(CONFIG.replace("URI", server.uri))
         ids["experiment"] = experiment = MlflowClient(server.uri).create_experiment("support")
-        rules(folder, 5_000)
+        (folder / "rules.yaml").write_text(RULES.replace("LIMIT", "5000"))
         first = log_trace(server, experiment, EARLIER_US, error=True, inputs={"q": "undone"})
         copy_traces(server, first, [EARLIER_US + i * 1_000_000 for i in range(1, 4)])
         log_trace(server, experiment, EARLIER_US + MINUTE, ms=6_000, inputs={"q": "undone too"})
@@ -265,13 +237,13 @@ def make(out: Path, folder: Path) -> None:
         (folder / "ids.json").write_text(json.dumps(ids))
         play("outage", folder, server.uri)
         play("second", folder, server.uri)
-        rules(folder, 3_000)
+        (folder / "rules.yaml").write_text(RULES.replace("LIMIT", "3000"))
         later = log_trace(
             server, experiment, START_US + 32 * MINUTE, ms=4_000, inputs={"q": "slow by the new rules"}
         )
         copy_traces(server, later, [START_US + 32 * MINUTE + i * 1_000_000 for i in range(1, 5)])
         play("cut", folder, server.uri, code=9)
-        rules(folder, 2_000)
+        (folder / "rules.yaml").write_text(RULES.replace("LIMIT", "2000"))
         last = log_trace(server, experiment, START_US + 37 * MINUTE, ms=2_500, inputs={"q": "not read yet"})
         copy_traces(server, last, [START_US + 37 * MINUTE + i * 1_000_000 for i in range(1, 4)])
         play("before", folder, server.uri)
@@ -298,7 +270,7 @@ def snapshot(out: Path, folder: Path) -> None:
 
 
 def answers(out: Path, folder: Path) -> None:
-    """What the program said, in one archive."""
+    """What the program answered, in one archive."""
     with tarfile.open(out / "answers.tar.xz", "w:xz", preset=9) as archive:
         for name in ("before.json", "after.json", "undone.json"):
             content = (folder / name).read_bytes()
@@ -315,7 +287,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # the helpers of the old checkout are wanted, not those beside this file
+    sys.path.append(sys.path.pop(0))  # the helpers of the old checkout come before those beside this file
     if len(sys.argv) > 2:
         stage(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
     else:

@@ -1,4 +1,4 @@
-"""The fixture ``tests/fixtures/store_v2``: a store that version 2 wrote, and what that program said of it.
+"""The fixture ``tests/fixtures/store_v2``: a store that version 2 wrote, and that program's answers.
 
 ``document_of`` gives the same of a store of this program; see ``make_store_v2.py`` for how it was made.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +40,7 @@ def restored(folder: Path) -> Path:
 
 
 def answer(name: str) -> Any:
-    """What the program of version 2 said: ``before`` it went on, ``after``, and when all was ``undone``."""
+    """What version 2 answered: ``before`` it went on, ``after`` that, and when all was ``undone``."""
     with tarfile.open(FIXTURE / "answers.tar.xz") as archive:
         content = archive.extractfile(f"{name}.json")
         assert content is not None
@@ -80,20 +79,6 @@ def _records(store: Store) -> list[list[Any]]:
     keys = ["dataset", "record", "trace_id"]
     rows = store.table("records").read([*keys, "weight"]).group_by(keys).sum()
     return sorted(list(row[:3]) for row in rows.filter(rows["weight"] > 0).iter_rows())
-
-
-def on_server(database: Path) -> dict[str, Any]:
-    """The tags and records that stand on the MLflow server."""
-    with sqlite3.connect(database) as base:
-        tags = base.execute(
-            "SELECT request_id, key, value FROM trace_tags "
-            "WHERE key LIKE 'tracesieve.%' OR key = 'eval_candidate'"
-        ).fetchall()
-        records = base.execute(
-            "SELECT d.name, r.inputs, r.tags FROM evaluation_dataset_records r "
-            "JOIN evaluation_datasets d USING (dataset_id)"
-        ).fetchall()
-    return {"tags": sorted(map(list, tags)), "records": sorted(map(list, records))}
 
 
 class Killed(BaseException):

@@ -1,4 +1,4 @@
-"""The outbox in memory: what other processes append is heard of, a look costs the same however much lies
+"""The outbox in memory: what other processes append is seen, a poll costs the same however much lies
 behind it.
 """
 
@@ -43,7 +43,7 @@ def test_a_requeued_wish_that_a_newer_one_overtook_is_not_delivered(tmp_path: Pa
 
 
 def waiting(store: Store) -> dict[str, str]:
-    """The newest wish of each target, where nothing final was said of it: from the tables, the plain way."""
+    """The newest message of each target that has no final outcome: from the tables, the plain way."""
     messages = store.table("outbox").read().sort("seq").unique("target", keep="last")
     acks = store.table("deliveries").read().with_row_index("_row")
     last = acks.sort(pl.col("outcome").is_in(SETTLED), "at_us", "_row").unique(

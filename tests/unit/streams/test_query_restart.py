@@ -1,6 +1,4 @@
-"""Starting the query anew when other rules are in force; Spark's object is played by one that says what is
-told to it.
-"""
+"""Starting the query anew when other rules are in force; a stand-in plays Spark's query."""
 
 from __future__ import annotations
 
