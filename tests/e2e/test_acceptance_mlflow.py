@@ -14,12 +14,13 @@ import pytest
 import support.pandas_oracle as oracle
 from support.awkward_traffic import Traffic, first_traffic, later_traffic
 from support.command_line import answer, tracesieve
-from support.mlflow_traces import HOUR, MINUTE, SECOND, delete_trace
+from support.mlflow_traces import delete_trace
 from support.recording_proxy import Recording, recording_proxy
 from support.servers import MlflowServer, mlflow_server
 
+from rules.units import DAY_US, MINUTE_US, SECOND_US
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
-DAY = 24 * HOUR
 FEEDBACK_RULE = """
 version: 1
 rules:
@@ -55,7 +56,7 @@ def write_config(folder: Path, recording: Recording, experiments: list[str]) -> 
 
 def report(config: Path, from_us: int, to_us: int) -> dict[str, Any]:
     def iso(time_us: int) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us // SECOND))
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_us // SECOND_US))
 
     return answer("report", "-c", str(config), "--from", iso(from_us), "--to", iso(to_us))
 
@@ -100,12 +101,12 @@ def check_everything(traffic: Traffic, config: Path, recording: Recording) -> No
     burst = oracle.traces(traffic.server.uri, {traffic.burst: "burst"}, spans=False)
     assert len(burst) == 5000
     both = oracle.pd.concat([frame, burst], ignore_index=True)
-    to_us = traffic.now // MINUTE * MINUTE
+    to_us = traffic.now // MINUTE_US * MINUTE_US
     check_report(
-        report(config, to_us - 20 * DAY, to_us),
+        report(config, to_us - 20 * DAY_US, to_us),
         oracle.report(both, to_us / 1000 - 20 * 86_400_000, to_us / 1000, picked),
     )
-    held = report(config, to_us - 20 * DAY, to_us + 3 * DAY)
+    held = report(config, to_us - 20 * DAY_US, to_us + 3 * DAY_US)
     minute_ms = int(time.time() // 60 + 1) * 60_000
     ahead = both[both["end"] >= minute_ms]
     assert traffic.tomorrow in set(ahead["trace_id"])

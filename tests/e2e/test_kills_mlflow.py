@@ -21,9 +21,10 @@ import polars as pl
 import pytest
 import support.pandas_oracle as oracle
 from support.command_line import MAIN, SPARK, tracesieve
-from support.mlflow_traces import SECOND, copy_traces, log_trace
+from support.mlflow_traces import copy_traces, log_trace
 from support.servers import MlflowServer, free_port, mlflow_server
 
+from rules.units import SECOND_US
 from store import net_facts, open_store
 from store.windows import merge
 
@@ -166,10 +167,12 @@ def test_sem_21_the_server_stops_and_comes_back_while_a_run_goes_on(tmp_path: Pa
         with mlflow_server(tmp_path, port) as server:
             key = mlflow.MlflowClient(server.uri).create_experiment("support")
             config = write_config(tmp_path, server.uri, "support")
-            first = log_trace(server, key, time.time_ns() // 1000 - 30 * SECOND, error=True, inputs={"q": 0})
+            first = log_trace(
+                server, key, time.time_ns() // 1000 - 30 * SECOND_US, error=True, inputs={"q": 0}
+            )
             run = running.enter_context(live(config, log))
             wait_for("tag", lambda: tagged(server.uri, key) == 1, run, log)
-            due = copy_traces(server, first, [time.time_ns() // 1000 - 5 * SECOND + i for i in range(20)])
+            due = copy_traces(server, first, [time.time_ns() // 1000 - 5 * SECOND_US + i for i in range(20)])
             wait_for("fact", lambda: set(due) <= set(facts_of(tmp_path / "st")["trace_id"]), run, log)
         marked = len(log.read_text())  # the server is gone now, most deliveries of the last traces are due
         copy_traces(server, first, [time.time_ns() // 1000 + i for i in range(5)])

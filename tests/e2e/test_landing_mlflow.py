@@ -10,11 +10,12 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from support.landing_cases import complete, ids, now_us, source
-from support.mlflow_traces import HOUR, MINUTE, copy_traces, delete_trace, log_trace
+from support.mlflow_traces import copy_traces, delete_trace, log_trace
 from support.mlflow_traces import insert_bare as insert
 from support.read_keys import keys_of, read_keys
 from support.servers import MlflowServer
 
+from rules.units import HOUR_US, MINUTE_US
 from store import open_store
 from store.final_through import stored_final_through_us
 from streams.sources.mlflow.client import MlflowReader
@@ -39,7 +40,7 @@ def test_sem_12_finished_traces_land_once_and_a_new_process_goes_on(
         )
         for i in range(3)
     ]
-    old = log_trace(mlflow_server, key, now - 20 * HOUR)
+    old = log_trace(mlflow_server, key, now - 20 * HOUR_US)
     config = source(mlflow_server, name)
     landing = MlflowLanding(config, open_store(str(tmp_path)))
     step = landing.land_through(now)
@@ -95,7 +96,10 @@ def test_sem_01_later_tags_and_feedback_land_again_but_ours_do_not(
 ) -> None:
     key, name = experiment
     now = now_us()
-    one, two = log_trace(mlflow_server, key, now - 3 * HOUR), log_trace(mlflow_server, key, now - 2 * HOUR)
+    one, two = (
+        log_trace(mlflow_server, key, now - 3 * HOUR_US),
+        log_trace(mlflow_server, key, now - 2 * HOUR_US),
+    )
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     assert landing.land_through(now).landed == 2
     client = MlflowClient(mlflow_server.uri)
@@ -120,11 +124,11 @@ def test_sem_13_a_trace_exported_long_after_its_end_is_found_by_the_reconcile(
 ) -> None:
     key, name = experiment
     now = now_us()
-    log_trace(mlflow_server, key, now - 5 * HOUR)
+    log_trace(mlflow_server, key, now - 5 * HOUR_US)
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     landing.land_through(now)
-    late = log_trace(mlflow_server, key, now - 5 * HOUR + 1_000_000)
-    sooner = log_trace(mlflow_server, key, now - 40 * MINUTE)
+    late = log_trace(mlflow_server, key, now - 5 * HOUR_US + 1_000_000)
+    sooner = log_trace(mlflow_server, key, now - 40 * MINUTE_US)
     step = landing.step(
         now + 31_000_000
     )  # outside the overlap: the counts by the minute show the one of the last hour
@@ -148,7 +152,7 @@ def test_sem_04_in_progress_traces_wait_and_are_counted_and_future_ones_land(
     key, name = experiment
     now = now_us()
     insert(mlflow_server, key, f"p{key}-", 2, now // 1000 - 5000, "IN_PROGRESS")
-    tomorrow = log_trace(mlflow_server, key, now + 24 * HOUR)
+    tomorrow = log_trace(mlflow_server, key, now + 24 * HOUR_US)
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
     step = landing.land_through(now)
     assert (step.landed, step.in_progress) == (1, 2)
@@ -198,8 +202,8 @@ def test_sem_27_an_earlier_start_is_backfilled_with_an_estimate_first(
 ) -> None:
     key, name = experiment
     now = now_us()
-    old = log_trace(mlflow_server, key, now - 50 * HOUR)
-    copies = copy_traces(mlflow_server, old, [now - 45 * HOUR + i * MINUTE for i in range(30)])
+    old = log_trace(mlflow_server, key, now - 50 * HOUR_US)
+    copies = copy_traces(mlflow_server, old, [now - 45 * HOUR_US + i * MINUTE_US for i in range(30)])
     assert (
         MlflowLanding(source(mlflow_server, name, start="now"), open_store(str(tmp_path)))
         .land_through(now)

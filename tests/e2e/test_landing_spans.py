@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from support.landing_cases import now_us, source
-from support.mlflow_traces import HOUR, MINUTE, SECOND, log_trace
+from support.mlflow_traces import log_trace
 from support.servers import MlflowServer
 
+from rules.units import HOUR_US, MINUTE_US, SECOND_US
 from store import open_store
 from streams.sources.mlflow.client import MlflowReader
 from streams.sources.mlflow.landing import MlflowLanding
@@ -33,8 +34,8 @@ def test_a_trace_that_landed_without_its_spans_is_fetched_again_also_by_the_next
     key, name = experiment
     now = now_us()
     fresh, old = (
-        log_trace(mlflow_server, key, now - 60 * SECOND),
-        log_trace(mlflow_server, key, now - 3 * HOUR),
+        log_trace(mlflow_server, key, now - 60 * SECOND_US),
+        log_trace(mlflow_server, key, now - 3 * HOUR_US),
     )
     config = source(mlflow_server, name)
     landing = MlflowLanding(config, open_store(str(tmp_path)), reader=Spanless(mlflow_server.uri))
@@ -53,7 +54,7 @@ def test_a_trace_that_cannot_be_read_with_spans_lands_without_and_takes_no_other
 ) -> None:
     key, name = experiment
     now = now_us()
-    fine, broken = (log_trace(mlflow_server, key, now - i * MINUTE) for i in (1, 2))
+    fine, broken = (log_trace(mlflow_server, key, now - i * MINUTE_US) for i in (1, 2))
     with sqlite3.connect(mlflow_server.database, timeout=60) as base:
         base.execute("UPDATE spans SET content = '{' WHERE trace_id = ?", [broken])
     landing = MlflowLanding(source(mlflow_server, name), open_store(str(tmp_path)))
@@ -68,8 +69,8 @@ def test_10000_spans_and_a_5_mb_request_land_whole(
 ) -> None:
     key, name = experiment
     now = now_us()
-    large = log_trace(mlflow_server, key, now - MINUTE, inputs={"q": "x" * 5_000_000})
-    many = log_trace(mlflow_server, key, now - 2 * MINUTE)
+    large = log_trace(mlflow_server, key, now - MINUTE_US, inputs={"q": "x" * 5_000_000})
+    many = log_trace(mlflow_server, key, now - 2 * MINUTE_US)
     with sqlite3.connect(mlflow_server.database, timeout=60) as base:
         base.row_factory = sqlite3.Row
         span = dict(
@@ -102,19 +103,19 @@ def test_a_server_without_counts_is_listed_and_an_experiment_may_be_renamed_or_d
 
     key, name = experiment
     client, now = MlflowClient(mlflow_server.uri), now_us()
-    log_trace(mlflow_server, key, now - 5 * HOUR)
+    log_trace(mlflow_server, key, now - 5 * HOUR_US)
     landing = MlflowLanding(
         source(mlflow_server, name), open_store(str(tmp_path)), reader=Older(mlflow_server.uri)
     )
     assert landing.step(now).landed == 1
-    log_trace(mlflow_server, key, now - 4 * HOUR)
+    log_trace(mlflow_server, key, now - 4 * HOUR_US)
     client.rename_experiment(key, f"{name}-renamed")
-    step = landing.step(now + 16 * MINUTE)
+    step = landing.step(now + 16 * MINUTE_US)
     assert (step.landed, step.missed) == (1, 1)
     names = open_store(str(tmp_path)).table("traces").read().sort("landed_us")["experiment_name"].to_list()
     assert names == [name, f"{name}-renamed"]
     client.delete_experiment(key)
     caplog.clear()
     for i in (2, 3):
-        landing.step(now + i * 16 * MINUTE)
+        landing.step(now + i * 16 * MINUTE_US)
     assert caplog.text.count("was deleted on the server") == 1

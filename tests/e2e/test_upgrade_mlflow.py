@@ -17,7 +17,7 @@ from support.servers import mlflow_server
 from support.store_v2 import AFTER_US, answer, document_of, restored
 
 from store import open_store
-from tracesieve.config.settings import load_settings
+from tracesieve.config.loading import load_settings
 from tracesieve.run import once, parts
 
 pytestmark = [pytest.mark.e2e, pytest.mark.spark, pytest.mark.slow]

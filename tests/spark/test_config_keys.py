@@ -14,10 +14,11 @@ import requests
 from support.command_line import write_table
 from support.read_keys import keys_of, read_keys
 from support.servers import free_port
-from tracesieve.config.diagnostics import model_parts
 
 from streams.sources import MlflowSource
-from tracesieve.config.settings import OWN_FIELDS, LogConfig, load_settings, settings_model
+from tracesieve.config.keys import model_parts
+from tracesieve.config.loading import load_settings
+from tracesieve.config.settings import OWN_FIELDS, LogConfig, settings_model
 from tracesieve.run.live import run_live
 from tracesieve.run.parts import Run, open_run, wall_us
 

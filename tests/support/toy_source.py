@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rules.units import SECOND_US, DurationUs
+from rules.duration_key import DurationUs
+from rules.units import SECOND_US
 from store import Store
 from store.final_through import Watermark
 from streams.errors import SourceError
