@@ -2,7 +2,7 @@
 DuckDB scan.
 
 Each repeat is three fresh processes: the monitor's real streaming query, a bare streaming read of the same
-columns in the same session settings, and DuckDB.  In each the first pass is cold, the second warm.  The
+columns in the same session settings, and DuckDB. In each the first pass is cold, the second warm. The
 answers must agree: traces, errors and tokens a window, and how many traces each rule matched, exactly; window
 quantiles within a histogram bucket.
 """
@@ -182,7 +182,7 @@ def _monitor_answers(store: Any) -> dict[str, Any]:
 
 
 # The fastest form found of several: each span becomes a small number once (3 a failed tool, 2 another tool, 1
-# an empty retrieval), which the rules then look for.  Filters over the structs themselves and unnest with a
+# an empty retrieval), which the rules then look for. Filters over the structs themselves and unnest with a
 # group by take longer.
 _FACTS = """
 create or replace temp table f as

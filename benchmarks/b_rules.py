@@ -1,10 +1,10 @@
 """1,000 rules against 10 on the same backfill of 200,000 traces of 5 spans, end to end: read, matched, facts
 and windows.
 
-No two rules are equal.  They are drawn from fourteen forms over fields of the trace, numbers, free text and
-spans, with AND, OR and NOT; most match few traces, as rules of single customers or tools do.  The ten are one
-of each of the first ten forms, so both sets read nearly the same columns.  Each repeat is one fresh process:
-the ten once to warm it up, then each set.  Each of the ten must match as many traces among the thousand.
+No two rules are equal. They are drawn from fourteen forms over fields of the trace, numbers, free text and
+spans, with AND, OR and NOT; most match few traces, as rules of single customers or tools do. The ten are one
+of each of the first ten forms, so both sets read nearly the same columns. Each repeat is one fresh process:
+the ten once to warm it up, then each set. Each of the ten must match as many traces among the thousand.
 """
 
 from __future__ import annotations

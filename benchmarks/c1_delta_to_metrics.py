@@ -2,8 +2,8 @@
 Delta table.
 
 Arrivals and tokens are those of the Azure LLM inference data set of 2023 where it is there (``BENCH_DATA``,
-else ``../shared/data``), sped up to 100 a second; else Poisson arrivals.  A commit a second.  A trace counts
-as visible when the sum of ``tracesieve_traces_total`` covers it.  Beside it, in the same process, each commit
+else ``../shared/data``), sped up to 100 a second; else Poisson arrivals. A commit a second. A trace counts
+as visible when the sum of ``tracesieve_traces_total`` covers it. Beside it, in the same process, each commit
 is read back with delta-rs as soon as it is written: what the table itself costs.
 """
 

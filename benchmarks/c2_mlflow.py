@@ -2,9 +2,9 @@
 the time goes.
 
 Arrivals and tokens are those of a production LLM service (AzureLLMInferenceDataset2023, conversation), the
-arrivals stretched to 10 a second; without that file they are drawn from a seed.  Traces go to a real server
+arrivals stretched to 10 a second; without that file they are drawn from a seed. Traces go to a real server
 over OTLP as they end, one in five fails and is tagged by the default pack; the monitor is ``tracesieve run``
-in a process of its own.  ``--size`` is the seconds of traffic.  One run is the measurement: its figures are
+in a process of its own. ``--size`` is the seconds of traffic. One run is the measurement: its figures are
 over all tagged traces.
 """
 

@@ -2,7 +2,7 @@
 the first.
 
 The first hundred are timed twice: at the start, and again on a new store, one by one between the last
-hundred, since a machine's own speed moves by more in half an hour than what is measured.  The goal is about
+hundred, since a machine's own speed moves by more in half an hour than what is measured. The goal is about
 the second.
 
 Everything of a batch but Spark's own reading and matching (about a second of a trigger, the same for the

@@ -1,7 +1,7 @@
 """The scenarios by name.
 
 To add one: write ``benchmarks/NAME_topic.py`` with a docstring that says what is compared and a function
-``run(options: Options) -> dict[str, Any]``, and put its line below.  What ``run`` returns becomes the
+``run(options: Options) -> dict[str, Any]``, and put its line below. What ``run`` returns becomes the
 scenario's JSON line (``benchmarks.measure.goal`` makes the entries of ``goals``); ``python -m benchmarks
 --child NAME ARGS`` calls the module's ``child`` in a fresh process, for figures that must be cold.
 """

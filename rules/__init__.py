@@ -1,3 +1,1 @@
-"""Pure core: rules, the condition dialect, the vectorised matcher, histograms, verdicts.  No Spark, no
-client.
-"""
+"""The pure core: rules, conditions, the matcher, histograms and verdicts; no Spark, no client, no table."""

@@ -1,7 +1,7 @@
 """What every rule in force has, whatever its kind.
 
 The program asks a rule what it does through this contract alone: whether something is evaluated on each
-trace, whether its matches are tagged, whether it alerts.  The kinds of rules (``rules/kinds/``) implement it.
+trace, whether its matches are tagged, whether it alerts. The kinds of rules (``rules/kinds/``) implement it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def membership_of(
 ) -> dict[str, Any]:
     """The dataset categories of a trace, each with the rules and their versions, or the person, who gave it.
 
-    No category at all takes the trace out of its datasets.  ``candidate`` is a person's own
+    No category at all takes the trace out of its datasets. ``candidate`` is a person's own
     ``eval_candidate``.
     """
     if fact is None:

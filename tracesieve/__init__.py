@@ -1,3 +1,1 @@
-"""Wiring: command line, settings, followers, demo.  The one package that sees all others; outsiders import
-this name.
-"""
+"""The application: command line, config, the run, alerts, datasets and analysis over the other packages."""

@@ -1,8 +1,7 @@
-"""What a person sees on the terminal: other people's text made harmless, tables that fit, colour only on a
-terminal.
+"""Text for a person at the terminal: made harmless, and laid out so that it fits.
 
 Trace content, names and messages of servers are hostile: an escape sequence in a request could repaint the
-screen, and ``[red]`` in a name is not ours to obey.  All of it goes through :func:`plain`; no markup is ever
+screen, and ``[red]`` in a name must not colour it. All of it goes through :func:`plain`; no markup is ever
 interpreted.
 """
 
@@ -23,7 +22,7 @@ _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def plain(text: object, most: int | None = None) -> str:
-    """``text`` on one line, with nothing in it that a terminal would obey; cut to ``most`` characters with
+    """``text`` on one line, with nothing in it that a terminal would obey, cut to ``most`` characters with
     ``…``.
     """
     words = str(text)
@@ -31,10 +30,11 @@ def plain(text: object, most: int | None = None) -> str:
         words = words[: max(most - 1, 0)] + "…"
     if words.isascii() and words.isprintable():
         return words
-    return "".join(_seen(one) for one in words)
+    return "".join(_escaped(one) for one in words)
 
 
-def _seen(one: str) -> str:
+def _escaped(one: str) -> str:
+    """A character as it is, or as an escape sequence of Python where it cannot be seen."""
     if unicodedata.category(one) not in _UNSEEN:
         return one
     code = ord(one)

@@ -9,7 +9,7 @@ it.
 
 Its keys in a rule file and its lint remarks are described by its ``Kind`` (``rules/kinds/base.py``).
 Verdicts, evidence, notifications, metrics, maintenance, reports and the batch ask this contract, and know no
-kind by name.  Nothing here reads a clock: equal sums give equal histories.
+kind by name. Nothing here reads a clock: equal sums give equal histories.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Phase = Literal["inactive", "pending", "firing"]
 class AlertState(Protocol):
     """Where one group of a rule stands after an instant.
 
-    An immutable value that can be compared, hashed and written down: numbers, texts and tuples of them.  A
+    An immutable value that can be compared, hashed and written down: numbers, texts and tuples of them. A
     kind may keep more in it than is named here; nobody else looks at that.
     """
 

@@ -1,9 +1,9 @@
 """Which comparison of a condition on measures decides that an alert fires.
 
 The value on a page and the evidence are about the measure of that comparison, whatever else the condition
-says.  A comparison that demands much of a measure (``p95_ms > 8000``) says what went wrong; one that demands
-little (``error_rate < 0.5``) narrows it down.  So the first in the text that demands much decides; traffic
-(``traces``) decides if nothing else does, and what demands little only if it stands alone.  Of the parts of
+says. A comparison that demands much of a measure (``p95_ms > 8000``) says what went wrong; one that demands
+little (``error_rate < 0.5``) narrows it down. So the first in the text that demands much decides; traffic
+(``traces``) decides if nothing else does, and what demands little only if it stands alone. Of the parts of
 an OR only those that hold can decide.
 """
 
@@ -37,7 +37,7 @@ _TRAFFIC = "traces"
 class Candidate(NamedTuple):
     """A comparison that may decide.
 
-    ``rises``: it holds when the measure is large.  ``within``: the parts of an OR around it, each with the
+    ``rises``: it holds when the measure is large. ``within``: the parts of an OR around it, each with the
     truth that it must have; the comparison can decide only where all of them do.
     """
 

@@ -1,9 +1,9 @@
 """The verdict history of one group of one rule, kept up to date as data arrives in any order.
 
-A fold remembers the state at some instants (snapshots).  When the sums of an earlier minute change, it folds
+A fold remembers the state at some instants (snapshots). When the sums of an earlier minute change, it folds
 again from the last snapshot that cannot have seen that minute, and stops where the state is again what it
-was. So a late trace costs a few instants, not days.  The result is always that of
-``rules.alerting.verdicts.history`` over the same windows.  Instants up to ``base_us`` are final.
+was. So a late trace costs a few instants, not days. The result is always that of
+``rules.alerting.verdicts.history`` over the same windows. Instants up to ``base_us`` are final.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Fold:
     def freeze(self, windows: WindowReader, before_us: int, touching_us: int | None = None) -> None:
         """Make the state at the last instant before ``before_us`` final; call it before the sums change.
 
-        ``touching_us`` is the first minute that is about to change.  Where a snapshot at or after that
+        ``touching_us`` is the first minute that is about to change. Where a snapshot at or after that
         instant lies before that minute, nothing that is to be final can change yet: it is frozen later.
         """
         last = min(self._grid_before(before_us), self.through_us)

@@ -1,6 +1,6 @@
 """Exponential histograms of durations, OpenTelemetry's scale 6, base 2^(1/64).
 
-Bucket i holds values in (base^i, base^(i+1)].  Values are integer microseconds.  Bucket bounds are compared
+Bucket i holds values in (base^i, base^(i+1)]. Values are integer microseconds. Bucket bounds are compared
 as exact integers, never as floating logarithms, so that a value falls into the same bucket on every machine.
 Counts are integers: merging is addition, withdrawing subtraction, and a quantile is the same in any order,
 split or replay.

@@ -1,7 +1,7 @@
 """How a condition that holds, or does not, moves a group between inactive, pending and firing (SEMANTICS 15).
 
 :class:`ConditionAlertRule` is the base of kinds that fire while a condition holds; such a kind says only what
-holds at an instant.  A kind that needs another state implements :class:`~rules.alerting.contract.AlertRule`
+holds at an instant. A kind that needs another state implements :class:`~rules.alerting.contract.AlertRule`
 itself.
 """
 
@@ -51,7 +51,7 @@ class ConditionAlertRule(AlertRule):
     def step(self, state: ConditionState, instant_us: int, evaluation: ConditionEvaluation) -> ConditionState:
         """The state after the instant.
 
-        A null condition holds the state.  No data at all holds it too, until ``silent_after_us`` have passed
+        A null condition holds the state. No data at all holds it too, until ``silent_after_us`` have passed
         without any: then it is inactive again.
         """
         if evaluation.traces <= 0:

@@ -1,7 +1,7 @@
 """The sums that are kept of traces, and the measures that they give.
 
 ``SUMS`` is the one list of them: the batch computes them, the table ``windows`` keeps them as columns, alert
-rules and metrics read them.  Counts and sums are integers, signed by a fact's weight, so that they add up to
+rules and metrics read them. Counts and sums are integers, signed by a fact's weight, so that they add up to
 the same totals in any order or split; only measures are floating.
 """
 
@@ -25,7 +25,7 @@ class Sum(NamedTuple):
     """One sum over facts.
 
     ``how`` says what each fact adds: 1 (``count``), 1 if its ``fact`` column is true (``true``) or has a
-    value (``known``), or that value (``total``).  ``measured``: a measure of a condition is made of it.
+    value (``known``), or that value (``total``). ``measured``: a measure of a condition is made of it.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """Whether an alert rule fires: a pure fold over the instants of a grid (SEMANTICS 14-15).
 
-Nothing here reads a clock: the same windows give the same history.  ``history`` folds a whole grid in one go;
+Nothing here reads a clock: the same windows give the same history. ``history`` folds a whole grid in one go;
 ``rules/alerting/fold.py`` keeps such a history up to date, and must always give the same.
 """
 

@@ -1,7 +1,7 @@
 """Conditions that can never be true: found by looking at what each AND-group demands of one value.
 
 The check is sound but not complete: whatever it reports is impossible for every trace (or window), but not
-everything that is impossible is reported.  It knows the range of each field (a rate lies in 0…1, a duration
+everything that is impossible is reported. It knows the range of each field (a rate lies in 0…1, a duration
 is not negative) and the few values that a status has.
 """
 

@@ -1,4 +1,4 @@
-"""The typed tree of a condition.  Nodes are frozen and compare by value, so that equal sub-expressions of
+"""The typed tree of a condition. Nodes are frozen and compare by value, so that equal sub-expressions of
 different rules are evaluated once; ``str(node)`` is the canonical text from which rule hashes are made.
 """
 

@@ -2,7 +2,7 @@
 at once.
 
 MLflow's filter strings are valid and mean the same: all ``span.*`` terms of one AND-group bind one span, a
-feedback matches if any of several does.  Operators bind as in SQL: ``NOT`` over ``AND`` over ``OR``.
+feedback matches if any of several does. Operators bind as in SQL: ``NOT`` over ``AND`` over ``OR``.
 """
 
 from __future__ import annotations
@@ -102,11 +102,13 @@ class Parser(Operands):
         start = self._cursor.now
         left = self._sum(depth)
         if op := self._cursor.take(*_COMPARE):
-            return self._lift(start, self._compare(start, left, _COMPARE[op.value], self._sum(depth, left)))
+            return self._in_one_scope(
+                start, self._compare(start, left, _COMPARE[op.value], self._sum(depth, left))
+            )
         if self._cursor.take("IS"):
             negated = self._cursor.take("NOT") is not None
             self._cursor.need("NULL")
-            null = self._lift(start, IsNull(left))
+            null = self._in_one_scope(start, IsNull(left))
             return Not(null) if negated else null
         negated = self._cursor.take("NOT") is not None
         if op := self._cursor.take(*_LIKES):
@@ -124,7 +126,7 @@ class Parser(Operands):
             raise self._cursor.failure("LIKE, RLIKE, IN or BETWEEN is expected after NOT")
         else:
             return left
-        return self._lift(start, Not(node) if negated else node)
+        return self._in_one_scope(start, Not(node) if negated else node)
 
     def _compare(self, start: Token, left: Node, sign: str, right: Node) -> Node:
         left, right = fields.comparable(left, right)
@@ -136,7 +138,7 @@ class Parser(Operands):
             return Compare(sign, left, right)
         return equal if sign == "=" else Not(equal)
 
-    def _lift(self, start: Token, node: Node) -> Node:
+    def _in_one_scope(self, start: Token, node: Node) -> Node:
         if len(scopes_of(node)) > 1 and self._scope == "trace" and scopes_of(node) & {"spans", "assessments"}:
             self._cursor.report(
                 start, "scope", "a span's value cannot be compared with a trace's here", "write any(span, …)"

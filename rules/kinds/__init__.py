@@ -1,4 +1,4 @@
-"""The kinds of rules there are.  A new one is a file here, a line in ``KINDS`` and a test
+"""The kinds of rules there are. A new one is a file here, a line in ``KINDS`` and a test
 (docs/adding-a-rule-kind.md).
 """
 

@@ -2,7 +2,7 @@
 
 Names: ``state``, ``request``, …; ``tags[KEY]`` and ``trace_metadata[KEY]``; ``spans.name`` (a list, one item
 a span), ``spans.attributes[KEY]`` and ``spans.events[KEY]`` (of the span's last event that has the
-attribute); ``assessments.feedback_value``.  Spark takes the same names out of a
+attribute); ``assessments.feedback_value``. Spark takes the same names out of a
 DataFrame (streams/batch/columns.py).
 """
 

@@ -1,1 +1,1 @@
-"""Alerts: verdicts of alert rules, the evidence behind them, and what is said of them."""
+"""Alerts: verdicts of alert rules, the evidence behind them, and their notifications."""

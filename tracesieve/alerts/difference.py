@@ -1,6 +1,6 @@
 """Which notifications are due: the difference between the verdicts that stand and what was notified.
 
-Pure: equal verdicts and an equal log give equal rows.  Each firing is notified once, and so is its end.
+Pure: equal verdicts and an equal log give equal rows. Each firing is notified once, and so is its end.
 """
 
 from __future__ import annotations

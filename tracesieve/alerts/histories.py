@@ -1,7 +1,7 @@
 """The histories of every alert rule and group, in memory, moved on by the partials of new batches.
 
 One-minute partials are kept by whose sums they are (those of all traces, or those that one rule counts) and
-by the keys they are grouped by, so that rules share them.  Each rule and group has a fold over them
+by the keys they are grouped by, so that rules share them. Each rule and group has a fold over them
 (``rules/alerting/fold.py``).
 """
 

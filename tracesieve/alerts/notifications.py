@@ -33,8 +33,8 @@ class Notifications:
     """Notifies each firing and each resolution once; those that are new enough to page go to receivers.
 
     ``alert_sinks`` are the names of the sinks that get the alerts that page, ``notification_sinks`` of those
-    that get every firing and resolution.  ``held_us`` says when the condition of a firing group last held:
-    what began long ago but goes on still pages.  All but :meth:`firing` belongs to the follower's thread.
+    that get every firing and resolution. ``held_us`` says when the condition of a firing group last held:
+    what began long ago but goes on still pages. All but :meth:`firing` belongs to the follower's thread.
     """
 
     store: Store

@@ -1,6 +1,6 @@
 """Publishing notifications: messages in the outbox, and a snapshot of what fires for the threads of sinks.
 
-The follower's thread publishes.  A sink's thread that sends firing alerts again reads
+The follower's thread publishes. A sink's thread that sends firing alerts again reads
 :meth:`Publisher.firing`, an immutable snapshot that is replaced as a whole; the two threads share nothing
 else.
 """

@@ -2,7 +2,7 @@
 instant.
 
 The histories live in memory, rebuilt from the store at the start and whenever the rules change, and moved on
-by the partials of each batch that has become whole.  What is appended is the difference to what the table
+by the partials of each batch that has become whole. What is appended is the difference to what the table
 says, so that the next pass repairs a crash at any point, and a pass with nothing new writes nothing.
 """
 

@@ -20,7 +20,7 @@ _DRAIN_S = 600.0
 def command(config: str, as_json: bool) -> None:
     """Remove every tag and record that was written to MLflow; not while a run goes on.
 
-    A trace whose ``eval_candidate`` a person has changed keeps it.  Repeating it changes nothing.
+    A trace whose ``eval_candidate`` a person has changed keeps it. Repeating it changes nothing.
     """
     from sinks.registry import deliveries
     from sinks.undo import undo, withdrawing

@@ -62,7 +62,7 @@ class LogConfig(_Part):
 
 
 class Settings(BaseSettings):
-    """The whole config (DESIGN 7's keys are a public contract); what a key does is in its description.
+    """The whole config. Its keys are a public contract; what each does is in its description.
 
     The keys of sinks and those below ``source`` come on top of these: see :func:`settings_model`.
     Durations are in µs; defaults are not validated, because a plain number of a config file is seconds.

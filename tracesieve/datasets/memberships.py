@@ -1,7 +1,7 @@
 """Which tags a trace should bear and which datasets it should be in, as messages in the outbox.
 
 Both follow from the trace's standing fact, from what it is evidence of, and from the label that a person
-gave it (``eval_candidate``).  A trace is decided again when a batch touched it, when a person changed its
+gave it (``eval_candidate``). A trace is decided again when a batch touched it, when a person changed its
 label, or when it became evidence, and for no other reason: what ``undo`` took back stays so until the trace
 is amended or a new episode picks it.
 """
@@ -59,7 +59,7 @@ class TagsAndMemberships:
     """Follows ``facts``, ``evidence`` and people's labels of one stream.
 
     Its cursors are committed together with its messages, so a message is in the outbox once, whatever is
-    killed or repeated.  ``tag_sinks`` and ``membership_sinks`` are the names of the sinks that get messages.
+    killed or repeated. ``tag_sinks`` and ``membership_sinks`` are the names of the sinks that get messages.
     """
 
     store: Store

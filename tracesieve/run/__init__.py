@@ -1,1 +1,1 @@
-"""A run: its parts, kept going or made to go once, and its end."""
+"""A run: its parts, watching or taking once, and its end."""

@@ -1,7 +1,7 @@
 """Feeds ``/metrics`` from whole batches; begins with the first batch after the start (SEMANTICS 24).
 
 Counters move by new traces alone, an amendment by ``amended_total``; the window gauges are of the last closed
-minutes and take amendments in.  A trace dated in the future is held back until its minute has come (SEMANTICS
+minutes and take amendments in. A trace dated in the future is held back until its minute has come (SEMANTICS
 11).
 """
 

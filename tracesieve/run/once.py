@@ -1,7 +1,7 @@
 """``run --once``: its time is fixed at the start, and all that ended up to it is taken (SEMANTICS 26).
 
 Asked to stop, it leaves the rest to the next run: landing ends where it is, the batch under way is finished,
-what is counted is tagged.  Verdicts are given only when all was counted, since what is missing could change
+what is counted is tagged. Verdicts are given only when all was counted, since what is missing could change
 them.
 """
 

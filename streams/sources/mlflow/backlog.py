@@ -16,7 +16,7 @@ _LEAST_US, _MOST_US = MINUTE_US, 28 * DAY_US
 # Traces: a piece with more is halved, one with fewer doubled (by number: a busy server is slow at any size).
 _MANY, _FEW = 300, 100
 _LOG_EVERY_S = 10.0
-_MS_A_TRACE = 7  # with spans (DESIGN 8)
+_MS_A_TRACE = 7  # with spans, as measured
 
 
 @dataclass
