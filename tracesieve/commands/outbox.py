@@ -44,7 +44,7 @@ def list_(config: str, as_json: bool) -> None:
 @click.argument("keys", nargs=-1)
 def retry(config: str, keys: tuple[str, ...]) -> None:
     """Try the deliveries KEYS again (all that were refused, without KEYS); not while a run goes on."""
-    _settle(config, keys, "requeued", ("dead", "dropped") if keys else ("dead",))
+    _set_outcome(config, keys, "requeued", ("dead", "dropped") if keys else ("dead",))
 
 
 @command.command("drop")
@@ -52,10 +52,10 @@ def retry(config: str, keys: tuple[str, ...]) -> None:
 @click.argument("keys", nargs=-1, required=True)
 def drop(config: str, keys: tuple[str, ...]) -> None:
     """Never try the deliveries KEYS again; not while a run goes on."""
-    _settle(config, keys, "dropped", (None, "retry", "requeued", "dead"))
+    _set_outcome(config, keys, "dropped", (None, "retry", "requeued", "dead"))
 
 
-def _settle(config: str, keys: tuple[str, ...], outcome: str, among: tuple[str | None, ...]) -> None:
+def _set_outcome(config: str, keys: tuple[str, ...], outcome: str, among: tuple[str | None, ...]) -> None:
     """Write the outcome under the store's lease: the table has one writer at a time."""
     from store import open_store
     from store.lease import Lease

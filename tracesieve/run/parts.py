@@ -106,7 +106,7 @@ class Run:
         return bool(self._messages.tag_sinks or self._messages.membership_sinks)
 
     def follow(self, now_us: int, through_us: int | None = None) -> None:
-        """One pass of all followers: verdicts, then what should be said and delivered.
+        """One pass of all followers: verdicts, then notifications and the messages for sinks.
 
         Verdicts are given up to ``through_us``, or up to where everything is counted or old enough (SEMANTICS
         14).
@@ -235,9 +235,7 @@ def spark_of(run: Run) -> Any:
     """The Spark session; its JVM's pid goes into the lease, for the run that comes after a kill."""
     spark = session(run.settings.spark)
     if not re.match(r"local(\[|$)", run.settings.spark.master):
-        run.stack.callback(
-            spark.stop
-        )  # a cluster is told that its executors are free; a local JVM ends with us
+        run.stack.callback(spark.stop)  # frees the executors of a cluster; a local JVM ends with us
     process = getattr(getattr(spark, "_sc", None), "_gateway", None)
     run.lease.note_jvm(getattr(getattr(process, "proc", None), "pid", None))
     return spark
