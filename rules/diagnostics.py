@@ -61,9 +61,10 @@ class Diagnostic:
         return {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        """``file:line:column: code message (hint)``; for the config ``file:line: key: message (hint)``."""
+        """``file:line:column: error code message (hint)``; of the config ``file:line: key: message``."""
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        subject = f"{self.code} " if self.code else f"{self.key or '-'}: " if self.line else ""
+        key = f"{self.key or '-'}: " if self.line else ""
+        subject = f"{self.severity} {self.code} " if self.code else key
         hint = f" ({self.hint})" if self.hint else ""
         return f"{place}: {subject}{self.message}{hint}"
 
@@ -77,3 +78,8 @@ def message_of(problem: Mapping[str, Any]) -> str:
 def errors_among(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Those that stop a load."""
     return [one for one in diagnostics if one.severity == "error"]
+
+
+def errors_first(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Those that stop a load before the others; otherwise in the order that they have."""
+    return sorted(diagnostics, key=lambda one: one.severity != "error")

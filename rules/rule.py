@@ -54,6 +54,11 @@ class Rule:
         raise NotImplementedError
 
     @property
+    def settings(self) -> dict[str, str]:
+        """What a listing of rules shows beside the condition, by short names, in order."""
+        return {}
+
+    @property
     def tests(self) -> tuple[tuple[bool, str], ...]:
         """The tests of ``per_trace`` that it carries: whether the trace should match, and the short trace as
         JSON.

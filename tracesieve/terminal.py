@@ -90,6 +90,27 @@ def fitted(text: str, width: int | None = None) -> str:
     return shown if cell_len(shown) <= room else set_cell_size(shown, room - 1).rstrip() + "…"
 
 
+def pointed(line: str, column: int, indent: str = "    ") -> list[str]:
+    """A line of a file and below it a caret under ``column`` (from 1), no wider than the terminal.
+
+    The indentation of the line is left out; of a long line the part around the caret is shown.
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    margin = min(len(line) - len(line.lstrip()), max(column - 1, 0))
+    before, after = plain(line[margin : column - 1]), plain(line[column - 1 :].rstrip())
+    room = columns() - len(indent) - 1
+    most = max(room * 2 // 3, 1)
+    if cell_len(before + after) > room and cell_len(before) > most:
+        while cell_len(before) > most - 1:
+            before = before[1:]
+        before = "…" + before
+    left = room - cell_len(before)
+    if cell_len(after) > left:
+        after = set_cell_size(after, max(left - 1, 1)).rstrip() + "…"
+    return [indent + before + after, indent + " " * cell_len(before) + "^"]
+
+
 def wrapped(text: str, indent: str = "", hang: int | None = None) -> str:
     """A paragraph no wider than the terminal, or than 100 columns on a wide one; later lines start at column
     ``hang``.

@@ -5,7 +5,7 @@ it.
 - History: ``initial``, ``step``, ``resumed`` and ``is_idle`` are a pure fold over instants (SEMANTICS 14,
 15).
 - Evidence: ``evidence`` says how many traces, ``choose_evidence`` which (SEMANTICS 17).
-- Words: ``condition_text`` and ``summary`` stand on the page that an alert sends.
+- Words: ``condition_text`` and ``summary`` stand on the page that an alert sends; ``settings`` in listings.
 
 Its keys in a rule file and its lint remarks are described by its ``Kind`` (``rules/kinds/base.py``).
 Verdicts, evidence, notifications, metrics, maintenance, reports and the batch ask this contract, and know no
@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol
 from rules.alerting.evidence import EvidenceChoice
 from rules.alerting.windows import WindowReader
 from rules.rule import Rule
+from rules.units import duration_text
 
 Phase = Literal["inactive", "pending", "firing"]
 
@@ -99,6 +100,11 @@ class AlertRule(Rule, ABC):
     @property
     def category(self) -> str | None:
         return self.evidence.category if self.evidence is not None else None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Its groups and how often it is evaluated; a kind adds what else its author set."""
+        return {"groups": ", ".join(self.by) or "none", "every": duration_text(self.every_us)}
 
     @property
     def partial_key(self) -> str:

@@ -77,7 +77,7 @@ class _Demand:
 
 def never_true(node: Node) -> str:
     """Why a condition is TRUE for nothing at all; empty if it may be."""
-    node = _pushed(node)
+    node = pushed(node)
     if isinstance(node, Literal_):
         return "" if node.value is True else f"it is always {node}"
     if isinstance(node, Logic) and node.op == "OR":
@@ -93,23 +93,32 @@ def never_true(node: Node) -> str:
     return _contradiction(parts)
 
 
-def _pushed(node: Node, negated: bool = False) -> Node:
+def pushed(node: Node, negated: bool = False) -> Node:
     """The node with NOT moved inwards as far as SQL's three-valued logic lets it."""
     if isinstance(node, Not):
-        return _pushed(node.part, not negated)
+        return pushed(node.part, not negated)
     if not negated:
         return node
     if isinstance(node, Compare):
         return Compare(NEGATED[node.op], node.left, node.right)
     if isinstance(node, Logic):
-        return Logic("AND" if node.op == "OR" else "OR", tuple(_pushed(part, True) for part in node.parts))
+        return Logic("AND" if node.op == "OR" else "OR", tuple(pushed(part, True) for part in node.parts))
     if isinstance(node, Literal_) and (node.value is None or isinstance(node.value, bool)):
         return Literal_(None if node.value is None else not node.value)
     return Not(node)
 
 
+def range_of(node: Node, name: str) -> tuple[float, float]:
+    """Between what bounds the value of a field lies wherever a condition is TRUE."""
+    demands: dict[str, _Demand] = {}
+    for part in _conjuncts(node):
+        _demand(part, demands)
+    found = demands.get(name, _Demand())
+    return found.low, found.high
+
+
 def _conjuncts(node: Node) -> list[Node]:
-    node = _pushed(node)
+    node = pushed(node)
     if isinstance(node, Logic) and node.op == "AND":
         return [leaf for part in node.parts for leaf in _conjuncts(part)]
     return [node]

@@ -63,8 +63,7 @@ def tokenize(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup == "comment":
-            what = "a comment" if match else "an unclosed quote" if text[at] in "'\"`" else f"{text[at]!r}"
-            raise ConditionError([diagnostic(text, at, "syntax", f"{what} is not allowed here")])
+            raise ConditionError([diagnostic(text, at, "syntax", _why_no_token(text[at], bool(match)))])
         kind = str(match.lastgroup)
         if kind != "space":
             tokens.append(Token(kind, match[0], at))
@@ -75,6 +74,12 @@ def tokenize(text: str) -> list[Token]:
                 )
         at = match.end()
     return [*tokens, Token("end", "", len(text))]
+
+
+def _why_no_token(char: str, is_comment: bool) -> str:
+    if is_comment:
+        return "a comment is not allowed here"
+    return f"the quote {char} is not closed" if char in "'\"`" else f"{char!r} is not allowed here"
 
 
 def unquote(value: str) -> str:

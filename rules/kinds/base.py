@@ -4,18 +4,31 @@ lint remarks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from rules.diagnostics import Diagnostic
 from rules.kinds.strict import Strict
 from rules.rule import Rule, Severity
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Category = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            "only small letters, digits, `-` and `_`, the first a letter or digit, at most 64 in all"
+        )
+    return value
+
+
+_NAMED = (AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"}))
+Id = Annotated[str, *_NAMED]
+Category = Annotated[str, *_NAMED]
 
 
 class RuleModel(Strict):

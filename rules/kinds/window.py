@@ -4,10 +4,9 @@ alert.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,18 +16,16 @@ from rules.alerting.evidence import EvidenceChoice, choice_of_measure
 from rules.alerting.phases import ConditionAlertRule, ConditionEvaluation
 from rules.alerting.sums import QUANTILES, WindowSums
 from rules.alerting.windows import WindowReader
-from rules.diagnostics import Diagnostic
 from rules.dialect import Condition, compile_condition
-from rules.dialect.contradictions import never_true
-from rules.dialect.nodes import Compare, Logic, fields_of
+from rules.dialect.nodes import fields_of
 from rules.duration_key import DurationUs
-from rules.errors import ConditionError
-from rules.kinds.alert_keys import EvidenceModel, check_by, check_minutes, written_us
+from rules.kinds.alert_keys import EvidenceModel
 from rules.kinds.base import Kind, RuleModel
 from rules.kinds.strict import Strict
+from rules.kinds.window_check import check_window
 from rules.matcher import measured
 from rules.rule import hash_of
-from rules.units import MINUTE_US, seconds_text
+from rules.units import MINUTE_US, duration_text
 
 
 class WindowModel(Strict):
@@ -79,6 +76,20 @@ class WindowRule(ConditionAlertRule):
     @property
     def condition_text(self) -> str:
         return self.fire.text
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """All that decides when it fires and ends, defaults too; ``where`` only if there is one."""
+        where = {"where": self.where.text} if self.where is not None else {}
+        return {
+            **where,
+            "window": duration_text(self.size_us),
+            **super().settings,
+            "min_traces": str(self.min_traces),
+            "for": duration_text(self.for_us),
+            "clear": self.clear.text if self.clear is not None else "when the condition is false",
+            "keep_firing_for": duration_text(self.keep_firing_us),
+        }
 
     @property
     def lookback_us(self) -> int:
@@ -189,43 +200,6 @@ def _build(model: WindowRuleModel) -> WindowRule:
     )
 
 
-def _check(item: Mapping[str, Any], group_by: Sequence[str]) -> Iterator[Diagnostic]:
-    window = item.get("window")
-    window = window if isinstance(window, dict) else {}
-    yield from check_by(window.get("by"), ("window", "by"), group_by)
-    yield from check_minutes(window, ("window",), ("size", "every"))
-    every = written_us(window.get("every", "1m")) or MINUTE_US
-    for name in ("for", "keep_firing_for"):
-        if (written_us(item.get(name)) or 0) % every:
-            hint = f"use a multiple of {seconds_text(every)}, at which the rule is evaluated"
-            message = f"`{name}` is not on the grid of the rule's instants"
-            yield Diagnostic("grid", message, hint, path=(name,))
-    if _overlap(item.get("fire"), item.get("clear")):
-        yield Diagnostic(
-            "clear-overlaps",
-            "`clear` can hold while `fire` does: the alert would end and begin again",
-            "let it hold only where `fire` does not",
-            "warning",
-            path=("clear",),
-        )
-
-
-def _overlap(fire: Any, clear: Any) -> bool:
-    """Whether two comparisons of one measure can hold at once; False where that cannot be told."""
-    if not isinstance(fire, str) or not isinstance(clear, str):
-        return False
-    try:
-        nodes = [compile_condition(text, kind="measure").node for text in (fire, clear)]
-    except ConditionError:
-        return False
-    if (
-        not all(isinstance(node, Compare) for node in nodes)
-        or len({str(f) for node in nodes for f in fields_of(node)}) != 1
-    ):
-        return False
-    return not never_true(Logic("AND", tuple(nodes)))
-
-
 KIND = Kind(
     name="window",
     key="window",
@@ -233,5 +207,5 @@ KIND = Kind(
     rule=WindowRule,
     build=_build,
     conditions={"where": "trace", "fire": "measure", "clear": "measure"},
-    check=_check,
+    check=check_window,
 )

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rules.diagnostics import Diagnostic, Place, errors_among
+from rules.diagnostics import Diagnostic, Place, errors_among, errors_first
 from rules.groups import raw_columns
+from rules.kinds import all_kinds
 from rules.loading.rule_check import RuleCheck
 from rules.loading.yaml_file import YamlFile, load
 from rules.rule_set import RuleModel, RuleSet, build_rule_set
@@ -50,6 +51,7 @@ def load_packs(entries: Sequence[str | Path], group_by: Sequence[str], base_dir:
         models += _load_file(file, group_by, loaded)
         of_file = loaded.diagnostics[before:]
         loaded.diagnostics[before:] = sorted(of_file, key=lambda one: (one.line, one.column))
+    loaded.diagnostics = errors_first(loaded.diagnostics)
     if not loaded.errors:
         loaded.rule_set = build_rule_set(models)
     return loaded
@@ -85,7 +87,7 @@ def _load_file(path: Path, group_by: Sequence[str], loaded: Loaded) -> list[Rule
     except (OSError, UnicodeDecodeError) as error:
         loaded.diagnostics.append(_no_file(path, f"cannot be read: {error}"))
         return []
-    file, faults = load(str(path), text)
+    file, faults = load(str(path), text, {key for kind in all_kinds() for key in kind.conditions})
     loaded.diagnostics += faults
     if file is None:
         return []

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rules.diagnostics import Diagnostic, Path, Place, message_of
+from rules.diagnostics import Diagnostic, Path, Place
 from rules.dialect import compile_condition
 from rules.errors import ConditionError
 from rules.kinds import all_kinds, kind_of
-from rules.loading.yaml_file import YamlFile
+from rules.loading.shape import TEXT, by_path, expected
+from rules.loading.yaml_file import QUOTE_IT, YamlFile
+from rules.loading.yaml_values import hint_to_quote, is_plain_number, read_otherwise
 from rules.rule_set import RuleModel, parse_rule
 
 
@@ -38,8 +41,8 @@ class RuleCheck:
         try:
             model = parse_rule(self._item)
         except ValidationError as error:
-            for problem in error.errors():
-                self._add(self._wrong_shape(problem))
+            for path, problems in by_path(error.errors(), self._item).items():
+                self._add(self._wrong_shape(path, problems))
         if self._id in places:
             first = places[self._id]
             hint = f"first in {first.file}:{first.line}"
@@ -51,21 +54,39 @@ class RuleCheck:
             self._condition(key, scope)
         for fault in self._kind.check(self._item, self._group_by):
             self._add(fault)
+        self._values_read_otherwise()
         return model
 
     def _add(self, fault: Diagnostic) -> None:
-        self.diagnostics.append(fault.at(self._file.place((*self._path, *fault.path)), self._id))
+        place = self._file.place((*self._path, *fault.path))
+        self.diagnostics.append(fault.at(place, self._id))
 
-    def _wrong_shape(self, problem: Any) -> Diagnostic:
-        """What pydantic found, in the words of a rule file."""
-        path = tuple(part for part in problem["loc"] if isinstance(part, str | int))
-        key = ".".join(str(part) for part in path)
-        if problem["type"] == "extra_forbidden":
+    def _wrong_shape(self, path: Path, problems: Sequence[Mapping[str, Any]]) -> Diagnostic:
+        """What pydantic found at one value, in the words of a rule file."""
+        key, kind = ".".join(str(part) for part in path), problems[0]["type"]
+        if kind == "extra_forbidden":
             return Diagnostic("unknown-key", f"unknown key `{key}`", self._nearest_key(path), path=path)
-        if problem["type"] == "missing":
+        if kind == "missing":
             message = f"`{key}` is required in a {self._kind.name} rule{self._why_this_kind()}"
             return Diagnostic("missing-key", message, path=path)
-        return Diagnostic("wrong-value", f"`{key}`: {message_of(problem)}", path=path)
+        wanted = expected(problems)
+        hint = hint_to_quote(self._file, (*self._path, *path)) if TEXT in wanted else ""
+        return Diagnostic("wrong-value", f"`{key}`: {wanted}", hint, path=path)
+
+    def _values_read_otherwise(self) -> None:
+        """Values of tags, attributes and the like, which may be anything, that YAML does not read as
+        written.
+        """
+        wrong = {one.path for one in self.diagnostics}
+        for full in read_otherwise(self._file, self._path, self._item):
+            path = full[len(self._path) :]
+            free = len(path) > 1 and not known_keys(self._kind.model, path[:-1])
+            number = not {"tags", "metadata"} & set(path) and is_plain_number(self._file, full)
+            if free and not number and path not in wrong:
+                key = ".".join(str(part) for part in path)
+                hint = hint_to_quote(self._file, full)
+                message = f"`{key}` is not the text that is written"
+                self._add(Diagnostic("yaml-value", message, hint, "warning", path=path))
 
     def _why_this_kind(self) -> str:
         """By which key the rule was taken for one of its kind."""
@@ -105,8 +126,11 @@ class RuleCheck:
         try:
             compile_condition(text, kind=scope)
         except ConditionError as error:
+            path = (*self._path, key)
             for fault in error.diagnostics:
-                place = self._file.place_inside((*self._path, key), fault.line, fault.column)
+                place = self._file.place_inside(path, fault.line, fault.column)
+                if fault.code == "syntax" and self._file.comment_follows(path):
+                    fault = replace(fault, hint=f"YAML takes what follows ` #` for a comment; {QUOTE_IT}")
                 self.diagnostics.append(fault.at(place, self._id))
 
 

@@ -7,6 +7,7 @@ twice.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,9 @@ _OPENS = (
 )
 _CLOSES = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 _ESCAPE = re.compile(r"\\(x..|u.{4}|U.{8}|\n[ \t]*|.)", re.DOTALL)
+_KEY = re.compile(r"(?:^|[\s{,])([A-Za-z_]+):(?=\s)", re.MULTILINE)
+_COMMENT = re.compile(r"[ \t]+#")
+QUOTE_IT = "quote the condition, or write it on the lines below `KEY: |`"
 _FOLD = re.compile(r"[ \t]*\n[ \t\n]*")
 
 
@@ -45,6 +49,11 @@ class YamlFile:
                 return found
         return Place(self.name, 1, 1)
 
+    def comment_follows(self, path: Path) -> bool:
+        """Whether YAML ended the plain text at ``path`` at a ``#``."""
+        node = self.scalars.get(path)
+        return bool(node is not None and not node.style and _COMMENT.match(self.text, node.end_mark.index))
+
     def place_inside(self, path: Path, line: int, column: int) -> Place:
         """The place in the file of a line and column (from 1) inside the text value at ``path``.
 
@@ -61,8 +70,11 @@ class YamlFile:
         return Place(self.name, lines_before + 1, index - (self.text.rfind("\n", 0, index) + 1) + 1)
 
 
-def load(name: str, text: str) -> tuple[YamlFile | None, list[Diagnostic]]:
-    """Load one file; one that is not usable YAML gives diagnostics and no file."""
+def load(name: str, text: str, conditions: Collection[str] = ()) -> tuple[YamlFile | None, list[Diagnostic]]:
+    """Load one file; one that is not usable YAML gives diagnostics and no file.
+
+    ``conditions`` are the keys whose values are conditions, for a hint where YAML cannot read one.
+    """
     if len(text.encode()) > MAX_BYTES:
         return None, [_fault(Place(name, 1, 1), "too-large", f"a rule file has at most {MAX_BYTES} bytes")]
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
@@ -74,8 +86,16 @@ def load(name: str, text: str) -> tuple[YamlFile | None, list[Diagnostic]]:
         file.data = _plain(root, (), file, faults) if root is not None else None
     except yaml.YAMLError as error:
         line, column, problem = fault_of(error)
-        return None, [_fault(Place(name, line, column), "yaml", problem)]
+        hint = QUOTE_IT if _inside_condition(text, error, conditions) else ""
+        return None, [_fault(Place(name, line, column), "yaml", problem, hint)]
     return file, faults
+
+
+def _inside_condition(text: str, error: yaml.YAMLError, conditions: Collection[str]) -> bool:
+    """Whether the last key before an error is one that holds a condition."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    keys = _KEY.findall(text, 0, mark.index) if mark is not None else []
+    return bool(keys) and keys[-1] in conditions
 
 
 def fault_of(error: yaml.YAMLError) -> tuple[int, int, str]:

@@ -134,12 +134,12 @@ def test_every_mistake_of_the_rules_at_once_with_file_line_and_column(failing: C
     config(TABLE + "rules: [r.yaml]\n")
     code, stderr = failing("run", "--once")
     assert code == 2
-    places = [line.removeprefix(str(Path.cwd()) + "/").split(" ")[:2] for line in stderr.splitlines()]
+    places = [line.removeprefix(str(Path.cwd()) + "/").split(" ")[:3] for line in stderr.splitlines()]
     assert places == [
-        ["r.yaml:4:19:", "syntax"],
-        ["r.yaml:7:11:", "unknown-field"],
-        ["r.yaml:7:33:", "type"],
-        ["r.yaml:10:29:", "by"],
+        ["r.yaml:4:19:", "error", "syntax"],
+        ["r.yaml:7:11:", "error", "unknown-field"],
+        ["r.yaml:7:33:", "error", "type"],
+        ["r.yaml:10:29:", "error", "by"],
     ]
     config(TABLE + "rules: [none.yaml]\n")
     code, stderr = failing("run", "--once")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rules.diagnostics import Diagnostic, errors_among
-from tracesieve.terminal import plain, wrapped
+from rules.diagnostics import Diagnostic, errors_among, errors_first
+from tracesieve.terminal import plain, pointed, wrapped
 
 if TYPE_CHECKING:
     from rules.loading.packs import Loaded
@@ -78,10 +78,10 @@ def test(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
             diagnostics.append(fault.at(loaded.test_places[rule.id, failure.number], rule.id))
     ok = loaded.rule_set is not None and not errors_among(diagnostics)
     if as_json:
-        found = [one.as_json() for one in diagnostics]
+        found = [one.as_json() for one in errors_first(diagnostics)]
         _print_json({"ok": ok, "tests": ran, "failed": failed, "rules": results, "findings": found})
     else:
-        _print(diagnostics)
+        _print(errors_first(diagnostics))
         click.echo(
             f"{ran} tests, {failed} failed" if loaded.rule_set else "not tested: the rules have errors",
             err=True,
@@ -113,6 +113,9 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
             )
         )
         click.echo(wrapped(row["condition"], "    "))
+        if row["settings"]:
+            shown = "; ".join(f"{name}: {value}" for name, value in row["settings"].items())
+            click.echo(wrapped(shown, "    "))
         if row["points_to"]:
             click.echo(wrapped(f"usually points to: {row['points_to']}", "    "))
 
@@ -159,6 +162,7 @@ def _row(rule: Rule, loaded: Loaded) -> dict[str, Any]:
         "severity": rule.severity,
         "tag": rule.category,
         "condition": rule.condition_text,
+        "settings": rule.settings,
         "points_to": rule.points_to,
         "hash": rule.hash,
         "tests": len(rule.tests),
@@ -168,8 +172,24 @@ def _row(rule: Rule, loaded: Loaded) -> dict[str, Any]:
 
 
 def _print(diagnostics: list[Diagnostic]) -> None:
+    """A line for each; on a terminal also the line of the file, with a caret under the place."""
+    lines: dict[str, list[str]] = {}
     for one in diagnostics:
-        click.echo(" ".join(str(one).split("\n")))
+        click.echo(plain(" ".join(str(one).split("\n"))))
+        if not sys.stdout.isatty() or not one.line:
+            continue
+        if one.file not in lines:
+            lines[one.file] = _lines(Path(one.file))
+        if one.line <= len(lines[one.file]):
+            click.echo("\n".join(pointed(lines[one.file][one.line - 1], one.column)))
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a rule file, as they are counted in places; none if it cannot be read (any more)."""
+    try:
+        return file.read_text(encoding="utf-8").removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def _print_json(document: dict[str, Any]) -> None:

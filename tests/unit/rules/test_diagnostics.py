@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from rules.diagnostics import Diagnostic, Place, errors_among
+from rules.diagnostics import Diagnostic, Place, errors_among, errors_first
 from rules.errors import ConditionError, RuleError, RuleFilesError
 
 
 def test_a_place_comes_first_then_what_is_wrong_then_the_hint() -> None:
     in_rule = Diagnostic("type", "a text is compared", "write 5", path=("when",))
-    assert str(in_rule.at(Place("r.yaml", 3, 11), "a")) == "r.yaml:3:11: type a text is compared (write 5)"
+    assert (
+        str(in_rule.at(Place("r.yaml", 3, 11), "a")) == "r.yaml:3:11: error type a text is compared (write 5)"
+    )
+    warning = Diagnostic("type", "m", severity="warning", file="r.yaml", line=3, column=11)
+    assert str(warning) == "r.yaml:3:11: warning type m"
     in_config = Diagnostic(
         "", "is required", path=("alerts", "alertmanager", 0, "url"), file="c.yaml", line=6
     )
@@ -29,6 +33,11 @@ def test_json_has_the_keys_that_scripts_read() -> None:
         "severity": "warning",
         "rule": "a",
     }
+
+
+def test_errors_come_first_in_the_order_of_the_file() -> None:
+    found = [Diagnostic("a", "", severity="warning"), Diagnostic("b", ""), Diagnostic("c", "")]
+    assert [one.code for one in errors_first(found)] == ["b", "c", "a"]
 
 
 def test_errors_carry_all_of_them_and_a_warning_is_no_error() -> None:

@@ -19,6 +19,7 @@ from rules.units import MINUTE_US, utc
 from store import open_store
 from store.schemas import TRACES
 from tracesieve.commands import alerts, explain, outbox, report, rules
+from tracesieve.terminal import pointed
 
 EVIL = "\x1b[2J\x1b]0;owned\x07[red]日本語 \u202egnp.exe"
 LONG = "name-" * 60
@@ -142,3 +143,23 @@ def test_explain_marks_the_parts_that_decided(config: str) -> None:
         ["*", "yes"],
         ["*", "yes"],
     ], "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "shown", "caret"),
+    [
+        ("  when: x = 1", 9, "when: x = 1", 6),
+        ("x", 1, "x", 0),
+        ("", 1, "", 0),
+        ("日本 = x", 6, "日本 = x", 7),
+        ("a\x1b b", 4, "a\\x1b b", 6),
+        ("x" * 200, 1, "x" * 74 + "…", 0),
+    ],
+)
+def test_a_caret_stands_under_a_place_of_a_line(line: str, column: int, shown: str, caret: int) -> None:
+    assert pointed(line, column) == ["    " + shown, "    " + " " * caret + "^"]
+
+
+def test_of_a_long_line_the_part_around_the_caret_is_shown() -> None:
+    text, caret = pointed("a" * 100 + "b" + "c" * 100, 101)
+    assert text[caret.index("^")] == "b" and len(text) <= 80 and text.strip()[0] == text[-1] == "…"
