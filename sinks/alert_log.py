@@ -17,6 +17,8 @@ from sinks.base import MessageKind, Outcome, Payload, Sink, SinkConfig, SinkCont
 from store.outbox import PendingMessage
 
 log = logging.getLogger("tracesieve.alerts")
+_TOO_OLD = "too old to page anyone"
+_UNPAGED = {"dry_run": "a dry run pages nobody"}
 _FIELDS = ("status", "rule", "severity", "group", "value", "evidence", "episode", "paged")
 
 
@@ -50,10 +52,10 @@ def line(payload: Payload) -> str:
     their own.
     """
     group = " ".join(f"{key}={json.dumps(value)}" for key, value in payload["group"].items())
-    old = "" if payload.get("paged", True) else " (too old to page anyone)"
-    text = (
-        f"{payload['status'].upper()} {payload['rule']} ({payload['severity']}) {group}: "
-        f"{payload['summary']}{old}"
+    old = "" if payload.get("paged", True) else f" ({_UNPAGED.get(payload.get('reason', ''), _TOO_OLD)})"
+    head = " ".join(
+        filter(None, [payload["status"].upper(), payload["rule"], f"({payload['severity']})", group])
     )
+    text = f"{head}: {payload['summary']}{old}"
     evidence = ", ".join(json.dumps(one) for one in payload["evidence"][:3])
     return f"{text}; see {evidence}" if evidence and payload["status"] == "firing" else text

@@ -162,6 +162,11 @@ class AlertRule(Rule, ABC):
         words = f"{self.condition_text} is met with {measured} over {traces} traces"
         return words + (f": {self.points_to}" if self.points_to else "")
 
+    def resolution(self, value: float | None, traces: int) -> str:
+        """One sentence for the end of an alert: what was measured at the instant that ended it."""
+        measured = "no value" if value is None else plain_number(value)
+        return f"{self.condition_text} is over: {measured} over {traces} traces"
+
 
 def plain_number(value: float) -> str:
     """Four digits, and never as a power of ten: ``0.2963``, ``12460``."""

@@ -154,11 +154,7 @@ class WindowRule(ConditionAlertRule):
         for i, number in enumerate(traces):
             enough = number >= self.min_traces
             fire = (True if fires[i] else False if not_fires[i] else None) if enough else None
-            clear = (
-                (True if clears[i] else False if not_clears[i] else None)
-                if enough or self.clear is not None
-                else None
-            )
+            clear = (True if clears[i] else False if not_clears[i] else None) if enough else None
             value = None if values[i] != values[i] else values[i]
             found.append(ConditionEvaluation(number, errors[i], value, fire, clear))
         return found

@@ -46,7 +46,7 @@ NOTIFICATIONS: Final = pa.schema(
         pa.field("key", STR),
         pa.field("episode", STR),
         pa.field("status", STR),  # firing | resolved
-        pa.field("reason", STR),  # crossed | cleared | no_data | superseded | regrouped | revised
+        pa.field("reason", STR),  # crossed | dry_run | cleared | no_data | superseded | regrouped | revised
         pa.field("rule", STR),
         pa.field("rule_hash", STR),
         pa.field("severity", STR),
@@ -60,7 +60,7 @@ NOTIFICATIONS: Final = pa.schema(
         pa.field("traces", I64),
         pa.field("errors", I64),
         pa.field("evidence", STRINGS),
-        pa.field("paged", pa.bool_()),  # false: too old to page (page_if_newer_than)
+        pa.field("paged", pa.bool_()),  # false: a dry run, or too old (page_if_newer_than)
         pa.field("notified_us", I64),
     ]
 )

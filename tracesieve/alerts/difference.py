@@ -14,6 +14,13 @@ from rules.alerting.contract import AlertRule
 from tracesieve.alerts.episodes import Group, RuleGroup, episode_id
 from tracesieve.alerts.notification_log import NotificationLog, Row
 
+DRY_RUN = "dry_run"  # the reason of what was notified by a dry run
+_ENDS = {
+    "no_data": "there are no traces any more",
+    "regrouped": "the rule counts by other keys now",
+    "revised": "late traces took it back",
+}
+
 
 @dataclass(frozen=True)
 class Present:
@@ -24,6 +31,7 @@ class Present:
         evidence_of: the trace ids that are evidence of an episode, the first the most telling.
         held_us: when the condition of a firing group (rule hash, group) last held; None: unknown.
         page_if_newer_us: an alert whose condition last held longer ago pages nobody (SEMANTICS 16).
+        dry_run: nobody is paged; the next run that is none notifies what still fires.
     """
 
     rules: Mapping[str, AlertRule]
@@ -31,6 +39,7 @@ class Present:
     held_us: Callable[[str, Group], int | None]
     page_if_newer_us: int
     now_us: int
+    dry_run: bool = False
 
 
 def difference(key: RuleGroup, verdicts: Sequence[Row], log: NotificationLog, present: Present) -> list[Row]:
@@ -43,13 +52,20 @@ def difference(key: RuleGroup, verdicts: Sequence[Row], log: NotificationLog, pr
     if verdicts and verdicts[-1]["state"] == "firing":
         fires = episode_id(*key, verdicts[-1]["instant_us"])
         rule, last = present.rules.get(key[0]), log.last(fires)
-        if rule is not None and (last is None or last["status"] != "firing"):
+        if rule is not None and not _is_notified(last, present):
             due.append(_firing(rule, verdicts[-1], fires, present))
     for episode in sorted(log.firing(key) - {fires}):
         last = log.last(episode)
         assert last is not None
-        due.append(_resolved(last, verdicts, present.now_us))
+        due.append(_resolved(last, verdicts, present))
     return due
+
+
+def _is_notified(last: Row | None, present: Present) -> bool:
+    """Whether the last notification of an episode says that it fires, and said so to those who count."""
+    if last is None or last["status"] != "firing":
+        return False
+    return last["reason"] != DRY_RUN or present.dry_run
 
 
 def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Row:
@@ -58,7 +74,7 @@ def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Ro
         "key": _key(episode, "firing", present.now_us),
         "episode": episode,
         "status": "firing",
-        "reason": "crossed",
+        "reason": DRY_RUN if present.dry_run else "crossed",
         "rule": rule.id,
         "rule_hash": rule.hash,
         "severity": rule.severity,
@@ -72,38 +88,51 @@ def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Ro
         "traces": verdict["traces"],
         "errors": verdict["errors"],
         "evidence": present.evidence_of(episode),
-        "paged": present.now_us - newest_us <= present.page_if_newer_us,
+        "paged": not present.dry_run and present.now_us - newest_us <= present.page_if_newer_us,
         "notified_us": present.now_us,
     }
 
 
-def _resolved(firing: Row, verdicts: Sequence[Row], now_us: int) -> Row:
+def _resolved(firing: Row, verdicts: Sequence[Row], present: Present) -> Row:
     """The end of an episode, by its notification as firing."""
-    reason, at_us = _end(verdicts, firing["starts_us"], now_us)
+    reason, after = _end(verdicts, firing["starts_us"])
     changed: dict[str, Any] = {
         "status": "resolved",
         "reason": reason,
-        "instant_us": at_us,
-        "notified_us": now_us,
-        "key": _key(firing["episode"], "resolved", now_us),
+        "instant_us": present.now_us if after is None else after["instant_us"],
+        "notified_us": present.now_us,
+        "key": _key(firing["episode"], "resolved", present.now_us),
+        "paged": firing["paged"] and not present.dry_run,
     }
+    if reason == "cleared" and after is not None:
+        changed |= {name: after[name] for name in ("value", "traces", "errors")}
+    if reason != "superseded":  # receivers may hold that one as firing until the new version is evaluated
+        changed["summary"] = _end_summary(reason, firing, after, present)
     return {**firing, **changed}
 
 
-def _end(verdicts: Sequence[Row], starts_us: int, now_us: int) -> tuple[str, int]:
-    """Why and when an episode ended: by the verdict after its own; if its own no longer stands, it was
-    revised away.
+def _end_summary(reason: str, firing: Row, after: Row | None, present: Present) -> str:
+    """Why an episode ended, in a sentence."""
+    rule = present.rules.get(firing["rule_hash"])
+    if reason == "cleared" and after is not None and rule is not None:
+        return rule.resolution(after["value"], after["traces"])
+    return f"{firing['condition']} is over: {_ENDS.get(reason, 'it no longer holds')}"
+
+
+def _end(verdicts: Sequence[Row], starts_us: int) -> tuple[str, Row | None]:
+    """Why an episode ended, and the verdict that ended it: the one after its own.  Without one, the episode's
+    own verdict no longer stands: it was revised away.
     """
     place = next(
         (i for i, row in enumerate(verdicts) if row["state"] == "firing" and row["instant_us"] == starts_us),
         None,
     )
     if place is None or place + 1 == len(verdicts):
-        return "revised", now_us
+        return "revised", None
     after = verdicts[place + 1]
     if after["state"] in ("superseded", "regrouped"):
-        return after["state"], after["instant_us"]
-    return ("no_data" if after["traces"] <= 0 else "cleared"), after["instant_us"]
+        return after["state"], after
+    return ("no_data" if after["traces"] <= 0 else "cleared"), after
 
 
 def _key(episode: str, status: str, notified_us: int) -> str:

@@ -43,6 +43,7 @@ class Notifications:
     alert_sinks: Sequence[str]
     notification_sinks: Sequence[str]
     held_us: Callable[[str, Group], int | None] = field(default=lambda _rule, _group: None)
+    dry_run: bool = False
     _memory: _Memory | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class Notifications:
             self.held_us,
             self.page_if_newer_us,
             now_us,
+            self.dry_run,
         )
         new = [
             row

@@ -69,7 +69,10 @@ class Publisher:
         return [OutboxMessage(sink, *one) for one in payloads for sink in self._alert_sinks]
 
     def _notifications(self, rows: Sequence[Row]) -> list[OutboxMessage]:
-        payloads = [(row["key"], {**payload_of(row), "paged": row["paged"]}) for row in rows]
+        payloads = [
+            (row["key"], {**payload_of(row), **{name: row[name] for name in ("paged", "reason")}})
+            for row in rows
+        ]
         return [OutboxMessage(sink, *one) for one in payloads for sink in self._notification_sinks]
 
     def _snapshot(self, log: NotificationLog) -> dict[str, dict[str, Any]]:
