@@ -72,6 +72,7 @@ class SinkContext:
     ``trace_table`` opens the table that holds the content of traces; each sink opens its own, since a handle
     is for one thread.  ``own_experiments``: experiment ids in messages are those of the MLflow server in the
     config, because it is the source too.  ``own_url`` is the address of our ``/metrics``, or "".
+    ``once_every_us``: how long it takes until the next ``run --once``; None: the run goes on.
     """
 
     config: SinkConfig
@@ -79,6 +80,7 @@ class SinkContext:
     trace_table: Callable[[], TraceTable]
     own_experiments: bool = True
     own_url: str = ""
+    once_every_us: int | None = None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,11 @@ def receivers(config: SinkConfig) -> list[str]:
     return [name for name in names(config, *ALERT_KINDS) if (sink := class_of(name)) and sink.outside]
 
 
+def resending(config: SinkConfig) -> list[str]:
+    """The sinks that the config asks for whose other side forgets what is not sent again."""
+    return [name for name in names(config) if (sink := class_of(name)) and sink.resends]
+
+
 def consumes(name: str, kind: MessageKind) -> bool:
     """Whether a sink of that name consumes such messages."""
     sink = class_of(name)

@@ -55,11 +55,14 @@ class Alertmanager(Sink):
         clock: Callable[[], int] = _wall_us,
         *,
         own_url: str = "",
+        once_every_us: int | None = None,
     ) -> None:
         self._instances = [Instance(config) for config in instances]
         self._resolved: dict[str, tuple[int, Payload]] = {}  # by target: until when to post it again
         self._clock = clock
         self._own_url = own_url
+        # Nobody sends an alert again until the next `run --once`; it must outlast that one, even a late one.
+        self._lasts_us = AHEAD_US + 2 * (once_every_us or 0)
 
     @classmethod
     def names(cls, config: SinkConfig) -> Sequence[str]:
@@ -70,7 +73,9 @@ class Alertmanager(Sink):
     def open(cls, context: SinkContext, name: str) -> Self | None:
         """One sink for all instances of the config."""
         instances = context.config.get(KEY.path)
-        return cls(instances, own_url=context.own_url) if instances else None
+        if not instances:
+            return None
+        return cls(instances, own_url=context.own_url, once_every_us=context.once_every_us)
 
     @classmethod
     def missing(cls, config: SinkConfig) -> dict[str, str]:
@@ -195,7 +200,8 @@ class Alertmanager(Sink):
         return {}
 
     def _alert(self, payload: Payload) -> dict[str, Any]:
-        ends = payload["resolved_us"] if payload["status"] == "resolved" else self._clock() + AHEAD_US
+        resolved = payload["status"] == "resolved"
+        ends = payload["resolved_us"] if resolved else self._clock() + self._lasts_us
         labels = {"alertname": payload["rule"], "severity": payload["severity"], **payload["group"]}
         annotations = {
             "summary": payload["summary"],

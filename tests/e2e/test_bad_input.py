@@ -261,3 +261,12 @@ def test_hostile_rows_are_counted_or_quarantined_and_an_empty_table_is_no_mistak
     explained = {rule["rule"]: rule["matched"] for rule in answer("explain", "many", "-c", "c.yaml")["rules"]}
     assert explained["error-traces"] is True
     assert explained["tool-errors"] is True
+
+
+def test_sem_26_once_with_an_alertmanager_and_no_schedule_is_refused(failing: CommandLine) -> None:
+    traces()
+    config(TABLE + "alerts: {alertmanager: ['http://127.0.0.1:9']}\n")
+    code, stderr = failing("run", "--once")
+    assert code == 2
+    assert "alerts.once_every" in stderr
+    assert "15m" in stderr

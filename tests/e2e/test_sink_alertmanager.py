@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,14 @@ def test_a_refused_alert_spoils_no_other(server: str) -> None:
     outcomes = _sink(server).deliver([_message("good", "firing", now), bad])
     assert [type(one.error) for one in outcomes] == [type(None), Refused]
     assert len(_alerts(server, "good")) == 1
+
+
+def test_sem_26_an_alert_of_a_run_once_outlasts_the_next_one(server: str) -> None:
+    quarter_us = 15 * 60 * 1_000_000
+    sink = Alertmanager([AlertmanagerConfig(url=server)], once_every_us=quarter_us)
+    now_us = time.time_ns() // 1000
+    _deliver(sink, PendingMessage("alertmanager", "once", _payload("sometimes", "firing", now_us), 1))
+    alerts = requests.get(f"{server}/api/v2/alerts", timeout=10).json()
+    (found,) = [one for one in alerts if one["labels"]["alertname"] == "sometimes"]
+    ends_us = datetime.fromisoformat(found["endsAt"]).timestamp() * 1e6
+    assert 2 * quarter_us < ends_us - now_us < 3 * quarter_us

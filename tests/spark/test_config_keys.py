@@ -24,8 +24,9 @@ from tracesieve.run.parts import Run, open_run, wall_us
 
 pytestmark = pytest.mark.spark
 
-# The log is set up by the command, before a run is opened; the MLflow source has a test with a real server.
-ELSEWHERE = keys_of([LogConfig, MlflowSource]) | {("Settings", "log")}
+# The log is set up by the command, before a run is opened; the MLflow source has a test with a real server;
+# `once_every` is for a run that takes what is there and ends.
+ELSEWHERE = keys_of([LogConfig, MlflowSource]) | {("Settings", "log"), ("AlertsConfig", "once_every")}
 
 
 def written_config(folder: Path) -> Path:

@@ -50,6 +50,9 @@ class AlertsConfig(_Part):
     page_if_newer_than: DurationUs = Field(
         default=HOUR_US, description="windows that ended longer ago are counted, never paged"
     )
+    once_every: DurationUs | None = Field(
+        default=None, description="how often `run --once` is repeated: an alert it sends lasts twice as long"
+    )
 
 
 class LogConfig(_Part):

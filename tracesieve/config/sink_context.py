@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from tracesieve.config.settings import Settings
 
 
-def sink_context(settings: Settings, store: Store) -> SinkContext:
-    """The context of every sink of this config."""
+def sink_context(settings: Settings, store: Store, *, once: bool = False) -> SinkContext:
+    """The context of every sink of this config; ``once``: for a ``run --once``."""
     return SinkContext(
         config=settings.sinks,
         store=store,
         trace_table=partial(trace_table, settings),
         own_experiments=settings.source.mlflow_ids,
         own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
+        once_every_us=settings.alerts.once_every if once else None,
     )

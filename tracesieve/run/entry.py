@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sinks import registry
+from tracesieve.errors import TracesieveError
 from tracesieve.run.live import run_live
 from tracesieve.run.once import run_once
 from tracesieve.run.parts import Run, open_run, wall_us
@@ -23,7 +25,7 @@ def watch(settings: Settings, *, dry_run: bool = False, rebuild: bool = False) -
     Raises:
         what :func:`tracesieve.run.parts.open_run` and :func:`tracesieve.run.live.run_live` raise.
     """
-    with _opened(settings, dry_run=dry_run, rebuild=rebuild) as run:
+    with _opened(settings, dry_run=dry_run, rebuild=rebuild, once=False) as run:
         run_live(run)
 
 
@@ -34,18 +36,34 @@ def take_once(
     the end.
 
     Raises:
+        TracesieveError: alerts would end by themselves, since nothing says when the next run comes.
         what :func:`tracesieve.run.parts.open_run` and :func:`tracesieve.run.once.run_once` raise.
     """
-    with _opened(settings, dry_run=dry_run, rebuild=rebuild) as run:
+    if not dry_run:
+        _check_repeated(settings)
+    with _opened(settings, dry_run=dry_run, rebuild=rebuild, once=True) as run:
         before, since_us = last_batch(run.store, run.config.stream_id), wall_us()
         waiting = run_once(run)
         document = summary(run.store, run.config.stream_id, before, since_us, waiting)
         return document, run.stop.is_set()
 
 
+def _check_repeated(settings: Settings) -> None:
+    """A receiver that forgets alerts would take one for resolved between two runs, while it goes on."""
+    forgetful = registry.resending(settings.sinks)
+    if forgetful and settings.alerts.once_every is None:
+        raise TracesieveError(
+            f"alerts.once_every is not set: {', '.join(forgetful)} ends an alert that is not sent again, "
+            "so it would say RESOLVED between two runs. Set it to how often `run --once` is repeated, "
+            "such as 15m, or use `tracesieve run`"
+        )
+
+
 @contextmanager
-def _opened(settings: Settings, *, dry_run: bool, rebuild: bool) -> Iterator[Run]:
+def _opened(settings: Settings, *, dry_run: bool, rebuild: bool, once: bool) -> Iterator[Run]:
     stop = threading.Event()
     with ExitStack() as stack:
         handle_signals(stop)
-        yield open_run(settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us(), stop=stop)
+        yield open_run(
+            settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us(), stop=stop, once=once
+        )

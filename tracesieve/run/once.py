@@ -39,6 +39,8 @@ def run_once(run: Run) -> int:
         if run.stop.is_set():
             run.deliver_once()
         waiting = drain(run.deliveries, run.outbox, wall_us, DRAIN_S, run.stop.is_set)
+        for delivery in run.deliveries:
+            run.resend(delivery)
     run.lease.check()
     if not run.stop.is_set():
         run.maintenance.all(fixed_us)

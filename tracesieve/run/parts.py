@@ -130,6 +130,10 @@ class Run:
     def deliver(self, delivery: Delivery, now_us: int) -> None:
         """One pass of one sink."""
         delivery.step(now_us)
+        self.resend(delivery)
+
+    def resend(self, delivery: Delivery) -> None:
+        """Let a sink send again what still fires, if its receiver would forget it."""
         if delivery.sink.resends:
             delivery.resend(self._notifications.firing())
 
@@ -163,6 +167,7 @@ def open_run(
     rebuild: bool,
     now_us: int,
     stop: threading.Event | None = None,
+    once: bool = False,
 ) -> Run:
     """Check everything that can be checked without Spark, take the lease, and wire the parts; ``stop``, once
     set, ends it.
@@ -205,7 +210,8 @@ def open_run(
     if not registry.names(settings.sinks, MessageKind.TAGS):
         log.info("no sink in the config takes tags: traces are not tagged")
     sinks = registry.names(settings.sinks, dry_run=dry_run)
-    run.deliveries += registry.deliveries(sinks, sink_context(settings, store), run.outbox, metrics.delivered)
+    context = sink_context(settings, store, once=once)
+    run.deliveries += registry.deliveries(sinks, context, run.outbox, metrics.delivered)
     return run
 
 
