@@ -17,8 +17,6 @@ from sinks.base import MessageKind, Outcome, Payload, Sink, SinkConfig, SinkCont
 from store.outbox import PendingMessage
 
 log = logging.getLogger("tracesieve.alerts")
-_TOO_OLD = "too old to page anyone"
-_UNPAGED = {"dry_run": "a dry run pages nobody"}
 _FIELDS = ("status", "rule", "severity", "group", "value", "evidence", "episode", "paged")
 
 
@@ -52,7 +50,8 @@ def line(payload: Payload) -> str:
     their own.
     """
     group = " ".join(f"{key}={json.dumps(value)}" for key, value in payload["group"].items())
-    old = "" if payload.get("paged", True) else f" ({_UNPAGED.get(payload.get('reason', ''), _TOO_OLD)})"
+    unpaged = "a dry run pages nobody" if payload.get("dry_run") else "too old to page anyone"
+    old = "" if payload.get("paged", True) else f" ({unpaged})"
     head = " ".join(
         filter(None, [payload["status"].upper(), payload["rule"], f"({payload['severity']})", group])
     )

@@ -36,8 +36,8 @@ class MessageKind(enum.Enum):
 
     NOTIFICATION = "notification"
     """Each firing and each resolution.  Target: that one notification, so that none replaces another.
-    Payload: that of an alert, ``paged``: false for one that pages nobody, and ``reason``: why it fires or
-    ended."""
+    Payload: that of an alert, ``paged``: false for one that pages nobody, and ``dry_run`` where that
+    is why."""
 
     TAGS = "tags"
     """The tags that a trace should have.  Target: the trace id.  Payload: ``trace_id``, ``category`` or null,

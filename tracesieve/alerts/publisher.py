@@ -13,6 +13,7 @@ from typing import Any
 
 from rules.rule_set import RuleSet
 from store.outbox import Outbox, OutboxMessage
+from tracesieve.alerts.difference import DRY_RUN
 from tracesieve.alerts.notification_log import NotificationLog, Row, payload_of, target_of
 
 _NONE: Mapping[str, dict[str, Any]] = MappingProxyType({})
@@ -69,10 +70,7 @@ class Publisher:
         return [OutboxMessage(sink, *one) for one in payloads for sink in self._alert_sinks]
 
     def _notifications(self, rows: Sequence[Row]) -> list[OutboxMessage]:
-        payloads = [
-            (row["key"], {**payload_of(row), **{name: row[name] for name in ("paged", "reason")}})
-            for row in rows
-        ]
+        payloads = [(row["key"], {**payload_of(row), **_who_is_paged(row)}) for row in rows]
         return [OutboxMessage(sink, *one) for one in payloads for sink in self._notification_sinks]
 
     def _snapshot(self, log: NotificationLog) -> dict[str, dict[str, Any]]:
@@ -87,6 +85,13 @@ class Publisher:
         """What receivers should know of a target: an alert whose end waits goes on firing."""
         row = log.of_target(target)
         return {**row, "status": "firing"} if target in self._waiting else row
+
+
+def _who_is_paged(row: Row) -> dict[str, Any]:
+    """``paged``; a dry run says so.  A message's key is over all of this: one more key would send the past
+    again.
+    """
+    return {"paged": row["paged"], **({"dry_run": True} if row["reason"] == DRY_RUN else {})}
 
 
 def _waits(row: Row, rule_set: RuleSet, evaluated: Collection[str] | None, now_us: int) -> bool:

@@ -102,6 +102,6 @@ def test_a_rule_without_groups_leaves_no_gap_in_its_line() -> None:
         "summary": "it burns",
         "evidence": [],
         "paged": False,
-        "reason": "dry_run",
+        "dry_run": True,
     }
     assert line(payload) == "FIRING cost-burn (warning): it burns (a dry run pages nobody)"
