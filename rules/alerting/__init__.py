@@ -1,1 +1,1 @@
-"""Whether an alert rule fires: sums of windows, histograms, the fold over instants, and its verdicts."""
+"""Whether an alert rule fires: the contract, sums of windows, histograms, the fold over instants."""

@@ -7,7 +7,7 @@ it.
 - Evidence: ``evidence`` says how many traces, ``choose_evidence`` which (SEMANTICS 17).
 - Words: ``condition_text`` and ``summary`` stand on the page that an alert sends; ``settings`` in listings.
 
-Its keys in a rule file and its lint remarks are described by its ``Kind`` (``rules/kinds/base.py``).
+Its keys in a rule file and what lint checks are described by its ``Kind`` (``rules/kinds/base.py``).
 Verdicts, evidence, notifications, metrics, maintenance, reports and the batch ask this contract, and know no
 kind by name. Nothing here reads a clock: equal sums give equal histories.
 """

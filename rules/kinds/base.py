@@ -1,5 +1,5 @@
-"""How a kind of rule describes itself: the keys of its file format, the rule that is built of them, and its
-lint remarks.
+"""How a kind of rule describes itself: the keys of its file format, the rule that is built of them, and what
+lint checks.
 """
 
 from __future__ import annotations

@@ -77,14 +77,14 @@ def test_a_clear_that_may_be_meant_is_not_remarked(tmp_path: Path, clear: str) -
         ("  - id: a\n\twhen: x\n", (4, 1, "yaml", "")),
     ],
 )
-def test_sem_29_what_is_wrong_is_said_at_its_place_with_the_mend(
+def test_sem_29_what_is_wrong_is_reported_at_its_place_with_a_hint(
     tmp_path: Path, rules: str, found: Any
 ) -> None:
     errors = [(f.line, f.column, f.code, f.hint) for f in load(tmp_path, rules).errors]
     assert found in errors, errors
 
 
-def test_a_rule_of_no_kind_is_told_what_kinds_there_are(tmp_path: Path) -> None:
+def test_a_rule_of_no_kind_is_reported_with_the_kinds_there_are(tmp_path: Path) -> None:
     messages = [finding.message for finding in load(tmp_path, "  - id: a\n").errors]
     assert messages == [
         "`window` is required in a window rule; a trace rule has `when`",
