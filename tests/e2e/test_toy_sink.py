@@ -25,6 +25,11 @@ from support.web_hook import WebHook, web_hook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 TESTS = Path(__file__).parents[1]
+RULES = """
+version: 1
+rules:
+  - {id: failing, window: {size: 1h, by: [experiment]}, fire: error_rate > 0.1}
+"""  # fires for as long as the test may take
 Found = TypeVar("Found")
 
 
@@ -61,9 +66,10 @@ class Monitor:
     def __init__(self, folder: Path, pager_port: int) -> None:
         self.config, self.url = folder / "c.yaml", f"http://127.0.0.1:{free_port()}"
         write_table(folder / "traces", 40)
+        (folder / "rules.yaml").write_text(RULES)
         self.config.write_text(
             "source: {kind: delta_traces, table: traces}\nstore: st\nevaluate_after: 0s\n"
-            "spark: {master: 'local[2]', memory: 1g}\n"
+            "rules: [rules.yaml]\nspark: {master: 'local[2]', memory: 1g}\n"
             f"metrics: {{listen: '{self.url[7:]}'}}\n"
             "alerts: {toy: [{name: ops, token_env: PAGER_TOKEN, "
             f"url: 'http://127.0.0.1:{pager_port}/'}}]}}\n"
@@ -116,7 +122,7 @@ def pager_port(monitor: Monitor) -> int:
 def test_a_secret_that_is_missing_is_named_before_anything_starts(monitor: Monitor) -> None:
     done = ran("run", "-c", str(monitor.config), token="")
     assert done.returncode == 2
-    assert "6: alerts.toy.0.token_env: the environment variable PAGER_TOKEN is not set" in done.stderr
+    assert "7: alerts.toy.0.token_env: the environment variable PAGER_TOKEN is not set" in done.stderr
 
 
 def test_sem_21_a_toy_sink_is_alerted_retried_listed_measured_probed_and_tested(monitor: Monitor) -> None:
@@ -126,7 +132,7 @@ def test_sem_21_a_toy_sink_is_alerted_retried_listed_measured_probed_and_tested(
         assert monitor.metric('tracesieve_outbox_pending{sink="toy/ops"}') == 1
         (waiting,) = monitor.outbox()
         assert (waiting["outcome"], waiting["detail"]) == ("retry", "ConnectionError")
-        assert waiting["target"].startswith("error-rate-high:")
+        assert waiting["target"].startswith("failing:")
         assert monitor.doctor() == [("fail", f"http://127.0.0.1:{port}/: connection refused")]
         assert ran("alerts", "test", "-c", str(monitor.config)).returncode == 3
         with web_hook(port) as pager:
@@ -139,7 +145,7 @@ def test_sem_21_a_toy_sink_is_alerted_retried_listed_measured_probed_and_tested(
 def check_delivery(monitor: Monitor, pager: WebHook, waiting: dict[str, Any]) -> None:
     until(lambda: pager.bodies, "the pager is served once it is up", 90)
     (alert,), (headers,) = pager.bodies, pager.headers
-    assert (alert["key"], alert["rule"], alert["status"]) == (waiting["key"], "error-rate-high", "firing")
+    assert (alert["key"], alert["rule"], alert["status"]) == (waiting["key"], "failing", "firing")
     assert headers["Authorization"] == "Bearer s3cret"
     until(lambda: monitor.deliveries("delivered") == 1, "the delivery is counted")
     until(lambda: monitor.metric('tracesieve_outbox_pending{sink="toy/ops"}') == 0, "nothing waits")
