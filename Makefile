@@ -28,11 +28,12 @@ demo: setup ## Run the whole thing on a simulated agent (HEADLESS=1: by itself, 
 test: setup ## Run the tests (LONG=1: also minutes of kill -9 on live runs)
 	@$(PYTEST) $(if $(LONG),-m "") $(ARGS)
 
-lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
+lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python .ci/sizes.py
 
 bench: setup ## Measure beside Spark, DuckDB and pandas: JSON lines (ARGS="a --size 50000": one, small)
 	@$(BIN)/python -m benchmarks $(ARGS)
