@@ -12,6 +12,7 @@ from rules.matcher.decode import json_numbers
 
 derived_columns: tuple[str, ...] = (USAGE, COST)
 NANO = 1_000_000_000
+_LARGEST = 2.0**62  # beyond that it is no amount, and would overflow
 
 
 def derive(table: pa.Table | Batch) -> pa.Table:
@@ -24,8 +25,15 @@ def derive(table: pa.Table | Batch) -> pa.Table:
         for name in ("input", "output", "total")
     }
     columns["cost_nusd"] = _integers(json_numbers(batch, COST, "total_cost"), NANO)
-    codes = np.where(
-        _broken(batch, USAGE), "broken_token_json", np.where(_broken(batch, COST), "broken_cost_json", "")
+    codes = np.select(
+        [
+            _broken(batch, USAGE),
+            _broken(batch, COST),
+            batch.texts(USAGE).where(batch.objects(USAGE).out_of_range),
+            batch.texts(COST).where(batch.objects(COST).out_of_range) | _overflows(batch),
+        ],
+        ["broken_token_json", "broken_cost_json", "tokens_out_of_range", "cost_out_of_range"],
+        "",
     )
     columns["json_error"] = pa.array(codes, pa.string(), mask=codes == "")
     return pa.table(columns)
@@ -33,8 +41,14 @@ def derive(table: pa.Table | Batch) -> pa.Table:
 
 def _integers(values: v.Numbers, factor: int) -> pa.Array:
     scaled = np.rint(values * factor)
-    known = np.abs(scaled) < 2.0**62  # beyond that it is no amount, and would overflow
+    known = np.abs(scaled) < _LARGEST
     return pa.array(np.where(known, scaled, 0).astype(np.int64), pa.int64(), mask=~known)
+
+
+def _overflows(batch: Batch) -> v.Bools:
+    """Which traces have a cost that is too large to be summed."""
+    cost = json_numbers(batch, COST, "total_cost")
+    return np.asarray(~np.isnan(cost) & (np.abs(cost * NANO) >= _LARGEST))
 
 
 def _broken(batch: Batch, raw: str) -> v.Bools:

@@ -19,7 +19,7 @@ import pyarrow.json as pj
 
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
-MOST = 1e15  # a number of this size or more is no amount
+MOST = 1e15  # an amount is a number from 0 up to this; a counter that fell by another would look restarted
 KEYS = (
     "input_tokens",
     "output_tokens",
@@ -64,6 +64,18 @@ class JsonColumn:
         return found
 
     @cached_property
+    def out_of_range(self) -> Bools:
+        """Which words have a number under one of :data:`KEYS` that is no amount: negative, or too large."""
+        found = np.zeros(len(self._words), dtype=bool)
+        plain, table = self._plain
+        if table is not None:
+            given = [_column(table, key) for key in KEYS]
+            found[plain] = np.any([~np.isnan(one) & np.isnan(_amounts(one)) for one in given], axis=0)
+        rest, objects = self._rest
+        found[rest] = [any(_is_odd(value.get(key)) for key in KEYS) if value else False for value in objects]
+        return found
+
+    @cached_property
     def _plain(self) -> tuple[Bools, pa.Table | None]:
         plain = pc.match_substring_regex(self._words, _PLAIN).to_numpy(zero_copy_only=False).astype(bool)
         words = self._words.filter(pa.array(plain))
@@ -105,7 +117,7 @@ def _column(table: pa.Table, key: str) -> Numbers:
 
 
 def _amounts(values: Numbers) -> Numbers:
-    return np.where(np.abs(values) < MOST, values, np.nan)
+    return np.where((values >= 0) & (values < MOST), values, np.nan)
 
 
 def json_object(word: str) -> dict[str, Any] | None:
@@ -130,9 +142,14 @@ def number_under(key: str, value: dict[str, Any] | None) -> float:
 
 def is_number(value: Any) -> bool:
     """Whether a JSON value is a number that can be an amount (true and false are none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST
+
+
+def _is_odd(value: Any) -> bool:
+    """Whether it is a number, and no amount."""
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and value == value
-        and abs(value) < MOST
+        and not is_number(value)
     )

@@ -106,12 +106,18 @@ def _refusal() -> pl.Expr:
 
 
 def _quarantined(rows: pl.DataFrame) -> pl.DataFrame:
-    """Refused rows, and counted ones whose JSON of tokens or cost is broken: those two stay unknown."""
+    """Refused rows, and counted ones of which something stays unknown: tokens, cost or the duration."""
     refused = rows.filter(pl.col("reason").is_not_null()).with_columns(pl.lit("not counted").alias("detail"))
-    unclear = rows.filter(pl.col("reason").is_null() & pl.col("json_error").is_not_null()).with_columns(
+    sound = rows.filter(pl.col("reason").is_null())
+    unclear = sound.filter(pl.col("json_error").is_not_null()).with_columns(
         pl.col("json_error").alias("reason"), pl.lit("counted; tokens or cost unknown").alias("detail")
     )
-    return pl.concat([refused, unclear]).select("trace_id", "reason", "detail", "arrived_us")
+    odd = pl.col("duration_ms").is_not_null() & (~_is_usable() | (pl.col("duration_ms") < 0))
+    untimed = sound.filter(odd).with_columns(
+        pl.lit("duration_out_of_range").alias("reason"),
+        pl.lit("counted; duration not as given").alias("detail"),
+    )
+    return pl.concat([refused, unclear, untimed]).select("trace_id", "reason", "detail", "arrived_us")
 
 
 def _left_out(include_evaluation: bool) -> pl.Expr:
@@ -123,7 +129,10 @@ def _left_out(include_evaluation: bool) -> pl.Expr:
 
 def _duration_us() -> pl.Expr:
     """The duration; negative is zero, and one that is no sensible number is unknown."""
-    duration_ms = pl.col("duration_ms")
-    usable = duration_ms.is_finite() & (duration_ms.abs() < _LONGEST_MS)
-    duration_us = (duration_ms.clip(lower_bound=0) * 1000).round()
-    return pl.when(usable).then(duration_us).otherwise(None).cast(pl.Int64)
+    duration_us = (pl.col("duration_ms").clip(lower_bound=0) * 1000).round()
+    return pl.when(_is_usable()).then(duration_us).otherwise(None).cast(pl.Int64)
+
+
+def _is_usable() -> pl.Expr:
+    """Whether the duration is a sensible number."""
+    return pl.col("duration_ms").is_finite() & (pl.col("duration_ms").abs() < _LONGEST_MS)

@@ -45,6 +45,9 @@ ODD = [
     '{"input_tokens": 9e14, "output_tokens": 9e14}',
     '{"input_cost": 0.1, "output_cost": 0.2}',
     '{"ключ": 1}',
+    '{"input_tokens": -3, "output_tokens": 4}',
+    '{"input_tokens": -3, "note": "x"}',
+    '{"total_cost": -1e-9}',
 ]
 
 
@@ -86,3 +89,16 @@ def test_random_words_read_the_same_as_by_python() -> None:
             }
             words.append(rng.choice(ODD) if rng.random() < 0.05 else json.dumps(numbers))
         check(list(dict.fromkeys(words)))
+
+
+def test_numbers_that_are_no_amounts_are_unknown_and_found_either_way() -> None:
+    words = [
+        '{"input_tokens": -3}',
+        '{"input_tokens": -3, "x": "y"}',
+        '{"total_cost": 1e15}',
+        '{"input_tokens": 3}',
+        "[",
+    ]
+    column = JsonColumn(pa.array(words))
+    assert column.out_of_range.tolist() == [True, True, True, False, False]
+    assert np.isnan(column.numbers("input_tokens")).tolist() == [True, True, True, False, True]

@@ -190,11 +190,21 @@ def test_sem_04_unknown_tokens_are_null_and_broken_ones_say_so():
         {"trace_metadata": {"mlflow.trace.tokenUsage": "{"}},
         {"trace_metadata": {"mlflow.trace.cost": '{"total_cost": 1e14}'}},
         {},
+        {"trace_metadata": {"mlflow.trace.tokenUsage": '{"input_tokens": -3, "output_tokens": 4}'}},
+        {"trace_metadata": {"mlflow.trace.cost": '{"total_cost": -0.5, "note": "refund"}'}},
     )
     found = derive(raw_table(table, derived_columns)).to_pydict()
-    assert found["tokens_total"] == [5, None, None, None]
-    assert found["cost_nusd"] == [1, None, None, None]
-    assert found["json_error"] == [None, "broken_token_json", None, None]
+    assert found["tokens_total"] == [5, None, None, None, None, None]
+    assert found["tokens_output"] == [3, None, None, None, 4, None]
+    assert found["cost_nusd"] == [1, None, None, None, None, None]
+    assert found["json_error"] == [
+        None,
+        "broken_token_json",
+        "cost_out_of_range",
+        None,
+        "tokens_out_of_range",
+        "cost_out_of_range",
+    ]
 
 
 def test_measures():

@@ -211,6 +211,12 @@ def test_sem_08_unreadable_rows_go_to_quarantine_with_a_reason() -> None:
     assert parts.ready.height == 1
 
 
+def test_sem_04_a_duration_out_of_range_is_counted_and_shown() -> None:
+    parts = sort(narrow(duration_ms=-5.0), narrow(duration_ms=1e300), narrow(duration_ms=5.0))
+    assert parts.quarantined["reason"].to_list() == ["duration_out_of_range"] * 2
+    assert parts.ready["duration_us"].to_list() == [0, None, 5000]
+
+
 def test_sem_13_late_when_the_verdict_of_its_minute_was_in() -> None:
     minute = START // MINUTE * MINUTE
     assert sort(narrow(), verdicts_through_us=minute + MINUTE).ready["late"].to_list() == [True]
