@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from store.apply_log import APPLY
 from store.store import Store
 
 
 def last_stream(store: Store) -> str | None:
-    """The id of the stream that wrote the latest batch; None before the first."""
-    rows = store.table("batches").read(["stream_id", "now_us"]).sort("now_us", maintain_order=True)
+    """The id of the stream that wrote the latest batch of the source; None before the first."""
+    of_source = pl.col("stream_id") != APPLY
+    rows = store.table("batches").read(["stream_id", "now_us"], of_source).sort("now_us", maintain_order=True)
     return str(rows["stream_id"][-1]) if rows.height else None
 
 
@@ -23,10 +25,10 @@ def arrived_through_us(store: Store, stream_id: str | None) -> int | None:
 
 
 def is_half_written(store: Store) -> bool:
-    """Whether the last batch has its facts in the table, and is not ended."""
-    stream = last_stream(store)
-    if stream is None:
-        return False
-    facts = store.table("facts").app_version(f"facts:{stream}")
-    ended = store.table("batches").app_version(f"batches:{stream}")
-    return facts is not None and (ended is None or facts > ended)
+    """Whether the last batch of the source, or of ``apply``, has its facts in the table, and is not ended."""
+    for stream in (last_stream(store), APPLY):
+        facts = store.table("facts").app_version(f"facts:{stream}")
+        ended = store.table("batches").app_version(f"batches:{stream}")
+        if facts is not None and (ended is None or facts > ended):
+            return True
+    return False

@@ -8,6 +8,19 @@ from store.schemas import TABLES
 from store.table import Table
 from store.upgrades.upgrade import check_version
 
+_CONTENT = ["trace_id", "content_hash"]
+_WEIGHT = pl.col("weight").cast(pl.Int64).sum()
+# What rules that are applied to the past change of a fact, as texts.
+_VERSION = {
+    "group_by": pl.col("group_by").fill_null([]).list.join("\x1f"),
+    "group": pl.col("group").fill_null([]).list.join("\x1f"),
+    "hits": pl.col("hits")
+    .fill_null([])
+    .list.eval(pl.element().struct.field("hash").fill_null(""))
+    .list.sort()
+    .list.join("\x1f"),
+}
+
 
 class Store:
     """The tables below one place; open it with :func:`open_store`."""
@@ -40,25 +53,37 @@ def open_store(path: str, *, create: bool = True, storage_options: dict[str, str
 
 
 def net_facts(facts: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a facts changelog that stand: for each trace the last +1 row of a content that no -1 row
-    withdrew.
+    """The rows of a facts changelog that stand: for each trace the last +1 row that no -1 row withdrew.
 
-    Weights are summed by content, not by batch id, since a rebuilt stream counts its batches from zero again.
-    Rows of weight 0 only say that a content was seen.
+    A -1 row copies the row that it withdraws, so weights are summed by content, and within one by grouping
+    and hits: rules that are applied to the past (SEMANTICS 31) leave the content as it is.  They are not
+    summed by batch id, since a rebuilt stream counts its batches from zero again.  Rows of weight 0 only say
+    that a content was seen.
     """
-    key = ["trace_id", "content_hash"]
-    alive = (
-        facts.group_by(key)
-        .agg(pl.col("weight").cast(pl.Int64).sum().alias("_net"))
-        .filter(pl.col("_net") > 0)
-    )
-    rows = (
-        facts.with_row_index("_row")
-        .filter(pl.col("weight") > 0)
-        .join(alive, on=key, how="semi", nulls_equal=True)
-    )
+    rows = facts.filter(pl.col("weight") != 0).with_row_index("_row")
+    alive = rows.group_by(_CONTENT).agg(_WEIGHT.alias("_net"), pl.len().alias("_rows"))
+    alive = alive.filter(pl.col("_net") > 0)
+    once, often = (alive.filter(one) for one in (pl.col("_rows") == 1, pl.col("_rows") > 1))
+    standing = [rows.join(once.select(_CONTENT), on=_CONTENT, how="semi", nulls_equal=True)]
+    if often.height:
+        several = rows.join(often.select(_CONTENT), on=_CONTENT, how="semi", nulls_equal=True)
+        standing.append(_standing_versions(several))
     return (
-        rows.sort("arrived_us", "batch_id", "_row")
+        pl.concat(standing)
+        .filter(pl.col("weight") > 0)
+        .sort("arrived_us", "batch_id", "_row")
         .unique("trace_id", keep="last", maintain_order=True)
         .drop("_row")
     )
+
+
+def _standing_versions(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of contents that have several, without those whose grouping and hits were withdrawn."""
+    named = rows.with_columns(
+        pl.concat_list(_VERSION[name] for name in _VERSION if name in rows.columns).alias("_version")
+        if _VERSION.keys() & set(rows.columns)
+        else pl.lit([], dtype=pl.List(pl.String)).alias("_version")
+    ).with_columns(pl.col("_version").list.join("\x1e"))
+    key = [*_CONTENT, "_version"]
+    alive = named.group_by(key).agg(_WEIGHT.alias("_net")).filter(pl.col("_net") > 0)
+    return named.join(alive, on=key, how="semi", nulls_equal=True).drop("_version")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rules.units import DAY_US
+from store.apply_log import APPLY
 from store.batches import arrived_through_us, last_stream
 from store.maintenance.needs import MaintenanceNeeds
 from store.maintenance.retention import day_before, standing
@@ -72,11 +73,15 @@ class Expiration:
         stream = last_stream(self._store)
         if not self._needs.messages or stream is None:
             return cutoff
-        cursor = self._store.table("outbox").app_version(messages_cursor(stream))
-        unread = (pl.col("stream_id") == stream) & (pl.col("batch_id") > (-1 if cursor is None else cursor))
+        unread = self._unread(stream) | self._unread(APPLY)
         found = self._store.table("facts").read(["end_us"], unread & (pl.col("end_us") < cutoff))
         first = found["end_us"].min()
         return min(cutoff, first // DAY_US * DAY_US) if isinstance(first, int) else cutoff
+
+    def _unread(self, stream: str) -> pl.Expr:
+        """The facts of a stream that no messages were made from yet."""
+        cursor = self._store.table("outbox").app_version(messages_cursor(stream))
+        return (pl.col("stream_id") == stream) & (pl.col("batch_id") > (-1 if cursor is None else cursor))
 
 
 def _old_files(table: Table, column: str, cutoff: int, *, whole: bool) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from rules.rule_set import RuleSet
 from store import Store
 from store.schemas import TABLES
-from store.windows import partials
+from store.windows import merge, partials
 from streams.batch import person_labels
 from streams.batch.classify import Classified
 
@@ -77,15 +77,18 @@ def write_side_outputs(store: Store, parts: Classified, batch: Batch) -> None:
             append(store, name, batch, rows)
 
 
-def write_windows(store: Store, rules: RuleSet, batch: Batch) -> None:
-    """Append the windows that the batch's facts make, as the table has those facts."""
+def write_windows(store: Store, rules: RuleSet, batch: Batch, *, netted: bool = False) -> None:
+    """Append the windows that the batch's facts make, as the table has those facts; ``netted``: without those
+    of which nothing is left.
+    """
     facts = store.table("facts").read(where=batch.own & (pl.col("weight") != 0))
     if facts.is_empty():
         return
     # A withdrawn fact may have hits of a rule that is no longer in force: its partial is taken back too.
     hit = facts.filter(pl.col("weight") < 0).explode("hits")["hits"].struct.field("hash").drop_nulls()
     former = set(hit.to_list()) & _window_hashes(store, hit)
-    append(store, "windows", batch, partials(facts, sorted({*rules.partial_keys, *former})))
+    made = partials(facts, sorted({*rules.partial_keys, *former}))
+    append(store, "windows", batch, merge(made) if netted else made)
 
 
 def _window_hashes(store: Store, among: pl.Series) -> set[str]:

@@ -28,6 +28,7 @@ from streams.batch.config import BatchConfig, Clock
 from streams.batch.narrow import matched, with_arrivals
 from streams.batch.output import Batch, append, write_side_outputs, write_windows
 from streams.batch.resolve import COUNTERS, known_where, resolve, totals
+from streams.batch.turn import facts_turn
 from streams.errors import NoRuleSet, RuleSetChanged, StreamsError
 from streams.spark_errors import line_of
 
@@ -203,10 +204,7 @@ class BatchWorker:
         too.
         """
         config = self.config
-        if config.rule_set_hash not in ("", batch.rule_set_hash):
-            raise RuleSetChanged(
-                f"rules {batch.rule_set_hash} are in force, the query matches with {config.rule_set_hash}"
-            )
+        self._check_in_force(batch)
         narrow = self._rows_of(frame)
         stages.done("read_and_match")
         incoming, deleted = with_arrivals(narrow, config, batch.batch_id, batch.now_us)
@@ -218,23 +216,36 @@ class BatchWorker:
             verdicts_through_us=batch.verdicts_through_us,
             include_evaluation=config.include_evaluation,
         )
-        resolved = resolve(parts.ready, self._known(parts.ready, batch))
-        stages.done("resolve")
-        write_side_outputs(self.store, parts, batch)
-        side_counters = {
-            "rows": incoming.height,
-            "expired": parts.expired,
-            "in_progress": parts.in_progress.height,
-            "quarantined": parts.quarantined.height,
-            "deleted": deleted,
-        }
-        counters = totals([side_counters, resolved.counters])
-        counters["arrived_through_us"] = _greatest(incoming["arrived_us"])
-        metadata = {name: str(value) for name, value in counters.items()}
-        metadata["rule_set_hash"] = batch.rule_set_hash
-        append(self.store, "facts", batch, resolved.facts, metadata)
+        with facts_turn(config.store_path):  # what stands must stay so until the facts are in
+            self._check_in_force(batch)
+            resolved = resolve(parts.ready, self._known(parts.ready, batch))
+            stages.done("resolve")
+            write_side_outputs(self.store, parts, batch)
+            side_counters = {
+                "rows": incoming.height,
+                "expired": parts.expired,
+                "in_progress": parts.in_progress.height,
+                "quarantined": parts.quarantined.height,
+                "deleted": deleted,
+            }
+            counters = totals([side_counters, resolved.counters])
+            counters["arrived_through_us"] = _greatest(incoming["arrived_us"])
+            metadata = {name: str(value) for name, value in counters.items()}
+            metadata["rule_set_hash"] = batch.rule_set_hash
+            append(self.store, "facts", batch, resolved.facts, metadata)
         stages.done("facts")
         return counters
+
+    def _check_in_force(self, batch: Batch) -> None:
+        """See whether the rules that the query matches with are in force: else `apply` might pass by facts
+        that come later with the former ones.
+
+        Raises:
+            RuleSetChanged: others are.
+        """
+        present, own = in_force(self.rule_sets).hash, self.config.rule_set_hash or batch.rule_set_hash
+        if own != present:
+            raise RuleSetChanged(f"rules {present} are in force, the query matches with {own}")
 
     def _known(self, ready: pl.DataFrame, batch: Batch) -> pl.DataFrame:
         """The facts of other batches about the traces of this one; of a large batch the ids are compared

@@ -30,6 +30,7 @@ class Present:
         rules: the alert rules in force, by hash.
         evidence_of: the trace ids that are evidence of an episode, the first the most telling.
         held_us: when the condition of a firing group (rule hash, group) last held; None: unknown.
+        quiet_us: up to when an alert of a rule, which began by then, pages nobody (SEMANTICS 32); 0: none.
         page_if_newer_us: an alert whose condition last held longer ago pages nobody (SEMANTICS 16).
         dry_run: nobody is paged; the next run that is none notifies what still fires.
     """
@@ -37,6 +38,7 @@ class Present:
     rules: Mapping[str, AlertRule]
     evidence_of: Callable[[str], list[str]]
     held_us: Callable[[str, Group], int | None]
+    quiet_us: Callable[[AlertRule], int]
     page_if_newer_us: int
     now_us: int
     dry_run: bool = False
@@ -52,8 +54,10 @@ def difference(key: RuleGroup, verdicts: Sequence[Row], log: NotificationLog, pr
     if verdicts and verdicts[-1]["state"] == "firing":
         fires = episode_id(*key, verdicts[-1]["instant_us"])
         rule, last = present.rules.get(key[0]), log.last(fires)
-        if rule is not None and not _is_notified(last, present):
-            due.append(_firing(rule, verdicts[-1], fires, present))
+        if rule is not None:
+            firing = _firing(rule, verdicts[-1], fires, present)
+            if not _is_notified(last, present) or _pages_after_all(rule, last, firing, present):
+                due.append(firing)
     for episode in sorted(log.firing(key) - {fires}):
         last = log.last(episode)
         assert last is not None
@@ -66,6 +70,11 @@ def _is_notified(last: Row | None, present: Present) -> bool:
     if last is None or last["status"] != "firing":
         return False
     return last["reason"] != DRY_RUN or present.dry_run
+
+
+def _pages_after_all(rule: AlertRule, last: Row | None, firing: Row, present: Present) -> bool:
+    """Whether an alert that came of rules applied to the past still holds after that."""
+    return bool(last and firing["paged"] and not last["paged"] and last["instant_us"] <= present.quiet_us(rule))
 
 
 def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Row:
@@ -88,7 +97,9 @@ def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Ro
         "traces": verdict["traces"],
         "errors": verdict["errors"],
         "evidence": present.evidence_of(episode),
-        "paged": not present.dry_run and present.now_us - newest_us <= present.page_if_newer_us,
+        "paged": not present.dry_run
+        and present.now_us - newest_us <= present.page_if_newer_us
+        and newest_us > present.quiet_us(rule),
         "notified_us": present.now_us,
     }
 

@@ -68,6 +68,10 @@ class Histories:
                 for key in [key for key in self._folds if key[0] == rule]:
                     del self._folds[key]  # it begins earlier: folded afresh
 
+    def begins(self) -> dict[str, int | None]:
+        """Where the histories of the rules (hashes) begin that begin later than the store's."""
+        return dict(self._begins)
+
     def begun(self) -> set[str]:
         """The rules whose history begins later than the store's."""
         return set(self._begins)

@@ -49,6 +49,10 @@ class NotificationLog:
         """The last notification of each episode that fires."""
         return [self._last[episode] for episodes in self._firing.values() for episode in episodes]
 
+    def unpaged_groups(self) -> set[RuleGroup]:
+        """The rule versions and groups with an episode that fires and paged nobody."""
+        return {(row["rule_hash"], tuple(row["group"])) for row in self.every_firing() if not row["paged"]}
+
     def firing(self, key: RuleGroup) -> set[str]:
         """The episodes of a rule version and group that were last notified as firing."""
         return set(self._firing.get(key, ()))

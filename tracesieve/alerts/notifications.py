@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from rules.alerting.contract import AlertRule
 from rules.rule_set import RuleSet
 from store import Store
 from store.errors import TailLost
@@ -34,7 +35,8 @@ class Notifications:
 
     ``alert_sinks`` are the names of the sinks that get the alerts that page, ``notification_sinks`` of those
     that get every firing and resolution. ``held_us`` says when the condition of a firing group last held:
-    what began long ago but goes on still pages. All but :meth:`firing` belongs to the follower's thread.
+    what began long ago but goes on still pages. ``quiet_us`` says up to when an alert of a rule may come of
+    rules that were applied to the past. All but :meth:`firing` belongs to the follower's thread.
     """
 
     store: Store
@@ -43,6 +45,7 @@ class Notifications:
     alert_sinks: Sequence[str]
     notification_sinks: Sequence[str]
     held_us: Callable[[str, Group], int | None] = field(default=lambda _rule, _group: None)
+    quiet_us: Callable[[AlertRule, int], int] = field(default=lambda _rule, _now_us: 0)
     dry_run: bool = False
     _memory: _Memory | None = field(default=None, repr=False)
 
@@ -57,13 +60,14 @@ class Notifications:
         memory = self._memory or self._opened()
         self._memory = None  # until this step is through: a failure in it leaves nothing half-done behind
         try:
-            changed = memory.verdicts.follow() | memory.first
+            changed = memory.verdicts.follow() | memory.first | memory.log.unpaged_groups()
         except TailLost:
             return self.step(rule_set, now_us, evaluated)
         present = Present(
             {rule.hash: rule for rule in rule_set.alert_rules},
             self._evidence_of,
             self.held_us,
+            lambda rule: self.quiet_us(rule, now_us),
             self.page_if_newer_us,
             now_us,
             self.dry_run,

@@ -8,7 +8,7 @@ says, so that the next pass repairs a crash at any point, and a pass with nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,11 @@ from rules.alerting.verdicts import Verdict
 from rules.rule_set import RuleSet
 from rules.units import MINUTE_US
 from store import Store
+from store.apply_log import APPLY
 from store.errors import TailLost
 from store.rule_sets import RuleSets
 from store.whole_batches import WholeBatches
+from tracesieve.alerts.applied import Applied
 from tracesieve.alerts.episodes import Episode, Group, RuleGroup, episode_id
 from tracesieve.alerts.evidence import Evidence
 from tracesieve.alerts.histories import Histories
@@ -43,6 +45,7 @@ class _Memory:
     evidence: Evidence
     through_us: int  # the last instant that was committed
     rule_sets_with: dict[str, set[str]]  # by rule hash: the rule sets that hold the rule
+    applied: Applied
     forgot_us: int = 0
 
 
@@ -85,14 +88,23 @@ class Verdicts:
         state = self._memory.histories.state((rule_hash, group)) if self._memory is not None else None
         return state.held_until_us if state is not None else None
 
+    def quiet_us(self, rule: AlertRule, now_us: int) -> int:
+        """Up to when an alert of this rule may come of rules that were applied to the past (SEMANTICS 32)."""
+        if self._memory is None:
+            return 0
+        return self._memory.applied.quiet_us(rule, rule.hash in self._memory.histories.begun(), now_us)
+
     def _step(self, memory: _Memory, rule_set: RuleSet, through_us: int, now_us: int, *, fresh: bool) -> int:
         through = max(through_us // MINUTE_US * MINUTE_US, memory.through_us)
         ends, windows = memory.arrivals.poll()
-        if not fresh and windows is None and through == memory.through_us:
+        applied = {end["batch_id"] for end in ends if end["stream_id"] == APPLY}
+        if not fresh and windows is None and not applied and through == memory.through_us:
             return 0
         if windows is not None:
             memory.histories.take(windows, through - self.revise_us)
-            _load(memory, ends, windows)
+            _load(memory, ends, windows.filter(pl.col("stream_id") != APPLY))
+        if applied:
+            _reach(memory, applied)
         moved = memory.histories.advance(through)
         if fresh:
             moved |= {key for key in memory.log.known() if key[0] in memory.histories.rules}
@@ -146,9 +158,12 @@ class Verdicts:
         rule_sets_with = RuleSets(self.store).holding(rule_set.alert_rules)
         longest = max((rule.lookback_us + rule.every_us for rule in rule_set.alert_rules), default=0)
         windows = arrivals.known(pl.col("start_us") >= first - longest)
-        histories = Histories(rule_set, first, final, _begins(arrivals.ends, rule_sets_with, windows))
+        begins, applied = _begins(arrivals.ends, rule_sets_with, windows), Applied(self.store)
+        begins |= applied.reached(begins, rules, rule_sets_with)
+        histories = Histories(rule_set, first, final, begins)
         histories.take(windows, first)
-        return _Memory(rule_set.hash, arrivals, histories, log, evidence, committed, rule_sets_with, through)
+        sets, forgot_us = rule_sets_with, through
+        return _Memory(rule_set.hash, arrivals, histories, log, evidence, committed, sets, applied, forgot_us)
 
 
 def _state_after(rule: AlertRule, row: Row, at_us: int) -> AlertState:
@@ -231,12 +246,19 @@ def _begins(
     return begins
 
 
+def _reach(memory: _Memory, batch_ids: Collection[int]) -> None:
+    """Requests that are done with these batches of `apply` move the beginnings of histories back."""
+    begins, rules = memory.histories.begins(), memory.histories.rules
+    for rule, at_us in memory.applied.reached(begins, rules, memory.rule_sets_with, batch_ids).items():
+        memory.histories.loaded({rule}, at_us)
+
+
 def _load(memory: _Memory, ends: list[dict[str, Any]], windows: pl.DataFrame) -> None:
     """A batch that has loaded a rule moves the beginning of its history back to its own earliest minute."""
     waiting = memory.histories.begun()
     if not waiting:
         return
-    in_force = {end["rule_set_hash"] for end in ends}
+    in_force = {end["rule_set_hash"] for end in ends if end["stream_id"] != APPLY}
     earliest = windows["start_us"].min()
     if isinstance(earliest, int):
         loaded = {rule for rule in waiting if memory.rule_sets_with.get(rule, set()) & in_force}

@@ -2,8 +2,8 @@
 
 Both follow from the trace's standing fact, from what it is evidence of, and from the label that a person
 gave it (``eval_candidate``). A trace is decided again when a batch touched it, when a person changed its
-label, or when it became evidence, and for no other reason: what ``undo`` took back stays so until the trace
-is amended or a new episode picks it.
+label, when it became evidence, or when rules were applied to the past, and for no other reason: what ``undo``
+took back stays so until the trace is amended, a new episode picks it, or `apply` reaches it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rules.rule_set import RuleSet
 from rules.tags import membership_of, tags_of
 from rules.units import HOUR_US
 from store import Store, net_facts
+from store.apply_log import APPLY, ApplyLog
 from store.errors import TailLost
 from store.outbox import EVIDENCE_CURSOR, Outbox, OutboxMessage, messages_cursor
 from store.tail import Tail
@@ -45,7 +46,7 @@ class _Memory:
     facts: WholeBatches
     labels: WholeBatches
     evidence: Tail
-    committed: int  # the batch of the last committed cursor
+    committed: dict[str, int]  # by stream: the batch of the last committed cursor
     facts_to_do: pl.DataFrame | None  # of batches after that, which were whole at the start
     labels_to_do: pl.DataFrame | None  # the labels of those batches
     evidence_to_do: pl.DataFrame | None  # written before the start, without messages so far
@@ -92,22 +93,63 @@ class TagsAndMemberships:
         memory.labels_to_do = _concatenated(memory.labels_to_do, labels)
         memory.evidence_to_do = _concatenated(memory.evidence_to_do, *evidence)
         enqueued = self._after_batches(memory, rule_set, now_us)
+        enqueued += self._after_pieces(memory, rule_set, now_us)
         enqueued += self._after_evidence(memory, rule_set, now_us)
         memory.facts_to_do = memory.labels_to_do = memory.evidence_to_do = None
         self._memory = memory
         return enqueued
 
     def _after_batches(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> int:
-        batch = memory.facts.through
-        tagged, members = _touched(memory, rule_set)
+        batch, committed = memory.facts.through, memory.committed[self.stream_id]
+        tagged, members = _touched(memory, rule_set, pl.col("stream_id") != APPLY)
         touched = tagged.height + members.height
-        if batch < 0 or (not touched and batch - memory.committed < _IDLE_BATCHES):
+        if batch < 0 or (not touched and batch - committed < _IDLE_BATCHES):
             return 0
-        messages = self._messages(memory, rule_set, tagged, members)
-        enqueued = self.outbox.enqueue(
-            messages, now_us, app_id=messages_cursor(self.stream_id), version=batch
-        )
-        memory.committed = batch
+        return self._enqueue(memory, rule_set, now_us, (self.stream_id, batch), (tagged, members))
+
+    def _after_pieces(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> int:
+        """What was applied to the past: the traces that it changed, and all in its range that match, so that
+        what `undo` took back comes back.
+        """
+        through, committed = memory.facts.applied_through, memory.committed[APPLY]
+        if through <= committed:
+            return 0
+        changed = _touched(memory, rule_set, pl.col("stream_id") == APPLY)
+        matching = self._in_pieces(memory, rule_set, range(committed + 1, through + 1))
+        touched = [pl.concat(both).unique() for both in zip(changed, matching, strict=True)]
+        return self._enqueue(memory, rule_set, now_us, (APPLY, through), (touched[0], touched[1]))
+
+    def _in_pieces(
+        self, memory: _Memory, rule_set: RuleSet, batch_ids: range
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The traces in the ranges of some pieces that rules match, and those that are in datasets."""
+        log = ApplyLog(self.store)
+        requests = {one.request_id: one for one in log.requests()}
+        tagged, members = [_NO_TRACES], [_NO_TRACES]
+        for piece in log.of_batches(batch_ids):
+            request = requests.get(piece.request_id)
+            within = (pl.col("end_us") >= piece.from_us) & (pl.col("end_us") < piece.to_us)
+            columns = ["stream_id", "trace_id", "start_us", "weight", "hits"]
+            rows = self.store.table("facts").read(columns, within & (pl.col("weight") > 0))
+            if request is not None and request.rules:
+                rows = rows.filter(_has_hit_of(request.rules))
+            for frames, found in zip((tagged, members), _of_facts(memory, rows, rule_set), strict=True):
+                frames.append(found)
+        return pl.concat(tagged), pl.concat(members)
+
+    def _enqueue(
+        self,
+        memory: _Memory,
+        rule_set: RuleSet,
+        now_us: int,
+        cursor: tuple[str, int],
+        touched: tuple[pl.DataFrame, pl.DataFrame],
+    ) -> int:
+        """Put the messages for touched traces into the outbox together with the cursor of their stream."""
+        messages = self._messages(memory, rule_set, *touched)
+        stream, batch = cursor
+        enqueued = self.outbox.enqueue(messages, now_us, app_id=messages_cursor(stream), version=batch)
+        memory.committed[stream] = batch
         return enqueued
 
     def _after_evidence(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> int:
@@ -122,9 +164,11 @@ class TagsAndMemberships:
         facts, labels = (
             WholeBatches(self.store, name, self.stream_id) for name in ("facts", "person_labels")
         )
-        cursor = self.store.table("outbox").app_version(messages_cursor(self.stream_id))
-        committed = -1 if cursor is None else cursor
-        new = (pl.col("stream_id") == self.stream_id) & (pl.col("batch_id") > committed)
+        committed, new = {}, pl.lit(False)
+        for stream in (self.stream_id, APPLY):
+            cursor = self.store.table("outbox").app_version(messages_cursor(stream))
+            committed[stream] = -1 if cursor is None else cursor
+            new |= (pl.col("stream_id") == stream) & (pl.col("batch_id") > committed[stream])
         known_labels = labels.known(pl.lit(True))
         label_of: dict[str, _Label] = {}
         _update(label_of, known_labels)
@@ -136,7 +180,7 @@ class TagsAndMemberships:
             labels=labels,
             evidence=tail,
             committed=committed,
-            facts_to_do=facts.known(new) if facts.through > committed else None,
+            facts_to_do=facts.known(new) if _is_behind(facts, committed) else None,
             labels_to_do=known_labels.filter(new),
             evidence_to_do=_evidence_after(tail, done, evidence) if number > done else None,
             evidence_traces=set(evidence["trace_id"]),
@@ -185,22 +229,37 @@ class TagsAndMemberships:
         return found
 
 
-def _touched(memory: _Memory, rule_set: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The traces whose tags, and those whose memberships, new batches may have changed."""
-    tagged, members = [_NO_TRACES], [_NO_TRACES]
+def _is_behind(facts: WholeBatches, committed: dict[str, int]) -> bool:
+    through = {APPLY: facts.applied_through}
+    return any(through.get(stream, facts.through) > batch for stream, batch in committed.items())
+
+
+def _touched(memory: _Memory, rule_set: RuleSet, of_stream: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The traces whose tags, and those whose memberships, new batches of a stream may have changed."""
+    tagged, members = _NO_TRACES, [_NO_TRACES]
     if memory.facts_to_do is not None:
-        facts = memory.facts_to_do.filter(pl.col("weight") != 0)  # rows of weight 0 change no fact
-        # A withdrawn row copies the hits that it withdraws, so a trace that no longer matches is found too.
-        counting = [rule.id for rule in rule_set.rules if not rule.tags_matches]
-        tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counting)).list.any()
-        matched = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.evidence_traces)))
-        # A labelled trace is in a dataset without any rule: the sink needs to know its amendments.
-        labelled = facts.filter(pl.col("trace_id").is_in(list(memory.label_of)))
-        tagged.append(matched.select(_NO_TRACES.columns))
-        members += [frame.select(_NO_TRACES.columns) for frame in (matched, labelled)]
+        facts = memory.facts_to_do.filter((pl.col("weight") != 0) & of_stream)  # 0 changes no fact
+        tagged, of_facts = _of_facts(memory, facts, rule_set)
+        members.append(of_facts)
     if memory.labels_to_do is not None:
-        members.append(memory.labels_to_do.select(_NO_TRACES.columns))
-    return pl.concat(tagged), pl.concat(members)
+        members.append(memory.labels_to_do.filter(of_stream).select(_NO_TRACES.columns))
+    return tagged, pl.concat(members)
+
+
+def _of_facts(memory: _Memory, facts: pl.DataFrame, rule_set: RuleSet) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The traces of some facts that may have tags, and those that may be in datasets."""
+    # A withdrawn row copies the hits that it withdraws, so a trace that no longer matches is found too.
+    counting = [rule.id for rule in rule_set.rules if not rule.tags_matches]
+    tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counting)).list.any()
+    matched = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.evidence_traces)))
+    # A labelled trace is in a dataset without any rule: the sink needs to know its amendments.
+    labelled = facts.filter(pl.col("trace_id").is_in(list(memory.label_of)))
+    columns = _NO_TRACES.columns
+    return matched.select(columns), pl.concat([matched.select(columns), labelled.select(columns)])
+
+
+def _has_hit_of(rules: Sequence[str]) -> pl.Expr:
+    return pl.col("hits").list.eval(pl.element().struct.field("rule").is_in(list(rules))).list.any()
 
 
 def _concatenated(*frames: pl.DataFrame | None) -> pl.DataFrame | None:

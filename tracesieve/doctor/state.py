@@ -11,6 +11,7 @@ import polars as pl
 
 from rules.units import MINUTE_US, iso_time
 from store import Store, StoreError, open_store
+from store.apply_log import APPLY
 from store.lease import holder
 from store.lease.row_lease import Holder
 from store.maintenance.compact import SMALL_BYTES, SMALL_FILES
@@ -100,7 +101,7 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
         .read(["stream_id", "batch_id", "phase", "now_us"])
         .sort("now_us", maintain_order=True)
     )
-    ended = batches.filter(pl.col("phase") == "end")
+    ended = batches.filter((pl.col("phase") == "end") & (pl.col("stream_id") != APPLY))
     details: dict[str, Any] = {"source_version": read_through(checkpoint_of(settings.store_path))}
     if not ended.height:
         return Check("cursors", "ok", "no batch has ended yet", details=details)

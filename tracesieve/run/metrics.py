@@ -20,6 +20,7 @@ from rules.units import MINUTE_US
 from sinks.prometheus.state import LabelValues, MetricsState
 from sinks.registry import SINKS
 from store import Store
+from store.apply_log import APPLY
 from store.errors import TailLost
 from store.outbox import Outbox
 from store.tail import Tail
@@ -79,10 +80,12 @@ class MetricsFollower:
     def _count(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> None:
         ends, facts = memory.facts.poll()
         for end in ends:
+            if end["stream_id"] == APPLY:
+                continue  # no new trace
             self._state.add_totals(end)
             self._began_us = end["now_us"] if self._began_us is None else self._began_us
         if facts is not None:
-            self._take_new(memory, facts)
+            self._take_new(memory, facts.filter(pl.col("stream_id") != APPLY))
         this_minute = now_us // MINUTE_US
         due = [fact for fact in self._future.values() if fact["end_us"] // MINUTE_US <= this_minute]
         categories = {rule.id: rule.category or "" for rule in rule_set.trace_rules}

@@ -1,0 +1,44 @@
+"""What stands of a facts changelog: amendments, and rules applied to the past, which leave the content."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+from support.made_facts import fact
+
+from store import net_facts
+from store.schemas import FACTS
+
+BAD, SLOW = {"rule": "bad", "hash": "h1"}, {"rule": "slow", "hash": "h2"}
+
+
+def standing(*rows: dict[str, Any]) -> list[tuple[Any, ...]]:
+    stored = [{"stream_id": "s", "batch_id": number, **row} for number, row in enumerate(rows)]
+    frame = pl.DataFrame(pa.Table.from_pylist(stored, schema=FACTS))
+    return net_facts(frame).select("trace_id", "content_hash", "hits", "group").rows()
+
+
+def test_sem_31_a_withdrawn_row_does_not_win_over_a_new_one_of_the_same_content() -> None:
+    old = fact("t", 1, hits=[BAD], batch_id=57)
+    new = {**old, "hits": [SLOW], "stream_id": "apply", "batch_id": 0}
+    rows = [old, {**new, "hits": [BAD], "weight": -1}, new]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):  # files may be listed in any order
+        assert standing(*(rows[i] for i in order)) == [("t", 1, [SLOW], ["support"])]
+
+
+def test_sem_31_applied_back_and_forth_then_amended() -> None:
+    first = fact("t", 1, hits=[BAD])
+    there, back = {**first, "hits": []}, first
+    rows = [first, {**first, "weight": -1}, there, {**there, "weight": -1}, back]
+    assert standing(*rows) == [("t", 1, [BAD], ["support"])]
+    amended = fact("t", 1, hits=[SLOW], content_hash=2)
+    assert standing(*rows, {**back, "weight": -1}, amended) == [("t", 2, [SLOW], ["support"])]
+    assert standing(*rows, {**back, "weight": -1}) == []
+
+
+def test_sem_31_a_row_of_another_group_is_another_row() -> None:
+    old = fact("t", 1, batch_id=9)
+    new = {**old, "group_by": ["experiment", "model"], "group": ["support", "big"], "batch_id": 1}
+    assert standing(old, {**old, "weight": -1}, new) == [("t", 1, [], ["support", "big"])]
