@@ -56,8 +56,8 @@ def net_facts(facts: pl.DataFrame) -> pl.DataFrame:
     """The rows of a facts changelog that stand: for each trace the last +1 row that no -1 row withdrew.
 
     A -1 row copies the row that it withdraws, so weights are summed by content, and within one by grouping
-    and hits: rules that are applied to the past (SEMANTICS 31) leave the content as it is.  They are not
-    summed by batch id, since a rebuilt stream counts its batches from zero again.  Rows of weight 0 only say
+    and hits: rules that are applied to the past (SEMANTICS 31) leave the content as it is. They are not
+    summed by batch id, since a rebuilt stream counts its batches from zero again. Rows of weight 0 only say
     that a content was seen.
     """
     rows = facts.filter(pl.col("weight") != 0).with_row_index("_row")

@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "See the whole thing work on a simulated support agent",
     "init": "Look at where traces are, and write a config",
     "run": "Watch traces: count, tag, alert",
+    "apply": "Apply the present rules to traces already counted",
     "report": "Error rate, latency, tokens and cost of a range of time",
     "alerts": "List what is firing and what fired",
     "explain": "Say for every rule whether a trace matched, and why",

@@ -79,7 +79,7 @@ def verdicts_through(store: Store) -> int:
 
 def process_batch(frame: DataFrame, batch_id: int, worker: BatchWorker) -> None:
     """Process one micro-batch of rows of :func:`streams.batch.narrow.narrow_plan`; repeating it with the same
-    id changes nothing.  What Spark calls: whatever ends the query is first written to ``query_ends``.
+    id changes nothing. What Spark calls: whatever ends the query is first written to ``query_ends``.
 
     Raises:
         NoRuleSet: there are no rules in the store.
@@ -97,7 +97,7 @@ class BatchWorker:
     """Works on the batches of one start of the query, in the process where Spark calls it.
 
     It owns what is kept from batch to batch: the handles of the store's tables, which know the log so far,
-    and the parsed rules.  Pickled, it is its config and clock alone, and opens the store where it arrives.
+    and the parsed rules. Pickled, it is its config and clock alone, and opens the store where it arrives.
     ``end`` is why it ended the query, in this process; None while it did not.
     """
 

@@ -44,7 +44,7 @@ def rematched(
     """Compare standing facts (net) with narrow rows of the trace table (``streams.batch.match.NARROW``).
 
     ``ids`` are the rules in force in their order, ``only`` the rules that are applied (none: all); hits of
-    others stay.  A trace whose hits and group stay as they are gives no row.
+    others stay. A trace whose hits and group stay as they are gives no row.
     """
     present = _latest(rows).select(*_CONTENT, _hits="hits", _group="group")
     beside = standing.join(present, on=_CONTENT, how="left", nulls_equal=True)

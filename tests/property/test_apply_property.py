@@ -1,4 +1,4 @@
-"""Rules applied to the past: in any pieces, killed between any two writes, as if they had been there first."""
+"""Rules applied to the past: in any pieces, killed between any two writes: as if always there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from support.applied_rules import AFTER, BEFORE, STREAM, Source, rules, traces
 from support.delta_cases import follow, follower, messages, result, verdicts
 
 from rules.rule_set import RuleSet
+from store import Store
 from store.table import Table
 
 
@@ -43,55 +44,58 @@ def of_rules(found: list[tuple[Any, ...]], rule_set: RuleSet) -> list[tuple[Any,
     return [row for row in found if row[1] in {rule.hash for rule in rule_set.alert_rules}]
 
 
+def batches_of(seed: int) -> list[list[dict[str, Any]]]:
+    made = traces(seed, 60)
+    parts = [made[at : at + 15] for at in range(0, 60, 15)]
+    landed_us = made[-1]["landed_us"] + 1
+    parts[3].append(
+        {**made[3], "content_hash": 1, "change_us": 100, "state": "ERROR", "landed_us": landed_us}
+    )
+    return parts
+
+
+def had_them_first(path: Path, parts: list[list[dict[str, Any]]]) -> Store:
+    source = Source(path)
+    source.put(rules(AFTER))
+    for number, rows in enumerate(parts):
+        source.batch(number, rows)
+    follow(source.store, STREAM, rules(AFTER))
+    return source.store
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_sem_28_31_applied_in_pieces_and_killed_as_if_the_rules_had_been_there_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    pick, before, after = random.Random(seed), rules(BEFORE), rules(AFTER)
-    made = traces(seed, 60)
-    parts = [made[at : at + 15] for at in range(0, 60, 15)]
-    amended = {
-        **made[3],
-        "content_hash": 1,
-        "change_us": 100,
-        "state": "ERROR",
-        "landed_us": made[59]["landed_us"] + 1,
-    }
-    parts[3].append(amended)
-
-    whole = Source(tmp_path / "whole")
-    whole.put(after)
-    for number, rows in enumerate(parts):
-        whole.batch(number, rows)
-    follow(whole.store, STREAM, after)
-
-    changed = Source(tmp_path / "changed")
-    changed.put(before)
-    changed.batch(0, parts[0])
+    pick, before, after, parts = random.Random(seed), rules(BEFORE), rules(AFTER), batches_of(seed)
+    whole = had_them_first(tmp_path / "whole", parts)
+    source = Source(tmp_path / "changed")
+    source.put(before)
+    source.batch(0, parts[0])
     if pick.random() < 0.7:
-        follow(changed.store, STREAM, before)
-    changed.batch(1, parts[1])
-    changed.put(after)
+        follow(source.store, STREAM, before)
+    source.batch(1, parts[1])
+    source.put(after)
     if pick.random() < 0.5:
-        changed.batch(2, parts[2])
-    step = follower(changed.store, STREAM, after)
+        source.batch(2, parts[2])
+    step = follower(source.store, STREAM, after)
     for _ in range(8):
         with killed_at(pick, monkeypatch):
-            changed.apply(changed.ask(), pick.choice([1, 7, 20]))
+            source.apply(source.ask(), pick.choice([1, 7, 20]))
             step()
         if pick.random() < 0.5:
-            step = follower(changed.store, STREAM, after)
+            step = follower(source.store, STREAM, after)
         with killed_at(pick, monkeypatch):
             step()
     for number in (2, 3):
-        changed.batch(number, parts[number])
-    changed.apply(changed.ask(), 7)
+        source.batch(number, parts[number])
+    source.apply(source.ask(), 7)
     step()
 
-    assert result(changed.store) == result(whole.store)
-    assert verdicts(whole.store)
-    assert of_rules(verdicts(changed.store), after) == verdicts(whole.store)
-    assert messages(changed.store) == messages(whole.store)
-    versions = {name: table.version() for name, table in changed.store.tables().items()}
-    follow(changed.store, STREAM, after)
-    assert {name: table.version() for name, table in changed.store.tables().items()} == versions
+    assert result(source.store) == result(whole)
+    assert verdicts(whole)
+    assert of_rules(verdicts(source.store), after) == verdicts(whole)
+    assert messages(source.store) == messages(whole)
+    versions = {name: table.version() for name, table in source.store.tables().items()}
+    follow(source.store, STREAM, after)
+    assert {name: table.version() for name, table in source.store.tables().items()} == versions

@@ -13,6 +13,7 @@ from sinks.http.server import serve
 from streams.errors import Stopped
 from streams.query import Handle, start
 from tracesieve.errors import OutsideError
+from tracesieve.run.apply import Applier
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.shutdown import finish
 
@@ -40,8 +41,10 @@ def run_live(run: Run) -> None:
         threads.append(_thread(run, one.sink.name, 0.5, partial(run.deliver, one)))
     threads.append(_thread(run, "maintenance", MAINTENANCE_S, run.maintenance.step))
     log.info("starting Spark")
-    handle = start(spark_of(run), run.config, wall_us)
+    spark = spark_of(run)
+    handle = start(spark, run.config, wall_us)
     run.stack.callback(handle.stop)
+    threads.append(_thread(run, "apply", 1.0, Applier(run, spark).step))
     ready.set()
     log.info("watching; the store is %s", run.settings.store_path)
     while not run.stop.is_set():

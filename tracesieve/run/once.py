@@ -14,6 +14,7 @@ from rules.units import SECOND_US
 from sinks.delivery import drain
 from streams.errors import Stopped
 from streams.query import start
+from tracesieve.run.apply import Applier
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.shutdown import finish_batch
 
@@ -66,4 +67,4 @@ def _count(run: Run, fixed_us: int) -> bool:
         if run.stop.is_set():
             finish_batch(handle)
             return False
-    return True
+    return Applier(run, spark.result()).step(fixed_us)  # what was asked while no run went on

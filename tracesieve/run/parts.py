@@ -40,6 +40,7 @@ from tracesieve.datasets.memberships import TagsAndMemberships
 from tracesieve.errors import ConfigError
 from tracesieve.run.maintenance import maintenance_needs
 from tracesieve.run.metrics import MetricsFollower
+from tracesieve.run.new_rules import log_new_rules
 from tracesieve.run.rule_files import RuleFiles
 
 log = logging.getLogger("tracesieve.run")
@@ -123,6 +124,14 @@ class Run:
         self.enqueue(now_us)
         self._metrics.step(self.rule_set, now_us, final_us, self._notifications.alerts())
 
+    def follow_past(self, now_us: int) -> None:
+        """The same of what is counted, without any instant that was not evaluated before: traces that came
+        meanwhile may not be counted yet.
+        """
+        self._verdicts.step(self.rule_set, 0, now_us)
+        self._notifications.step(self.rule_set, now_us, self._verdicts.evaluated())
+        self.enqueue(now_us)
+
     def enqueue(self, now_us: int) -> None:
         """Write the messages for tags and dataset records of what is counted."""
         if self._writes_messages:
@@ -155,9 +164,10 @@ class Run:
             log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
             return
         RuleSets(self.store).put(loaded.rule_set, self.settings.group_by, now_us)
-        self.rule_set = loaded.rule_set
+        before, self.rule_set = self.rule_set, loaded.rule_set
         self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         log.info("rules reloaded: %s", self.rule_set.counts)
+        log_new_rules(self.store, before, self.rule_set, self.settings.config_file)
 
 
 def open_run(
@@ -192,7 +202,10 @@ def open_run(
     landing = _checked_landing(settings, store, stop)
     config = _batch_config(settings, store, rebuild)
     check_source(config)
-    RuleSets(store).put(loaded.rule_set, settings.group_by, now_us)
+    rule_sets = RuleSets(store)
+    before = rule_sets.in_force()
+    rule_sets.put(loaded.rule_set, settings.group_by, now_us)
+    log_new_rules(store, before.rules if before else None, loaded.rule_set, settings.config_file)
     metrics = MetricsState(settings.group_by)
     run = Run(
         settings=settings,
