@@ -74,7 +74,9 @@ def _is_notified(last: Row | None, present: Present) -> bool:
 
 def _pages_after_all(rule: AlertRule, last: Row | None, firing: Row, present: Present) -> bool:
     """Whether an alert that came of rules applied to the past still holds after that."""
-    return bool(last and firing["paged"] and not last["paged"] and last["instant_us"] <= present.quiet_us(rule))
+    return bool(
+        last and firing["paged"] and not last["paged"] and last["instant_us"] <= present.quiet_us(rule)
+    )
 
 
 def _firing(rule: AlertRule, verdict: Row, episode: str, present: Present) -> Row:

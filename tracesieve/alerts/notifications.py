@@ -45,8 +45,8 @@ class Notifications:
     alert_sinks: Sequence[str]
     notification_sinks: Sequence[str]
     held_us: Callable[[str, Group], int | None] = field(default=lambda _rule, _group: None)
-    quiet_us: Callable[[AlertRule, int], int] = field(default=lambda _rule, _now_us: 0)
     dry_run: bool = False
+    quiet_us: Callable[[AlertRule, int], int] = field(default=lambda _rule, _now_us: 0)
     _memory: _Memory | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -79,8 +79,8 @@ class Run:
             self._consumers(MessageKind.ALERT),
             self._consumers(MessageKind.NOTIFICATION),
             self._verdicts.held_us,
-            self._verdicts.quiet_us,
             self.dry_run,
+            self._verdicts.quiet_us,
         )
         self._messages = TagsAndMemberships(
             self.store,

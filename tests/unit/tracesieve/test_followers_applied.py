@@ -69,7 +69,13 @@ def paged(source: Source, rule_set: Any, now_us: int, verdicts_: Verdicts) -> li
     """One pass of verdicts and notifications up to now; what is new of firing alerts."""
     verdicts_.step(rule_set, now_us, now_us)
     notifications = Notifications(
-        source.store, Outbox(source.store), 60 * MINUTE, ["am"], [], verdicts_.held_us, verdicts_.quiet_us
+        source.store,
+        Outbox(source.store),
+        60 * MINUTE,
+        ["am"],
+        [],
+        verdicts_.held_us,
+        quiet_us=verdicts_.quiet_us,
     )
     new = notifications.step(rule_set, now_us)
     return [(row["group"][0], row["paged"]) for row in new if row["status"] == "firing"]
