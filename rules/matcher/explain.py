@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from rules.dialect import Condition
 from rules.dialect.nodes import Arithmetic, Call, Compare, Field, IsNull, Logic, Matches, Node, Not, Over
+from rules.dialect.types import type_of
 from rules.matcher import values as v
 from rules.matcher.evaluate import Evaluation, Value
 
@@ -54,7 +55,8 @@ def _operands(node: Node) -> list[Node]:
     if isinstance(node, Matches | IsNull):
         return _operands(node.left)
     if isinstance(node, Call):
-        return [part for one in node.arguments for part in _operands(one)]
+        # A time as a number says nothing to a reader; what a function makes of it does.
+        return [node, *(part for one in node.arguments for part in _operands(one) if type_of(part) != "time")]
     return []
 
 

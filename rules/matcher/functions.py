@@ -18,6 +18,7 @@ _OfWords = Callable[[pa.Array], pa.Array]
 _QUARTER_US = 15 * MINUTE_US  # offsets of time zones change at quarters of an hour
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"
+_LONGEST_NUMBER = 400  # characters; a double has at most 17 digits that count
 _BLANKS = "".join(map(chr, range(33)))
 
 
@@ -76,13 +77,14 @@ def _length(words: pa.Array) -> v.Numbers:
 
 def _number(words: pa.Array) -> v.Numbers:
     """The numbers that words are, NaN for those that are none."""
-    plain = pc.utf8_trim(words, _BLANKS)
-    places = np.flatnonzero(pc.match_substring_regex(plain, _NUMBER).to_numpy(zero_copy_only=False))
+    short = np.flatnonzero(
+        pc.less_equal(pc.utf8_length(words), _LONGEST_NUMBER).to_numpy(zero_copy_only=False)
+    )
+    plain = pc.utf8_trim(words.take(pa.array(short)), _BLANKS)
+    those = np.flatnonzero(pc.match_substring_regex(plain, _NUMBER).to_numpy(zero_copy_only=False))
     found = np.full(len(words), np.nan)
-    if len(places):
-        texts = np.array(plain.take(pa.array(places)).to_pylist(), dtype=str)
-        parsed = texts.astype(np.float64)
-        found[places] = np.where(np.isfinite(parsed), parsed, np.nan)
+    parsed = np.array([float(word) for word in plain.take(pa.array(those)).to_pylist()], dtype=np.float64)
+    found[short[those]] = np.where(np.isfinite(parsed), parsed, np.nan)
     return found
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from store.schemas import TRACES
 
-WORDS = ["prod", "Prod", "staging", "", "it's", "naïve", "日本", "a_c", "abc", "50%", "5"]
+WORDS = ["prod", "Prod", "staging", "", "it's", "naïve", "日本", "a_c", "abc", "50%", "5", "Straße"]
 FIGURES = ["5", "-0.5", " 12 ", "1e3", ".25", "7.", "+3", "", "x5", "0x10", "1_000", "五"]
 MODELS = ["gpt-4o", "claude", None]
 ROWS = 150

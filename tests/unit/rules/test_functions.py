@@ -13,7 +13,7 @@ from rules.alerting.deciding import candidates
 from rules.dialect import compile_condition
 from rules.dialect.functions import FUNCTIONS, OVER_SPANS
 from rules.errors import ConditionError
-from rules.matcher import Matcher, evaluate_measure, raw_table
+from rules.matcher import Matcher, evaluate_measure, explain, raw_table
 from store.schemas import TRACES
 
 SPANS: list[dict[str, Any]] = [
@@ -128,6 +128,26 @@ def test_every_example_of_a_function_is_a_condition(one: Any) -> None:
 @pytest.mark.parametrize("example", [example for _, _, example in OVER_SPANS.values()])
 def test_every_example_over_spans_is_a_condition(example: str) -> None:
     compile_condition(example)
+
+
+@pytest.mark.parametrize("word", ["9" * 1_000_000, "1e999", "nan", "Infinity", "1" * 399 + "e", "\x00", "١"])
+def test_a_hostile_text_is_no_number_and_costs_little(word: str) -> None:
+    row = {"trace_id": "t", "tags": [("n", word)]}
+    assert holds("number(tags.n) IS NULL AND length(tags.n) > 0 AND lower(tags.n) <> 'x'", row)
+
+
+@pytest.mark.parametrize("year", [1, 1900, 9999])
+def test_a_time_far_away_has_an_hour(year: int) -> None:
+    row = {"trace_id": "t", "request_time": datetime(year, 12, 31, 23, 30, tzinfo=UTC)}
+    assert holds("hour(request_time) = 23", row)
+    holds("hour(from_utc_timestamp(request_time, 'Europe/Berlin')) = 0", row)
+
+
+def test_an_explanation_shows_what_functions_came_to() -> None:
+    condition = compile_condition("hour(request_time) = 3 OR lower(tags.env) = 'test'")
+    table = raw_table(pa.Table.from_pylist([ROW], schema=TRACES), condition.columns)
+    values = [part["values"] for part in explain(condition, table)["parts"]]
+    assert values == [{"hour(request_time)": 23.0}, {"lower(tags.env)": "prod", "tags.env": "Prod"}]
 
 
 def test_a_trace_without_spans_has_no_extreme_and_no_model() -> None:
