@@ -21,9 +21,9 @@ from store.outbox import Ack, Outbox, PendingMessage
 log = logging.getLogger(__name__)
 MAX_BACKOFF_S = 60.0
 BATCH = 500
-GIVE_UP_AFTER = (
-    8  # failures, with no more successes beside them, after which the rest of a batch is not tried
-)
+MOST_TRIES = 8  # of a message that fails while others come through, in about two minutes
+# Failures, with no more successes beside them, after which the rest of a batch is not tried.
+GIVE_UP_AFTER = 8
 
 
 def each(
@@ -91,6 +91,7 @@ class Delivery:
         self._failures = 0
         self._not_before = 0.0
         self._later: dict[str, tuple[int, float]] = {}
+        self._tries: dict[str, int] = {}  # of messages that fail by themselves
         self._last_reason = ""
 
     @property
@@ -129,10 +130,7 @@ class Delivery:
         due = self._due(now)
         if not due:
             return 0
-        try:
-            outcomes = self.sink.deliver(due)
-        except RetryLater as error:
-            outcomes = [Outcome(due[0], error)]
+        outcomes = self._refuse_hopeless(self._delivered(due))
         acks = [_ack(one) for one in outcomes if not isinstance(one.error, RetryLater)]
         failed = [one for one in outcomes if isinstance(one.error, RetryLater)]
         down = not acks and not any(isinstance(one.error, RetryLater) and one.error.partly for one in failed)
@@ -140,11 +138,45 @@ class Delivery:
         self._count(acks, failed)
         return len(acks)
 
+    def _delivered(self, due: Sequence[PendingMessage]) -> list[Outcome]:
+        """Deliver; a message at which the sink itself breaks is found by halving, so that it harms no other.
+
+        Its error is named by its type alone: its text may hold the content of a trace.
+        """
+        try:
+            return self.sink.deliver(due)
+        except RetryLater as error:
+            return [Outcome(due[0], error)]
+        except Exception as error:
+            log.debug("%s breaks at one of %d messages", self.sink.name, len(due), exc_info=True)
+            if len(due) == 1:
+                reason = f"the delivery of this message breaks ({type(error).__name__})"
+                return [Outcome(due[0], RetryLater(reason, local=True))]
+        half = len(due) // 2
+        return [*self._delivered(due[:half]), *self._delivered(due[half:])]
+
+    def _refuse_hopeless(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Refuse what failed ``MOST_TRIES`` times by itself: while others came through, or on our side."""
+        through = any(not isinstance(one.error, RetryLater) for one in outcomes)
+        return [self._refused(one, through) for one in outcomes]
+
+    def _refused(self, one: Outcome, through: bool) -> Outcome:
+        error = one.error
+        if not isinstance(error, RetryLater) or not (error.local or (error.answered and through)):
+            return one
+        key = one.message.seq_key
+        self._tries[key] = self._tries.get(key, 0) + 1
+        if self._tries[key] < MOST_TRIES:
+            return one
+        del self._tries[key]
+        return Outcome(one.message, Refused(f"{error}, {MOST_TRIES} times"))
+
     def _due(self, now: float) -> list[PendingMessage]:
         """The waiting messages without those that failed a moment ago."""
         waiting = self._outbox.pending(self.sink.name, BATCH + len(self._later))
         keys = {message.seq_key for message in waiting}
         self._later = {key: later for key, later in self._later.items() if key in keys}
+        self._tries = {key: tries for key, tries in self._tries.items() if key in keys}
         return [one for one in waiting if self._later.get(one.seq_key, (0, 0.0))[1] <= now][:BATCH]
 
     def _put_off(self, failed: Sequence[Outcome], *, all_failed: bool) -> list[Ack]:

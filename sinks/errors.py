@@ -22,13 +22,17 @@ class RetryLater(SinkError):  # noqa: N818
     """Try again; nothing is wrong with the message.
 
     ``partly``: others of several instances took it, so the sink works.  ``answered``: the other side is
-    there, and failed; so it may be this message alone that it fails on.
+    there, and failed; so it may be this message alone that it fails on.  ``local``: the failure is on our
+    side, at this message.
     """
 
-    def __init__(self, message: str, *, partly: bool = False, answered: bool = False) -> None:
+    def __init__(
+        self, message: str, *, partly: bool = False, answered: bool = False, local: bool = False
+    ) -> None:
         super().__init__(message)
         self.partly = partly
         self.answered = answered
+        self.local = local
 
 
 class Refused(SinkError):  # noqa: N818

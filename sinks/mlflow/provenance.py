@@ -14,6 +14,7 @@ SOURCES, RULES, REASON, ADDED_BY = (
     "tracesieve.reason",
     "tracesieve.added_by",
 )
+DEEPEST = 64
 OUTPUT, WITHDRAWN = "tracesieve.output", "tracesieve.withdrawn"
 _OURS = frozenset((SOURCES, RULES, REASON, ADDED_BY, OUTPUT, WITHDRAWN, "mlflow.user"))
 
@@ -62,10 +63,29 @@ def edited(record: ListedRecord) -> bool:
 
 
 def parsed(text: str | None) -> Any:
-    """The JSON value of a trace's request or response, or the text itself where it is none."""
+    """The JSON value of a trace's request or response, or the text itself where it is none, or is nested so
+    deep that it could be read here and not be written again.
+    """
     if text is None:
         return None
     try:
-        return json.loads(text)
-    except ValueError:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    return value if _is_flat(value) else text
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether a value is nested at most :data:`DEEPEST` deep."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [part for one in level for part in _parts(one)]
+        if not level:
+            return True
+    return False
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

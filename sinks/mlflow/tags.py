@@ -21,6 +21,7 @@ from store.outbox import PendingMessage
 
 CANDIDATE, RULES, CATEGORY = "eval_candidate", "tracesieve.rules", "tracesieve.category"
 WORKERS = 4  # beside one another: more only queue up at a server that writes to one database
+MOST_CHARACTERS = 4096  # of a tag's value: the server cuts off the rest, in the middle of an id
 _INFOS = 100  # traces in one listing call
 _NO_SUCH_CALL = ("NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
 
@@ -127,11 +128,22 @@ class MlflowTags(Sink):
                 raise
 
 
+def rules_text(rules: Sequence[str]) -> str:
+    """Rule ids, sorted and joined by commas; those that the server would cut off are counted: ``a,b,+7``."""
+    ids = sorted(rules)
+    text = ",".join(ids)
+    shown = len(ids)
+    while len(text) > MOST_CHARACTERS:
+        shown -= 1
+        text = ",".join([*ids[:shown], f"+{len(ids) - shown}"])
+    return text
+
+
 def changes(before: dict[str, str], payload: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The writes, in order, that bring tags from ``before`` to what the payload says; none if they are so
     already.
     """
-    category, rules = payload.get("category"), ",".join(sorted(payload.get("rules", [])))
+    category, rules = payload.get("category"), rules_text(payload.get("rules", []))
     ours, present = before.get(CATEGORY), before.get(CANDIDATE)
     persons = present is not None and present not in (ours, category)
     steps: list[tuple[str, str, str]] = []

@@ -11,7 +11,8 @@ import pytest
 from sinks.base import Outcome
 from sinks.delivery import Delivery, drain, each
 from sinks.errors import Refused, RetryLater
-from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, changes
+from sinks.mlflow.provenance import parsed
+from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, changes, rules_text
 from store import open_store
 from store.outbox import Outbox, OutboxMessage, PendingMessage
 
@@ -209,3 +210,85 @@ def test_sem_22_any_cut_and_a_repeat_end_alike_and_keep_a_persons_tag(
         assert undone.get(CANDIDATE) in (None, "mine")
         assert RULES not in undone
         assert CATEGORY not in undone
+
+
+class Poisoned(Recorder):
+    """A sink that breaks whenever one message is among those that it gets."""
+
+    def __init__(self, target: str, error: Exception) -> None:
+        super().__init__()
+        self.target, self.error = target, error
+
+    def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
+        if any(message.target == self.target for message in messages):
+            raise self.error
+        return super().deliver(messages)
+
+
+def settle(delivery: Delivery, monkeypatch: pytest.MonkeyPatch, passes: int = 20) -> None:
+    now = 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    for number in range(passes):
+        delivery.step(2 + number)
+        now += 100
+
+
+@pytest.mark.parametrize("others", [0, 7])
+def test_sem_21_a_message_at_which_a_sink_breaks_harms_no_other_and_becomes_a_dead_letter(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, others: int
+) -> None:
+    sink = Poisoned("bad", RecursionError("the content of a trace"))
+    outbox.enqueue([_message("bad"), *(_message(f"good-{i}") for i in range(others))], 1)
+    settle(Delivery(sink, outbox), monkeypatch)
+    assert {message.target for message in sink.got} == {f"good-{i}" for i in range(others)}
+    (row,) = [row for row in outbox.rows() if row["outcome"] == "dead"]
+    assert (row["target"], row["detail"]) == (
+        "bad",
+        "the delivery of this message breaks (RecursionError), 8 times",
+    )
+    assert outbox.count() == 0
+    assert "content of a trace" not in caplog.text
+
+
+def test_sem_21_what_the_other_side_fails_at_by_itself_is_refused_while_the_rest_goes_out(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = Picky(bad=RetryLater("it failed (500)", answered=True))
+    delivery, now = Delivery(sink, outbox), 0.0
+    monkeypatch.setattr("sinks.delivery.time.monotonic", lambda: now)
+    outbox.enqueue([_message("bad")], 1)
+    for number in range(20):
+        outbox.enqueue([_message(f"good-{number}")], 1)
+        delivery.step(2 + number)
+        now += 100
+    (row,) = [row for row in outbox.rows() if row["outcome"] == "dead"]
+    assert (row["target"], row["detail"]) == ("bad", "it failed (500), 8 times")
+    assert len(sink.got) == 20
+
+
+def test_sem_21_a_server_that_fails_at_everything_refuses_nothing(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = Recorder()
+    sink.fail = RetryLater("it failed (503)", answered=True)
+    outbox.enqueue([_message("a"), _message("b")], 1)
+    settle(Delivery(sink, outbox), monkeypatch, 40)
+    assert outbox.count() == 2
+
+
+def test_rule_ids_that_do_not_fit_a_tag_are_counted_and_never_cut() -> None:
+    assert rules_text(["b", "a"]) == "a,b"
+    ids = [f"rule-{number:03}-{'x' * 40}" for number in range(150)]
+    text = rules_text(ids)
+    *shown, more = text.split(",")
+    assert len(text) <= 4096
+    assert shown == ids[: len(shown)]
+    assert more == f"+{150 - len(shown)}"
+    assert changes({RULES: text, CATEGORY: "c", CANDIDATE: "c"}, {"category": "c", "rules": ids}) == []
+
+
+@pytest.mark.parametrize("deep", [100, 990, 5000, 100_000])
+def test_a_request_that_is_nested_too_deep_stays_a_text(deep: int) -> None:
+    text = "[" * deep + "]" * deep
+    assert parsed(text) == text
+    assert parsed('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
