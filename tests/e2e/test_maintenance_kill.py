@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 from rules.alerting.sums import SUM_NAMES
+from rules.units import DAY_US
 from store import Store, open_store
-from store.maintenance.retention import DAY_US
 from store.windows import partials
 
 ROOT = Path(__file__).resolve().parents[2]
