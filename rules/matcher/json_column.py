@@ -136,13 +136,23 @@ def number_under(key: str, value: dict[str, Any] | None) -> float:
     found = value.get(key) if value else None
     if found is None and value and key in _PARTS:
         parts = [value.get(name) for name in _PARTS[key]]
-        found = sum(parts) if all(is_number(part) for part in parts) else None  # type: ignore[arg-type]
-    return float(found) if is_number(found) else np.nan  # type: ignore[arg-type]
+        found = sum(parts) if all(_is_amount(part) for part in parts) else None  # type: ignore[arg-type]
+    return float(found) if _is_amount(found) else np.nan  # type: ignore[arg-type]
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a number that can be an amount (true and false are none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST
+    """Whether a JSON value is a number of a sensible size (true and false are none)."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and value == value
+        and abs(value) < MOST
+    )
+
+
+def _is_amount(value: Any) -> bool:
+    """Whether it is a number of tokens or of dollars."""
+    return is_number(value) and value >= 0
 
 
 def _is_odd(value: Any) -> bool:
@@ -151,5 +161,5 @@ def _is_odd(value: Any) -> bool:
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and value == value
-        and not is_number(value)
+        and not _is_amount(value)
     )

@@ -60,6 +60,7 @@ def matched(text, *rows):
         ("NOT feedback.ok = 'true'", {"assessments": [feedback("ok", "true")]}, False),
         ("feedback.score > 0.5", {"assessments": [feedback("score", "0.7"), feedback("score", '"9"')]}, True),
         ("feedback.score > 0.8", {"assessments": [feedback("score", "true"), feedback("other", "1")]}, False),
+        ("feedback.score < 0.5", {"assessments": [feedback("score", "-3.25")]}, True),
         ("feedback.x IS NULL", {"assessments": [feedback("y", "1")]}, True),
         ("feedback.x IS NULL", {}, True),
         ("feedback.y IS NOT NULL", {"assessments": [feedback("y", "1")]}, True),
