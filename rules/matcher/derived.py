@@ -24,31 +24,31 @@ def derive(table: pa.Table | Batch) -> pa.Table:
         f"tokens_{name}": _integers(json_numbers(batch, USAGE, f"{name}_tokens"), 1)
         for name in ("input", "output", "total")
     }
-    columns["cost_nusd"] = _integers(json_numbers(batch, COST, "total_cost"), NANO)
-    codes = np.select(
-        [
-            _broken(batch, USAGE),
-            _broken(batch, COST),
-            batch.texts(USAGE).where(batch.objects(USAGE).out_of_range),
-            batch.texts(COST).where(batch.objects(COST).out_of_range) | _overflows(batch),
-        ],
-        ["broken_token_json", "broken_cost_json", "tokens_out_of_range", "cost_out_of_range"],
-        "",
-    )
-    columns["json_error"] = pa.array(codes, pa.string(), mask=codes == "")
+    cost = json_numbers(batch, COST, "total_cost")
+    columns["cost_nusd"] = _integers(cost, NANO)
+    too_large = ~np.isnan(cost) & (np.abs(cost * NANO) >= _LARGEST)
+    faults = {
+        "broken_token_json": _broken(batch, USAGE),
+        "broken_cost_json": _broken(batch, COST),
+        "tokens_out_of_range": batch.texts(USAGE).where(batch.objects(USAGE).out_of_range),
+        "cost_out_of_range": batch.texts(COST).where(batch.objects(COST).out_of_range) | too_large,
+    }
+    columns["json_error"] = _first(faults, len(cost))
     return pa.table(columns)
+
+
+def _first(faults: dict[str, v.Bools], size: int) -> pa.Array:
+    """For each trace the first fault that it has, null for none: nearly always, and texts cost much."""
+    if not any(found.any() for found in faults.values()):
+        return pa.nulls(size, pa.string())
+    codes = np.select(list(faults.values()), list(faults), "")
+    return pa.array(codes, pa.string(), mask=codes == "")
 
 
 def _integers(values: v.Numbers, factor: int) -> pa.Array:
     scaled = np.rint(values * factor)
     known = np.abs(scaled) < _LARGEST
     return pa.array(np.where(known, scaled, 0).astype(np.int64), pa.int64(), mask=~known)
-
-
-def _overflows(batch: Batch) -> v.Bools:
-    """Which traces have a cost that is too large to be summed."""
-    cost = json_numbers(batch, COST, "total_cost")
-    return np.asarray(~np.isnan(cost) & (np.abs(cost * NANO) >= _LARGEST))
 
 
 def _broken(batch: Batch, raw: str) -> v.Bools:

@@ -142,12 +142,11 @@ def number_under(key: str, value: dict[str, Any] | None) -> float:
 
 def is_number(value: Any) -> bool:
     """Whether a JSON value is a number of a sensible size (true and false are none)."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and value == value
-        and abs(value) < MOST
-    )
+    return _is_numeric(value) and abs(value) < MOST
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 def _is_amount(value: Any) -> bool:
@@ -157,9 +156,4 @@ def _is_amount(value: Any) -> bool:
 
 def _is_odd(value: Any) -> bool:
     """Whether it is a number, and no amount."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and value == value
-        and not _is_amount(value)
-    )
+    return _is_numeric(value) and not _is_amount(value)

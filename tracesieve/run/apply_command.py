@@ -24,13 +24,13 @@ from streams.checkpoint import checkpoint_of
 from streams.session.spark import session
 from tracesieve.errors import OutsideError
 from tracesieve.run.apply import Applier, Asked, document, expected
+from tracesieve.run.once import DRAIN_S
 from tracesieve.run.parts import open_run, spark_of, wall_us
 from tracesieve.run.shutdown import handle_signals
 
 if TYPE_CHECKING:
     from tracesieve.config.settings import Settings
 
-DRAIN_S = 60.0
 _LOOK_S = 0.5
 _SAME_RULES_S = 15.0
 Show = Callable[[str], object]
