@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sinks.mlflow.answers import fitting, opened, schema_of_outputs
 from sinks.mlflow.server import client
 
 LISTING_S = 60.0
@@ -52,6 +53,7 @@ class DatasetServer:
         self._ids: dict[tuple[str, str], str] = {}
         self._experiments: dict[str, str] = {}
         self._listings: dict[str, _Listing] = {}
+        self._outputs: dict[str, Any] = {}  # the schema of each dataset's outputs
         self._checked: set[str] = set()  # whose listing was compared in this batch
         self._existing: set[str] = set()  # that were found to exist in this batch
 
@@ -79,9 +81,11 @@ class DatasetServer:
         made = (
             found[0] if found else self._client.create_dataset(name, [experiment_id], {"tracesieve": "true"})
         )
-        self._ids[name, experiment_id] = str(made.dataset_id)
-        self._existing.add(str(made.dataset_id))
-        return str(made.dataset_id)
+        dataset_id = str(made.dataset_id)
+        self._ids[name, experiment_id] = dataset_id
+        self._outputs[dataset_id] = schema_of_outputs(made.schema)
+        self._existing.add(dataset_id)
+        return dataset_id
 
     def listing(self, dataset_id: str) -> dict[str, ListedRecord]:
         """The records by the digest of their inputs; none of a dataset that is gone."""
@@ -99,11 +103,15 @@ class DatasetServer:
         self._listings[dataset_id] = kept
         return kept.records
 
+    def fitting(self, dataset_id: str, output: Any) -> Any:
+        """An output as the dataset can take it (see :func:`sinks.mlflow.answers.fitting`)."""
+        return fitting(output, self._outputs.get(dataset_id) or {})
+
     def merge(self, dataset_id: str, records: Sequence[dict[str, Any]]) -> None:
         """Insert or update records by their inputs, in as few requests as their sizes allow."""
         known = self.listing(dataset_id)
         for part in _parts(records):
-            self._store.upsert_dataset_records(dataset_id, part)
+            self._store.upsert_dataset_records(dataset_id, opened(part, self._outputs.get(dataset_id)))
             for record in part:
                 key = digest(record["inputs"])
                 before = known.get(key, ListedRecord(record["inputs"], {}, {}, {}))
@@ -138,6 +146,7 @@ class DatasetServer:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+        self._outputs[dataset_id] = schema_of_outputs(seen.schema)
         return (seen.last_update_time, seen.digest, seen.profile)
 
 

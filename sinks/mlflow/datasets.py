@@ -261,8 +261,8 @@ class MlflowDatasets(Sink):
             tags[WITHDRAWN] = "false"
         output = self._output(key, last, batch)
         if output is not None and (present is None or not edited(present)):
-            record["outputs"] = output[0]
-            tags[OUTPUT] = digest(output[0])
+            record["outputs"] = self.server.fitting(key.dataset_id, output[0])
+            tags[OUTPUT] = digest(record["outputs"])
         return record
 
     def _output(self, key: RecordKey, last: RecordSource, batch: _Batch) -> tuple[Any] | None:

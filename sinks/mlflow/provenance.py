@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from sinks.mlflow.dataset_server import ListedRecord, digest
@@ -63,8 +64,8 @@ def edited(record: ListedRecord) -> bool:
 
 
 def parsed(text: str | None) -> Any:
-    """The JSON value of a trace's request or response, or the text itself where it is none, or is nested so
-    deep that it could be read here and not be written again.
+    """The JSON value of a trace's request or response, or the text itself where it is none, or one that could
+    be read here and not be written again everywhere: nested too deep, or with a number that no double is.
     """
     if text is None:
         return None
@@ -72,17 +73,24 @@ def parsed(text: str | None) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return value if _is_flat(value) else text
+    return value if _is_storable(value) else text
 
 
-def _is_flat(value: Any) -> bool:
-    """Whether a value is nested at most :data:`DEEPEST` deep."""
+def _is_storable(value: Any) -> bool:
+    """Whether a value is nested at most :data:`DEEPEST` deep and has no number but finite doubles."""
     level = [value]
     for _ in range(DEEPEST):
+        if any(_is_odd_number(one) for one in level):
+            return False
         level = [part for one in level for part in _parts(one)]
         if not level:
             return True
     return False
+
+
+def _is_odd_number(value: Any) -> bool:
+    """Whether it is NaN, infinite or a number too large for a double: JSON as Python has it, no other."""
+    return isinstance(value, int | float) and not abs(value) <= sys.float_info.max
 
 
 def _parts(value: Any) -> list[Any]:

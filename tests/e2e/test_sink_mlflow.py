@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.dataset_cases import CONTENT, Datasets, membership
 from support.servers import MlflowServer
 
 from sinks.delivery import Delivery
 from sinks.errors import Refused, RetryLater
-from sinks.mlflow.config import DatasetsConfig
 from sinks.mlflow.dataset_server import DatasetServer
-from sinks.mlflow.datasets import MlflowDatasets
 from sinks.mlflow.provenance import SOURCES, WITHDRAWN
 from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
 from sinks.undo import undo
@@ -24,70 +22,11 @@ from store.content import TraceTable
 from store.outbox import Outbox, OutboxMessage, PendingMessage
 
 pytestmark = pytest.mark.e2e
-CONTENT = {
-    "t1": ('{"q": "same"}', '"first"'),
-    "t2": ('{"q": "same"}', '"second"'),
-    "t3": ('{"q": "other"}', '{"a": 3}'),
-}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
-
-
-def _payload(
-    trace_id: str, experiment_id: str, *categories: str, end_us: int | None = None
-) -> dict[str, Any]:
-    why = {"rules": [{"rule": "tool-errors", "hash": "abc"}], "reason": "tool-errors matched"}
-    return {
-        "trace_id": trace_id,
-        "start_us": 1,
-        "end_us": end_us or int(trace_id[-1]),
-        "experiment_id": experiment_id,
-        "categories": dict.fromkeys(categories, why),
-    }
-
-
-class Contents:
-    """What the trace table would say."""
-
-    def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
-        return {trace: CONTENT[trace] for trace in starts_us if trace in CONTENT}
-
-
-class Datasets:
-    """The sink, and what the server holds."""
-
-    def __init__(self, uri: str, experiment_id: str, store: Store) -> None:
-        self.store, self.uri, self.experiment_id = store, uri, experiment_id
-        self.restart()
-
-    def restart(self) -> None:
-        self.sink = MlflowDatasets(self.uri, DatasetsConfig(), self.store, Contents())
-
-    def deliver(self, trace_id: str, *categories: str) -> None:
-        self.together((trace_id, *categories))
-
-    def together(self, *messages: tuple[str, ...]) -> None:
-        pending = [
-            PendingMessage("mlflow_datasets", t, _payload(t, self.experiment_id, *categories))
-            for t, *categories in messages
-        ]
-        for outcome in self.sink.deliver(pending):
-            if outcome.error is not None:
-                raise outcome.error
-
-    def dataset(self) -> Any:
-        found = self.sink.server._client.search_datasets(
-            [self.experiment_id], "name = 'tracesieve_error_case'"
-        )
-        assert len(found) == 1
-        return found[0]
-
-    def records(self) -> dict[str, Any]:
-        loaded, _ = self.sink.server._store._load_dataset_records(self.dataset().dataset_id)
-        return {record.inputs["q"]: record for record in loaded}
 
 
 @pytest.fixture
@@ -256,7 +195,7 @@ def test_undo_takes_back_every_tag_and_record(datasets: Datasets, mlflow_server:
             OutboxMessage(
                 "mlflow_tags", trace, {"trace_id": trace, "category": "error_case", "rules": ["r"]}
             ),
-            OutboxMessage("mlflow_datasets", "t1", _payload("t1", datasets.experiment_id, "error_case")),
+            OutboxMessage("mlflow_datasets", "t1", membership("t1", datasets.experiment_id, "error_case")),
         ],
         1,
     )

@@ -4,10 +4,12 @@ clock did.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from sinks.mlflow.provenance import parsed
 from sinks.mlflow.records import GONE, LEAVING, RecordKey, Records, RecordSource, marked
 from store import Table, open_store
 
@@ -46,3 +48,25 @@ def test_sem_23_markers_stand_for_no_trace(table: Table) -> None:
         assert (seen.is_gone(ONE), seen.is_gone(TWO), seen.leaving()) == (True, False, [TWO])
     records.change({TWO: {LEAVING: None}})
     assert Records(table).leaving() == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "[Infinity]",
+        '{"a": [-Infinity]}',
+        "1e999",
+        "1" + "0" * 400,
+        "{",
+        "[" * 5000,
+        "[" * 70 + "]" * 70,
+    ],
+)
+def test_what_not_every_database_can_hold_stays_a_text(text: str) -> None:
+    assert parsed(text) == text
+
+
+@pytest.mark.parametrize("text", ["true", "12345678901234567890", "-1.5e300", '{"a": null}', '"\\ud800"'])
+def test_other_json_is_its_value(text: str) -> None:
+    assert json.dumps(parsed(text)) == json.dumps(json.loads(text))
