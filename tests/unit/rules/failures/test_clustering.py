@@ -8,7 +8,24 @@ from hypothesis import strategies as st
 
 from rules.failures import masked, merged_patterns
 
-WORDS = ["alpha", "bravo", "carol", "delta", "eagle", "frank", "gamma", "hotel", "india", "julia", "kilo", "lima", "mike", "norma", "oscar", "papa"]
+WORDS = [
+    "alpha",
+    "bravo",
+    "carol",
+    "delta",
+    "eagle",
+    "frank",
+    "gamma",
+    "hotel",
+    "india",
+    "julia",
+    "kilo",
+    "lima",
+    "mike",
+    "norma",
+    "oscar",
+    "papa",
+]
 TRUTH = [
     "Error code: 429 - {{'error': {{'message': 'Rate limit reached for gpt-4o in organization org-{hex}: "
     "Limit {n}, Used {n}'}}}}",
