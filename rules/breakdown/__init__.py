@@ -1,0 +1,24 @@
+"""Where the time, the tokens and the failures of a trace went, span by span and added up by type and name.
+
+Everything is computed on the flat columns of all spans of a batch at once (:mod:`rules.matcher.batch`), with
+integers, so that it comes to the same in any order of spans and any split into batches. What cannot be (a
+parent that is not there, spans that are each other's parents, two spans of one id, times that are missing or
+absurd) is met here and changes nothing of other traces.
+"""
+
+from rules.breakdown.columns import BREAKDOWN, breakdown_columns
+from rules.breakdown.entries import MOST_ENTRIES, OTHER, entries
+from rules.breakdown.spans import Spans, read_spans
+from rules.breakdown.usage import disagreement, spans_usage
+
+__all__ = [
+    "BREAKDOWN",
+    "MOST_ENTRIES",
+    "OTHER",
+    "Spans",
+    "breakdown_columns",
+    "disagreement",
+    "entries",
+    "read_spans",
+    "spans_usage",
+]
