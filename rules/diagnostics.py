@@ -69,10 +69,10 @@ class Diagnostic:
         return f"{place}: {subject}{self.message}{hint}"
 
 
-def message_of(problem: Mapping[str, Any]) -> str:
-    """The message of one pydantic error: of the error that a validator raised, else pydantic's own."""
+def raised_by(problem: Mapping[str, Any]) -> str | None:
+    """The message of the error that a validator raised; None where one pydantic error is of another kind."""
     raised = problem.get("ctx", {}).get("error")
-    return str(raised if isinstance(raised, ValueError) else problem["msg"])
+    return str(raised) if isinstance(raised, ValueError | AssertionError) else None
 
 
 def errors_among(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:

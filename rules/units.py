@@ -38,10 +38,17 @@ def parse_duration_us(value: object) -> int:
     elif isinstance(value, int | float) and not isinstance(value, bool):
         length_us = Decimal(str(value)) * SECOND_US
     if length_us is None or not length_us.is_finite():
-        raise ValueError(f"{value!r} is no duration: write seconds, or 30s, 5m, 24h, 7d")
+        raise ValueError(f"{_written(value)} is no duration: write seconds, or 30s, 5m, 24h, 7d")
     if length_us > LONGEST_US:
         raise ValueError(f"{value!r} is too long: at most {LONGEST_US // DAY_US}d")
     return round(length_us)
+
+
+def _written(value: object) -> str:
+    """What was given for a duration, as a file has it."""
+    if isinstance(value, bool) or value is None:
+        return "nothing" if value is None else str(value).lower()
+    return "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else repr(value)
 
 
 def duration_text(length_us: int) -> str:

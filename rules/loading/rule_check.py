@@ -8,12 +8,14 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
-from rules.diagnostics import Diagnostic, Path, Place
+from rules.diagnostics import Diagnostic, Path, Place, raised_by
 from rules.dialect import compile_condition
 from rules.errors import ConditionError
 from rules.kinds import all_kinds, kind_of
-from rules.loading.shape import TEXT, by_path, expected
+from rules.loading.expected import TEXT, expected, lists_choices, nearest
+from rules.loading.shape import by_path
 from rules.loading.yaml_file import QUOTE_IT, YamlFile
 from rules.loading.yaml_values import hint_to_quote, is_plain_number, read_otherwise
 from rules.rule_set import RuleModel, parse_rule
@@ -71,6 +73,10 @@ class RuleCheck:
             return Diagnostic("missing-key", message, path=path)
         wanted = expected(problems)
         hint = hint_to_quote(self._file, (*self._path, *path)) if TEXT in wanted else ""
+        if near := nearest(problems[0]):
+            hint = f"did you mean {near}?"
+        if not hint and raised_by(problems[0]) is None and not lists_choices(problems[0]):
+            hint = _description(self._kind.model, path)
         return Diagnostic("wrong-value", f"`{key}`: {wanted}", hint, path=path)
 
     def _values_read_otherwise(self) -> None:
@@ -138,14 +144,34 @@ def known_keys(model: type[BaseModel], path: Path) -> list[str]:
     """The keys that a rule file may have at a path inside a model; none where any may be."""
     for part in path:
         if isinstance(part, str):
-            found = next(
-                (info for name, info in model.model_fields.items() if part in (name, info.alias)), None
-            )
+            found = _field(model, part)
             inner = _model_in(found.annotation) if found else None
             if inner is None:
                 return []
             model = inner
     return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _description(model: type[BaseModel], path: Path) -> str:
+    """What the key at a path is for, or the one that holds it where that may have any keys."""
+    text = ""
+    for part in path:
+        if not isinstance(part, str):
+            continue
+        found = _field(model, part)
+        if found is None:
+            break
+        text = found.description or ""
+        inner = _model_in(found.annotation)
+        if inner is None:
+            break
+        model = inner
+    return text
+
+
+def _field(model: type[BaseModel], key: str) -> FieldInfo | None:
+    """The field of a model that a file names ``key``."""
+    return next((info for name, info in model.model_fields.items() if key in (name, info.alias)), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -23,6 +23,8 @@ def hint_to_quote(file: YamlFile, path: Path) -> str:
     if node is None or not _is_read(node):
         return ""
     value = yaml.SafeLoader("").construct_object(node)
+    if _shown(value) == node.value:
+        return f"quote it: '{node.value}'"
     return f"YAML reads `{node.value}` as {_shown(value)}: write '{node.value}'"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
+import re
 import socket
 import socketserver
 import ssl
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sinks.credentials import missing, secret
 from sinks.errors import BadCertificate, PortInUse
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 log = logging.getLogger(__name__)
+_LISTEN = re.compile(r"\S+:[0-9]{1,5}")
+_LAST_PORT = 65_535
 CLIENT_S = 10.0  # how long a client may keep us waiting
 
 
@@ -36,7 +39,9 @@ class MetricsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    listen: str = Field(default="127.0.0.1:9464", pattern=r"^\S+:\d{1,5}$", description="HOST:PORT")
+    listen: str = Field(
+        default="127.0.0.1:9464", description="HOST:PORT; port 0: a free one, which the log names"
+    )
     username: str | None = Field(
         default=None, description="who may ask for /metrics; absent: anyone who can reach it"
     )
@@ -45,6 +50,13 @@ class MetricsConfig(BaseModel):
     )
     tls_cert: str | None = Field(default=None, description="a certificate file, for https")
     tls_key: str | None = Field(default=None, description="its key, if that is in a file of its own")
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        if not _LISTEN.fullmatch(value) or int(value.rpartition(":")[2]) > _LAST_PORT:
+            raise ValueError("HOST:PORT is expected, such as 127.0.0.1:9464")
+        return value
 
     @model_validator(mode="after")
     def _pairs(self) -> MetricsConfig:

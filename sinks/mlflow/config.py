@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sinks.base import ConfigKey
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class MlflowTarget(BaseModel):
@@ -32,7 +35,6 @@ class DatasetsConfig(BaseModel):
 
     prefix: str = Field(
         default="tracesieve",
-        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
         description="a dataset is named <prefix>_<category>",
     )
     experiment: str | None = Field(
@@ -40,6 +42,13 @@ class DatasetsConfig(BaseModel):
         min_length=1,
         description="the experiment that holds them; absent: each trace's own, or one named as the prefix",
     )
+
+    @field_validator("prefix")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        if not _NAME.fullmatch(value):
+            raise ValueError("letters, digits, `_`, `.` and `-` are expected, at least one and at most 64")
+        return value
 
 
 SERVER = ConfigKey("mlflow", MlflowTarget | None, None, "where tags and datasets go; absent: no tagging")

@@ -73,7 +73,7 @@ def test_no_config_and_every_unknown_key_at_once(failing: CommandLine) -> None:
     assert code == 2
     assert stderr.splitlines() == [
         "tracesieve.yaml:4: storre: unknown key (did you mean `store`?)",
-        "tracesieve.yaml:5: log.format: Input should be 'text' or 'json'",
+        "tracesieve.yaml:5: log.format: one of 'text' or 'json' is expected, not 'xml'",
         "tracesieve.yaml:5: log.lvl: unknown key (did you mean `level`?)",
     ]
 

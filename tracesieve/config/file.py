@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,18 @@ class ConfigFile:
         except yaml.YAMLError as error:
             line, _, problem = fault_of(error)
             raise ConfigError([_whole(name, line, f"YAML: {problem}")]) from error
+        except RecursionError as error:
+            raise ConfigError([_whole(name, 1, "is nested too deep to be a config")]) from error
         if not isinstance(data, dict) or root is None:
             raise ConfigError([_whole(name, 1, "is not a mapping of keys", "start with `source:`")])
         return cls(name, root, data)
+
+    def repeated_keys(self) -> list[Diagnostic]:
+        """Keys that are given twice in one mapping, of which YAML would take the last."""
+        return [
+            Diagnostic("", "is given twice", "remove one", path=path, file=self.name, line=line)
+            for path, line in _repeated(self.root, ())
+        ]
 
     def fault(self, loc: Sequence[str], message: str, hint: str = "") -> Diagnostic:
         """What is wrong at a key.
@@ -63,20 +72,14 @@ class ConfigFile:
         return Diagnostic("", "is required", path=(*parts, loc[-1]), file=self.name, line=line)
 
     def unknown_key(self, loc: Sequence[str], paths: Collection[str]) -> Diagnostic:
-        """A key that the config does not have here, with a hint at the one that may be meant.
-
-        That is one of nearly the same name beside it, one of the same name in another part, or one of nearly
-        the same name anywhere. ``paths`` is every key of the config, as ``part.key``.
-        """
-        parts, _ = self._found(loc)
-        beside = {last_part(one) for one in paths if one.split(".")[:-1] == parts[:-1]}
-        near = (
-            difflib.get_close_matches(loc[-1], beside, 1, 0.75)
-            or [one for one in paths if last_part(one) == loc[-1]]
-            or difflib.get_close_matches(loc[-1], {last_part(one) for one in paths}, 1, 0.75)
-        )
+        """A key that the config does not have here, with a hint at the one that may be meant."""
+        near = nearest_keys(self.path_of(loc) or loc, paths)
         hint = f"did you mean `{'` or `'.join(near)}`?" if near else _EVERY_KEY
         return self.fault(loc, "unknown key", hint)
+
+    def path_of(self, loc: Sequence[str]) -> list[str]:
+        """The parts of ``loc`` that the file has."""
+        return self._found(loc)[0]
 
     def _found(self, loc: Sequence[str]) -> tuple[list[str], int]:
         """The parts of ``loc`` that the file has, and the line of the last of them."""
@@ -89,6 +92,20 @@ class ConfigFile:
         return found, line
 
 
+def nearest_keys(loc: Sequence[str], paths: Collection[str]) -> list[str]:
+    """The keys that an unknown one at ``loc`` may stand for: one of nearly the same name beside it, those of
+    the same name in other parts, or one of nearly the same name anywhere.
+
+    ``paths`` is every key of the config, as ``part.key``; a key beside it is given by its name alone.
+    """
+    beside = {last_part(one) for one in paths if one.split(".")[:-1] == list(loc[:-1])}
+    return (
+        difflib.get_close_matches(loc[-1], beside, 1, 0.75)
+        or [one for one in paths if last_part(one) == loc[-1]]
+        or difflib.get_close_matches(loc[-1], {last_part(one) for one in paths}, 1, 0.75)
+    )
+
+
 def last_part(path: str) -> str:
     """The name of a key, of its path."""
     return path.rpartition(".")[2]
@@ -97,6 +114,20 @@ def last_part(path: str) -> str:
 def _whole(name: str, line: int, message: str, hint: str = "") -> Diagnostic:
     """What is wrong with a file as a whole."""
     return Diagnostic("", message, hint, file=name, line=line)
+
+
+def _repeated(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    seen: set[str] = set()
+    for number, child in enumerate(node.value if isinstance(node, yaml.CollectionNode) else []):
+        if isinstance(node, yaml.SequenceNode):
+            yield from _repeated(child, (*path, str(number)))
+            continue
+        key, value = child
+        name = str(key.value)
+        if name in seen:
+            yield (*path, name), key.start_mark.line + 1
+        seen.add(name)
+        yield from _repeated(value, (*path, name))
 
 
 def _child(node: yaml.Node, part: str) -> tuple[yaml.Node, yaml.Node] | None:

@@ -3,62 +3,84 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from rules.diagnostics import Diagnostic
-from tracesieve.config.file import last_part
+from tracesieve.config.file import last_part, nearest_keys
 
 PREFIX = "TRACESIEVE_"
-
-
-class NotJson(ValueError):  # noqa: N818
-    """The value of a variable is not the JSON that its key needs, such as a list."""
-
-    def __init__(self, variable: str) -> None:
-        super().__init__(variable)
-        self.variable = variable
+_SECRETS = ("_PASSWORD", "_TOKEN", "_SECRET", "_KEY")
 
 
 class Variables(EnvSettingsSource):
     """The environment as a source of settings."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """A value that should be JSON.
-
-        Raises:
-            NotJson: it is not; names the variable.
+        """A value that should be JSON; one that is not stays the text that it is, which its key then
+        refuses.
         """
         try:
             return super().decode_complex_value(field_name, field, value)
-        except ValueError as error:
-            raise NotJson(_variable_with(field_name, value)) from error
+        except ValueError:
+            return value
 
 
-def _variable_with(key: str, value: Any) -> str:
-    """The variable that gives ``value`` to a key of that name, as it is spelled."""
-    named = (name for name, given in os.environ.items() if given == value and _ends_with(name, key))
-    return next(named, f"{PREFIX}{key.upper()}")
+@dataclass(frozen=True)
+class Setting:
+    """A variable that sets a key: its name as it is spelled, what is below it, and its value."""
+
+    name: str
+    rest: tuple[str, ...] = ()
+    value: Any = None
 
 
-def _ends_with(variable: str, key: str) -> bool:
-    parts = variable.upper().removeprefix(PREFIX).split("__")
-    return variable.upper().startswith(PREFIX) and parts[-1] == key.upper()
-
-
-def set_by(loc: Sequence[str]) -> str | None:
-    """The environment variable that set the key at ``loc`` or a part above it, as it is spelled there."""
+def set_by(loc: Sequence[str]) -> Setting | None:
+    """What set the key at ``loc``, a part above it, or something below it as if it had keys."""
     spelled = {name.upper(): name for name in os.environ}
     for parts in (loc, [*loc[:1], *loc[2:]]):  # the second is a union's tag, which no variable has
         for depth in range(len(parts), 0, -1):
-            name = PREFIX + "__".join(parts[:depth]).upper()
+            name = _name(parts[:depth])
             if name in spelled:
-                return spelled[name]
+                return Setting(spelled[name], tuple(parts[depth:]), _value(os.environ[spelled[name]]))
+        below = sorted(one for one in spelled if one.startswith(_name(parts) + "__"))
+        if below:
+            return Setting(spelled[below[0]])
     return None
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _name(parts: Sequence[str]) -> str:
+    return PREFIX + "__".join(parts).upper()
+
+
+def key_of(variable: str) -> tuple[str, ...]:
+    """The key that a variable sets."""
+    return tuple(variable[len(PREFIX) :].lower().split("__"))
+
+
+def chosen(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's data with the kinds (``source.kind``) that variables choose, since these have other keys."""
+    found = dict(data)
+    for name, value in os.environ.items():
+        parts = key_of(name) if name.upper().startswith(PREFIX) else ()
+        if len(parts) == 2 and parts[1] == "kind":
+            of_file = found.get(parts[0])
+            found[parts[0]] = {**(of_file if isinstance(of_file, Mapping) else {}), "kind": value}
+    return found
 
 
 def fault(variable: str, message: str, hint: str = "") -> Diagnostic:
@@ -66,20 +88,64 @@ def fault(variable: str, message: str, hint: str = "") -> Diagnostic:
     return Diagnostic("", message, hint, file=variable)
 
 
-def misspelt(paths: Collection[str]) -> list[Diagnostic]:
-    """Variables that nearly name a key, or name one without the part that it stands in.
+def nearest_hint(variable: str, paths: Collection[str]) -> str:
+    """The variable that one with an unknown last part may stand for."""
+    *above, last = key_of(variable)
+    near = nearest_keys((*above, last), paths)
+    whole = [one if "." in one else ".".join((*above, one)) for one in near]
+    return _meant(one for one in whole if one in paths)
 
-    Others with our prefix may well be secrets, which have any name. ``paths`` is every key of the config, as
-    ``part.key``.
+
+def misspelt(paths: Collection[str], single: Collection[str], data: Mapping[str, Any]) -> list[Diagnostic]:
+    """Variables that set no key and nearly name one, or name one without the part that it stands in.
+
+    Others with our prefix may well be secrets, which have any name; those that the config names are.
+    ``paths`` is every key of the config, as ``part.key``; ``single``: those at the top that hold one value.
     """
-    known = {path for path in paths if "." not in path}
+    parts = {path for path in paths if "." not in path}
+    secrets = set(_named_secrets(data)) | {
+        value for name, value in os.environ.items() if name.upper().endswith("_ENV")
+    }
     found = []
     for name in sorted(os.environ):
-        key = name.removeprefix(PREFIX).split("__")[0].lower()
-        if not name.startswith(PREFIX) or key in known:
-            continue
-        same_name = [path for path in paths if last_part(path) == key]
-        for one in same_name or difflib.get_close_matches(key, known, 1, 0.8):
-            hint = f"did you mean `{PREFIX}{one.upper().replace('.', '__')}`?"
-            found.append(fault(name, "sets no key", hint))
+        first, *more = key_of(name)
+        sets_key = first in parts and not (more and first in single)
+        if name.upper().startswith(PREFIX) and not sets_key and name not in secrets:
+            meant = [first] if first in parts else _near(name, paths)
+            if meant:
+                found.append(fault(name, "sets no key", _meant(meant)))
     return found
+
+
+def _near(name: str, paths: Collection[str]) -> list[str]:
+    """The keys that a variable nearly names."""
+    key = _plain(name.upper()[len(PREFIX) :])
+    by_form: dict[str, list[str]] = {}
+    for path in paths:
+        by_form.setdefault(_plain(path), []).append(path)
+        by_form.setdefault(_plain(last_part(path)), []).append(path)
+    if key in by_form or name.upper().endswith(_SECRETS):
+        return by_form.get(key, [])
+    return [path for form in difflib.get_close_matches(key, by_form, 1, 0.8) for path in by_form[form]]
+
+
+def _plain(key: str) -> str:
+    """A key without regard to what stands between its parts."""
+    return re.sub(r"[._-]+", "_", key).strip("_").lower()
+
+
+def _meant(paths: Iterator[str] | list[str]) -> str:
+    names = " or ".join(f"`{_name(path.split('.'))}`" for path in dict.fromkeys(paths))
+    return f"did you mean {names}?" if names else ""
+
+
+def _named_secrets(value: Any) -> Iterator[str]:
+    """The variables that keys ``…_env`` name."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(inner, str) and str(key).endswith("_env"):
+                yield inner
+            yield from _named_secrets(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _named_secrets(inner)

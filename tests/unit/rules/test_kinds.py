@@ -21,6 +21,7 @@ from rules.rule import Rule, hash_of
 from rules.rule_set import RuleSet
 
 GROUP_BY = ("experiment", "trace_name", "environment")
+MOST = "how many traces, picked once when the alert begins to fire"
 WINDOW = "  - id: w\n    window: {size: 5m, every: 2m}\n    fire: error_rate > 0.05\n"
 
 
@@ -66,7 +67,7 @@ def test_a_clear_that_may_be_meant_is_not_remarked(tmp_path: Path, clear: str) -
         (WINDOW.replace("error_rate > 0.05", "error_rate > 1"), (5, 11, "never-true", "")),
         (WINDOW.replace("size", "sise"), (4, 14, "unknown-key", "did you mean `size`?")),
         (WINDOW + "    evidence: {tag: t, moist: 3}\n", (6, 24, "unknown-key", "did you mean `most`?")),
-        (WINDOW + "    evidence: {tag: t, most: 3000}\n", (6, 24, "wrong-value", "")),
+        (WINDOW + "    evidence: {tag: t, most: 3000}\n", (6, 24, "wrong-value", MOST)),
         (WINDOW + "    tag: t\n", (6, 5, "unknown-key", "only trace rules have it")),
         (
             "  - id: a\n    when: status = 'OK'\n    tag: t\n    evidence: {tag: t}\n",

@@ -95,11 +95,19 @@ def test_one_wrong_value_is_one_finding(tmp_path: Path) -> None:
     assert [(one.code, one.message, one.hint) for one in loaded.diagnostics] == [
         (
             "wrong-value",
-            "`tests.match.0.tags.day`: a text, a number or true or false is expected",
+            "`tests.match.0.tags.day`: a text, a number or true or false is expected, not 2026-01-01",
             "YAML reads `2026-01-01` as a date: write '2026-01-01'",
         ),
-        ("wrong-value", "`tests.match.0.tags.x`: a text, a number or true or false is expected", ""),
-        ("wrong-value", "`tests.match.0.name`: a text is expected", "YAML reads `no` as false: write 'no'"),
+        (
+            "wrong-value",
+            "`tests.match.0.tags.x`: a text, a number or true or false is expected, not a list",
+            "its tags",
+        ),
+        (
+            "wrong-value",
+            "`tests.match.0.name`: a text is expected, not false",
+            "YAML reads `no` as false: write 'no'",
+        ),
     ]
 
 

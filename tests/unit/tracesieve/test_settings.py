@@ -35,9 +35,9 @@ def test_every_mistake_is_said_at_once_with_its_line_and_mend(config: Path) -> N
         "2: source.tracking_uri: is required",
         "2: source.experiments: is required",
         "2: source.experiment: unknown key (did you mean `experiments`?)",
-        "6: alerts.alertmanager.0.url: Input should be a valid string",
+        "6: alerts.alertmanager.0.url: a text is expected, not 5 (quote it: '5')",
         "6: alerts.alertmanager.0.x: unknown key (`tracesieve init` writes a config with every key)",
-        "4: log.level: Input should be 'debug', 'info', 'warning' or 'error'",
+        "4: log.level: one of 'debug', 'info', 'warning' or 'error' is expected, not 'loud'",
     ]
 
 
@@ -53,8 +53,8 @@ def test_a_variable_wins_over_the_file_and_a_wrong_one_is_named(
     monkeypatch.setenv("TRACESIEVE_SOURCE__TABEL", "t")
     assert sorted(problems(config)) == [
         "TRACESIEVE_EVALUATE_AFTER: 'soon' is no duration: write seconds, or 30s, 5m, 24h, 7d",
-        "TRACESIEVE_LOG__LEVEL: Input should be 'debug', 'info', 'warning' or 'error'",
-        "TRACESIEVE_SOURCE__TABEL: unknown key",
+        "TRACESIEVE_LOG__LEVEL: one of 'debug', 'info', 'warning' or 'error' is expected, not 'loud'",
+        "TRACESIEVE_SOURCE__TABEL: unknown key (did you mean `TRACESIEVE_SOURCE__TABLE`?)",
     ]
 
 
@@ -110,13 +110,71 @@ def test_files_are_named_from_the_folder_of_the_config(config: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "variable", ["TRACESIEVE_RULES", "TRACESIEVE_ALERTS__ALERTMANAGER", "Tracesieve_Spark__Conf"]
+    ("variable", "wanted"),
+    [
+        ("TRACESIEVE_RULES", """a list is expected, not 'packs' (as JSON, such as '["a", "b"]')"""),
+        (
+            "TRACESIEVE_ALERTS__ALERTMANAGER",
+            """a list is expected, not 'packs' (as JSON, such as '["a", "b"]')""",
+        ),
+        ("Tracesieve_Spark__Conf", """a mapping is expected, not 'packs' (as JSON, such as '{"a": 1}')"""),
+    ],
 )
-def test_a_variable_that_should_hold_json_is_named(
-    variable: str, config: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_variable_that_should_hold_json_is_named_with_all_else_that_is_wrong(
+    variable: str, wanted: str, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, "packs/default")
-    assert problems(config) == [f"""{variable}: is not the JSON that this key needs (such as '["a", "b"]')"""]
+    config.write_text(f"{GOOD}log: {{level: 3}}\n")
+    monkeypatch.setenv(variable, "packs")
+    assert f"{variable}: {wanted}" in problems(config) and len(problems(config)) == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TRACESIEVE_LOG_LEVEL", "TRACESIEVE_LOG__LEVEL"),
+        ("TRACESIEVE__LOG__LEVEL", "TRACESIEVE_LOG__LEVEL"),
+        ("tracesieve_log_level", "TRACESIEVE_LOG__LEVEL"),
+        ("TRACESIEVE_LOGS__LEVEL", "TRACESIEVE_LOG__LEVEL"),
+        ("TRACESIEVE_METRICS_LISTEN", "TRACESIEVE_METRICS__LISTEN"),
+        ("TRACESIEVE_SOURCE_TABLE", "TRACESIEVE_SOURCE__TABLE"),
+        ("TRACESIEVE_EVALUATE__AFTER", "TRACESIEVE_EVALUATE_AFTER"),
+        ("TRACESIEVE_DEDUP_HORIZON", "TRACESIEVE_DEDUPE_HORIZON"),
+        ("TRACESIEVE_METRICS_PASSWORD_ENV", "TRACESIEVE_METRICS__PASSWORD_ENV"),
+    ],
+)
+def test_a_variable_without_the_right_form_is_refused(
+    variable: str, meant: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "5s")
+    assert problems(config) == [f"{variable}: sets no key (did you mean `{meant}`?)"]
+
+
+def test_all_variables_that_are_wrong_are_named_at_once(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TRACESIEVE_LOG_LEVEL", "TRACESIEVE_STOER", "TRACESIEVE_LOG__LEVLE", "TRACESIEVE_STORE__X"):
+        monkeypatch.setenv(name, "debug")
+    assert problems(config) == [
+        "TRACESIEVE_LOG_LEVEL: sets no key (did you mean `TRACESIEVE_LOG__LEVEL`?)",
+        "TRACESIEVE_STOER: sets no key (did you mean `TRACESIEVE_STORE`?)",
+        "TRACESIEVE_STORE__X: sets no key (did you mean `TRACESIEVE_STORE`?)",
+        "TRACESIEVE_LOG__LEVLE: unknown key (did you mean `TRACESIEVE_LOG__LEVEL`?)",
+    ]
+
+
+def test_variables_that_hold_secrets_may_have_any_name(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TRACESIEVE_METRICS_PASSWORD", "TRACESIEVE_ALERTS_TOKEN", "TRACESIEVE_STORES"):
+        monkeypatch.setenv(name, "x")
+    config.write_text(f"{GOOD}metrics: {{username: a, password_env: TRACESIEVE_STORES}}\n")
+    load_settings(config)
+
+
+def test_a_key_that_is_given_twice_is_an_error(config: Path) -> None:
+    config.write_text(f"{GOOD}log:\n  level: info\n  level: debug\nstore: a\nstore: b\n")
+    assert problems(config) == [
+        "4: log.level: is given twice (remove one)",
+        "6: store: is given twice (remove one)",
+    ]
 
 
 @pytest.mark.parametrize(
