@@ -156,7 +156,11 @@ class Sink(ABC):
 
     @classmethod
     def probe(cls, config: SinkConfig, timeout_s: float) -> Iterable[Probe]:
-        """Ask the outside system whether it is there and lets us in; change nothing."""
+        """Ask the outside system whether it is there and lets us in; change nothing.
+
+        ``timeout_s`` is for one call, where the client takes it from its caller (MLflow's takes it from the
+        process).
+        """
         return ()
 
     @classmethod

@@ -95,6 +95,11 @@ class Delivery:
         self._last_reason = ""
 
     @property
+    def reason(self) -> str:
+        """Why the last pass did not settle all that was due; "" where it did."""
+        return self._last_reason
+
+    @property
     def busy(self) -> bool:
         """Whether a thread is delivering right now."""
         return self._in_use.locked()
@@ -226,24 +231,3 @@ def _ack(one: Outcome) -> Ack:
 
 def _back_off_s(failures: int) -> float:
     return min(MAX_BACKOFF_S, 0.5 * float(2 ** min(failures, 8)))
-
-
-def drain(
-    deliveries: Sequence[Delivery],
-    outbox: Outbox,
-    clock: Callable[[], int],
-    seconds: float,
-    stopping: Callable[[], bool] = lambda: False,
-) -> int:
-    """Deliver until nothing of these sinks waits, the time is up or ``stopping`` says so; how many of their
-    messages still wait.
-    """
-    deadline = time.monotonic() + seconds
-    while (
-        (waiting := sum(outbox.count(one.sink.name) for one in deliveries))
-        and time.monotonic() < deadline
-        and not stopping()
-    ):
-        if not sum(delivery.step(clock()) for delivery in deliveries):
-            time.sleep(0.2)
-    return waiting

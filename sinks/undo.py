@@ -11,18 +11,22 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from sinks.delivery import Delivery, drain
+from sinks.delivery import Delivery
+from sinks.drain import drain
 from sinks.registry import class_of
 from store import Store
 from store.outbox import Outbox, OutboxMessage
 
+IDLE_S = 60.0
+
 
 @dataclass(frozen=True)
 class Undone:
-    """How many withdrawals were enqueued, and how many deliveries still wait."""
+    """How many withdrawals were enqueued, how many deliveries still wait, and why."""
 
     withdrawn: int
     waiting: int
+    reason: str = ""
 
 
 def withdrawing(store: Store) -> list[str]:
@@ -42,7 +46,10 @@ def withdrawals(store: Store) -> list[OutboxMessage]:
 
 
 def undo(store: Store, deliveries: Sequence[Delivery], clock: Callable[[], int], seconds: float) -> Undone:
-    """Enqueue every withdrawal and deliver for up to ``seconds``; nothing new the second time."""
+    """Enqueue every withdrawal and deliver for up to ``seconds``, as long as any is taken back within
+    :data:`IDLE_S`; nothing new the second time.
+    """
     outbox = Outbox(store)
     withdrawn = outbox.enqueue(withdrawals(store), clock())
-    return Undone(withdrawn, drain(deliveries, outbox, clock, seconds))
+    waiting = drain(deliveries, outbox, clock, seconds, idle_s=IDLE_S)
+    return Undone(withdrawn, waiting, "; ".join(one.reason for one in deliveries if one.reason))

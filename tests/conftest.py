@@ -15,9 +15,11 @@ from support.servers import mlflow_server as started
 
 from streams.session.config import SparkConfig
 from streams.session.spark import session
+from tracesieve.patience import bound_clients
 
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+bound_clients()  # as every process of tracesieve does
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import sys
 import click
 
 from tracesieve.exits import exit_on_error
+from tracesieve.patience import bound_clients, of_command
 
 COMMANDS = {
     "demo": "See the whole thing work on a simulated support agent",
@@ -51,10 +52,12 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tracesieve", prog_name="tracesieve")
 @click.option("--debug", is_flag=True, help="show the traceback of an unexpected error")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
     """Watch GenAI traces: windowed error rates and latency, alerts with evidence, datasets that grow by
     themselves.
     """
+    bound_clients(of_command(context.invoked_subcommand))
 
 
 def main() -> None:

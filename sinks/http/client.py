@@ -14,16 +14,18 @@ TIMEOUT_S = 10.0
 NO_ACCESS = (401, 403)
 
 
-def call(method: str, url: str, login: Login, body: Any = None, timeout_s: float = TIMEOUT_S) -> Response:
-    """Send one request, with ``body`` as JSON.  A redirect is not followed: a POST would become a GET.
+def call(method: str, url: str, login: Login, body: Any = None, timeout_s: float | None = None) -> Response:
+    """Send one request, with ``body`` as JSON, and wait ``timeout_s`` for the answer (:data:`TIMEOUT_S` if
+    None).  A redirect is not followed: a POST would become a GET.
 
     Raises:
         requests.RequestException: there was no answer.
     """
     import requests  # not needed by those who only read the config
 
+    wait_s = TIMEOUT_S if timeout_s is None else timeout_s
     return requests.request(
-        method, url, json=body, timeout=timeout_s, allow_redirects=False, **login.as_arguments()
+        method, url, json=body, timeout=wait_s, allow_redirects=False, **login.as_arguments()
     )
 
 
@@ -39,7 +41,7 @@ def deliver(method: str, url: str, login: Login, body: Any, key: str) -> Respons
     try:
         answer = call(method, url, login, body)
     except requests.RequestException as error:
-        raise RetryLater(type(error).__name__) from error
+        raise RetryLater(f"no answer ({reason(error)})") from error
     status = answer.status_code
     if status in NO_ACCESS:
         raise RetryLater(f"HTTP {status}: it does not let us in (see the login in {key})")

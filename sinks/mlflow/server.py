@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from typing import TYPE_CHECKING
 
 from sinks.base import Probe
@@ -13,21 +13,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-# Deliveries are repeated anyway: it is better to learn quickly that a server is down.
-_PATIENCE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-}
 _FOR_GOOD = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND", "BAD_REQUEST")
 
 
 def client(tracking_uri: str) -> MlflowClient:
-    """A client that gives up soon, unless the environment says otherwise; for one thread."""
+    """A client for one thread; how long it waits is said by the process (``tracesieve/patience.py``)."""
     from mlflow import MlflowClient
 
-    for name, value in _PATIENCE.items():
-        os.environ.setdefault(name, value)
     return MlflowClient(tracking_uri)
 
 
@@ -42,8 +34,9 @@ def classify_error(error: MlflowException) -> RetryLater | Refused:
         return RetryLater(
             f"MLflow refuses access ({code}): see MLFLOW_TRACKING_USERNAME, _PASSWORD and _TOKEN"
         )
-    answered = _answered(error)
-    return RetryLater(f"MLflow {'failed' if answered else 'cannot be reached'} ({code})", answered=answered)
+    if _answered(error):
+        return RetryLater(f"MLflow failed ({_status(error) or code})", answered=True)
+    return RetryLater(f"MLflow cannot be reached ({reason(error)})")
 
 
 def _answered(error: MlflowException) -> bool:
@@ -56,16 +49,24 @@ def _answered(error: MlflowException) -> bool:
     return isinstance(error, RestException) or isinstance(error.__context__, RetryError)
 
 
-def probe(tracking_uri: str, timeout_s: float) -> Probe:
+def _status(error: MlflowException) -> str:
+    """``HTTP 503`` where the client got that answer at each of its retries; its code says nothing then."""
+    from urllib3.exceptions import MaxRetryError, ResponseError
+
+    cause = error.__context__
+    while cause is not None and not isinstance(cause, MaxRetryError):
+        cause = cause.__context__
+    last = cause.reason if isinstance(cause, MaxRetryError) else None
+    found = re.search(r"\b[45][0-9]{2}\b", str(last)) if isinstance(last, ResponseError) else None
+    return f"HTTP {found[0]}" if found else ""
+
+
+def probe(tracking_uri: str) -> Probe:
     """Whether the server answers and lets us in."""
-    # The client's own patience is minutes; here a server that is down is an answer.
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(int(timeout_s))
-    from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     try:
-        MlflowClient(tracking_uri).search_experiments(max_results=1)
+        client(tracking_uri).search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
         if isinstance(error, MlflowException) and error.get_http_status_code() in NO_ACCESS:
             hint = "set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"

@@ -57,7 +57,7 @@ class MlflowTags(Sink):
         server = config.get(SERVER.path)
         if server is None:
             return [Probe("mlflow", "ok", "no `mlflow:` in the config: traces are not tagged")]
-        return [probe(server.tracking_uri, timeout_s)]
+        return [probe(server.tracking_uri)]
 
     @classmethod
     def withdrawal(cls, target: str) -> Payload:

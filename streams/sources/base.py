@@ -219,7 +219,8 @@ class Source(BaseModel):
 
     @abstractmethod
     def probe(self, place: SourcePlace, timeout_s: float) -> Probe:
-        """Ask the source whether it can be read, without waiting longer than ``timeout_s`` for one answer.
+        """Ask the source whether it can be read, without waiting longer than ``timeout_s`` for one answer,
+        where the client takes that from its caller (MLflow's takes it from the process).
 
         Raises:
             SourceError: it cannot; ``brief`` and ``hint`` are what ``doctor`` shows.

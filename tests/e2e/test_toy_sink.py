@@ -131,7 +131,7 @@ def test_sem_21_a_toy_sink_is_alerted_retried_listed_measured_probed_and_tested(
         until(lambda: monitor.deliveries("retry"), "the pager that is down is tried", 240)
         assert monitor.metric('tracesieve_outbox_pending{sink="toy/ops"}') == 1
         (waiting,) = monitor.outbox()
-        assert (waiting["outcome"], waiting["detail"]) == ("retry", "ConnectionError")
+        assert (waiting["outcome"], waiting["detail"]) == ("retry", "no answer (connection refused)")
         assert waiting["target"].startswith("failing:")
         assert monitor.doctor() == [("fail", f"http://127.0.0.1:{port}/: connection refused")]
         assert ran("alerts", "test", "-c", str(monitor.config)).returncode == 3

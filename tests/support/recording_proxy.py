@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 
 import requests
 
@@ -83,17 +84,19 @@ def recording_proxy(upstream: str) -> Iterator[Recording]:
 
 
 @contextmanager
-def answering(status: int, body: str) -> Iterator[str]:
+def answering(status: int, body: str, headers: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
     """The address of a server that gives one answer to everything, until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body.encode())
 
-        do_GET = do_POST = _answer
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _answer
 
         def log_message(self, *_: object) -> None:
             pass

@@ -49,6 +49,7 @@ def command(config: str, as_json: bool) -> None:
     else:
         click.echo(f"{done.withdrawn} tags and records taken back")
     if done.waiting:
+        why = f" ({done.reason})" if done.reason else ""
         raise OutsideError(
-            f"{done.waiting} deliveries still wait: repeat `tracesieve undo` when the server answers"
+            f"{done.waiting} deliveries still wait{why}: repeat `tracesieve undo` when the server answers"
         )

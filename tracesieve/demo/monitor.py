@@ -19,9 +19,11 @@ def main() -> None:
     from tracesieve.config.loading import load_settings
     from tracesieve.exits import exit_on_error
     from tracesieve.log import set_up_logging
+    from tracesieve.patience import bound_clients
     from tracesieve.run.entry import watch
 
     def run() -> None:
+        bound_clients()
         settings = load_settings(config)
         set_up_logging(settings.log.level, settings.log.format)
         watch(settings)

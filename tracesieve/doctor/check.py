@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-TIMEOUT_S = 5.0
+from tracesieve.patience import of_command
+
+TIMEOUT_S = float(of_command("doctor").timeout_s)
 Status = Literal["ok", "warn", "fail"]
 
 

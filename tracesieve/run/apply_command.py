@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rules.rule_set import RuleSet
 from sinks import registry
 from sinks.base import MessageKind
-from sinks.delivery import drain
+from sinks.drain import drain
 from store import Store, open_store
 from store.apply_log import APPLY, ApplyLog, ApplyPiece, ApplyRequest, summed
 from store.errors import StoreTaken

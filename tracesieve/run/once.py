@@ -11,7 +11,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from rules.units import SECOND_US
-from sinks.delivery import drain
+from sinks.drain import drain
 from streams.errors import Stopped
 from streams.query import start
 from tracesieve.run.apply import Applier

@@ -8,7 +8,6 @@ still overflows is paged through again until two reads agree.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,12 +21,6 @@ from streams.sources.mlflow.failures import source_down
 _LOG = logging.getLogger(__name__)
 _BATCH = 10  # traces in one batchGet call, the most a server takes
 _READS = 8
-# A landing step is repeated anyway, so a server that is down is reported quickly.
-_PATIENCE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-}
 _STORED = ("TRACKING_STORE", "ARCHIVE_REPO")
 _T = TypeVar("_T")
 
@@ -35,19 +28,11 @@ _T = TypeVar("_T")
 class MlflowReader:
     """A server, read only; every failure of it is a :class:`streams.errors.SourceDown`.
 
-    ``page`` is the traces in one listing call, at most the 500 that a server allows.  ``timeout_s``: each
-    call is tried once, for so long; None: as MLflow's environment variables say, by default twice for 30 s.
-    MLflow reads these variables at every call, so the last reader of a process decides for all.
+    ``page`` is the traces in one listing call, at most the 500 that a server allows.  How long a call
+    waits is said by the process (``tracesieve/patience.py``).
     """
 
-    def __init__(
-        self, tracking_uri: str, *, page: int = 500, threads: int = 4, timeout_s: float | None = None
-    ) -> None:
-        if timeout_s is not None:
-            os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-            os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(max(int(timeout_s), 1))
-        for name, value in _PATIENCE.items():
-            os.environ.setdefault(name, value)
+    def __init__(self, tracking_uri: str, *, page: int = 500, threads: int = 4) -> None:
         self.uri = tracking_uri
         self._page = page
         self._threads = threads

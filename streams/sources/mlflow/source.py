@@ -116,6 +116,6 @@ class MlflowSource(Source):
         """
         from streams.sources.mlflow.client import MlflowReader
 
-        names = self.experiment_names(MlflowReader(self.tracking_uri, timeout_s=timeout_s))
+        names = self.experiment_names(MlflowReader(self.tracking_uri))
         listed = ", ".join(f"{name} ({key})" for key, name in names.items())
         return Probe(f"{self.tracking_uri}: {listed}", {"experiments": names})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from streams.sources.base import Draft, InitOffer, InitOption, Survey
 if TYPE_CHECKING:
     from streams.sources.mlflow.client import MlflowReader
 
+COUNTING_S = 20.0  # how long experiments are counted: at a server that hangs, each waits for the timeout
 MOST = 200  # experiments whose traces are counted, the ones that were changed last
 _EXPERIMENT = "--experiment"
 
@@ -47,7 +49,7 @@ class MlflowOffer(InitOffer):
 
 @dataclass(frozen=True)
 class Surveyed:
-    """One experiment; ``traces`` is None where the server cannot count them."""
+    """One experiment; ``traces`` is None where the server cannot count them, or not in time."""
 
     id: str
     name: str
@@ -64,7 +66,11 @@ def survey(tracking_uri: str) -> list[Surveyed]:
 
     reader = MlflowReader(tracking_uri)
     found = reader.latest_experiments(MOST)
-    counted = [Surveyed(key, name, _traces(reader, key)) for key, name in found.items()]
+    until_s = time.monotonic() + COUNTING_S
+    counted = [
+        Surveyed(key, name, _traces(reader, key) if time.monotonic() < until_s else None)
+        for key, name in found.items()
+    ]
     return sorted(counted, key=lambda one: (-(one.traces or 0), one.name))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sinks.base import Outcome
-from sinks.delivery import Delivery, drain, each
+from sinks.delivery import Delivery, each
 from sinks.errors import Refused, RetryLater
 from sinks.mlflow.provenance import parsed
 from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, changes, rules_text
@@ -164,13 +164,6 @@ def test_only_the_newest_message_of_a_target_is_delivered(outbox: Outbox) -> Non
     Delivery(sink, outbox).step(3)
     assert [message.payload["value"] for message in sink.got] == [2]
     assert outbox.count() == 0
-
-
-def test_drain_gives_up_at_its_deadline(outbox: Outbox) -> None:
-    sink = Recorder()
-    sink.fail = RetryLater("down")
-    outbox.enqueue([_message("a")], 1)
-    assert drain([Delivery(sink, outbox)], outbox, lambda: 2, 0.5) == 1
 
 
 TAGS: list[dict[str, str]] = [

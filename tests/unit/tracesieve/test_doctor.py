@@ -92,7 +92,9 @@ def test_the_store_its_tables_cursors_lease_and_outbox_are_told_and_fit_80_colum
     assert {name: table.version() for name, table in store.tables().items()} == versions
 
 
-def test_servers_that_are_down_or_silent_are_findings_within_seconds(tmp_path):
+def test_servers_that_are_down_or_silent_are_findings_within_seconds(tmp_path, monkeypatch):
+    for name in ("TIMEOUT", "MAX_RETRIES"):  # as in a process of its own
+        monkeypatch.delenv(f"MLFLOW_HTTP_REQUEST_{name}")
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
         port = free_port()  # asked for now: before, it could be the very one that the silent server got
         url, gone = f"http://127.0.0.1:{silent.getsockname()[1]}", f"http://127.0.0.1:{port}"
