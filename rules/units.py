@@ -24,6 +24,7 @@ LONGEST_US: Final = 2**63 - 1  # what a column of a table can hold
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
 _UNITS_US = {"ms": MILLISECOND_US, "s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # years 1 to 9999
 
 
 def parse_duration_us(value: object) -> int:
@@ -67,13 +68,25 @@ def seconds_text(length_us: int) -> str:
 
 
 def utc(time_us: int) -> datetime:
-    """A time as a ``datetime`` in UTC, exact to the microsecond."""
-    return _EPOCH + timedelta(microseconds=time_us)
+    """A time as a ``datetime`` in UTC, exact to the microsecond; one before year 1 or after 9999 as the first
+    or last there is.
+    """
+    return _EPOCH + timedelta(microseconds=min(max(time_us, _FIRST_US), _LAST_US))
 
 
-def iso_time(time_us: int, precision: Literal["auto", "seconds"] = "seconds") -> str:
+def iso_time(time_us: int, precision: Literal["auto", "seconds", "microseconds"] = "seconds") -> str:
     """A time in ISO 8601, UTC: ``2026-11-20T08:00:00Z``; ``auto`` keeps microseconds where there are any."""
     return utc(time_us).isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def parse_time_us(text: str) -> int:
+    """Microseconds of a time in ISO 8601; UTC unless it says otherwise.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    found = datetime.fromisoformat(text)
+    return ((found if found.tzinfo else found.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
 
 
 def readable_time(time_us: int, precision: Literal["minutes", "seconds"] = "seconds") -> str:

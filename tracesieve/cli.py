@@ -11,6 +11,7 @@ import sys
 import click
 
 from tracesieve.exits import exit_on_error
+from tracesieve.output import outlive_readers
 from tracesieve.patience import bound_clients, of_command
 
 COMMANDS = {
@@ -62,4 +63,5 @@ def cli(context: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line; :mod:`tracesieve.exits` says how it ends."""
+    outlive_readers()
     exit_on_error(lambda: cli(standalone_mode=False), debug="--debug" in sys.argv[1:2])

@@ -10,6 +10,8 @@ code  meaning
 70    a bug in tracesieve (``EX_SOFTWARE`` of sysexits)
 130   interrupted
 ====  ===========================================================
+
+A reader of the output that goes away changes none of them (:mod:`tracesieve.output`).
 """
 
 from __future__ import annotations

@@ -7,12 +7,16 @@ interpreted.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 OFF_TERMINAL_COLUMNS = 80
+_FEWEST_COLUMNS = 20
 _NARROWEST = 8
 _WIDEST_TEXT = 100
 _BACKSLASHED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -44,19 +48,24 @@ def _escaped(one: str) -> str:
 
 
 def columns() -> int:
-    """How wide the terminal is; 80 where there is none."""
-    return (
-        shutil.get_terminal_size((OFF_TERMINAL_COLUMNS, 24)).columns
-        if sys.stdout.isatty()
-        else OFF_TERMINAL_COLUMNS
-    )
+    """How wide lines may be: ``COLUMNS`` if it is set, in a pipe too, else the terminal's width, else 80."""
+    # Asked of a pipe, shutil looks at the process's first stdout, which may be a terminal all the same.
+    fallback = (OFF_TERMINAL_COLUMNS, 24)
+    if sys.stdout.isatty():
+        wide = shutil.get_terminal_size(fallback).columns
+    else:
+        given = os.environ.get("COLUMNS", "")
+        wide = int(given) if given.isdecimal() and given.isascii() and int(given) else OFF_TERMINAL_COLUMNS
+    return max(wide, _FEWEST_COLUMNS)
 
 
 def table(
     headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[int] = ()
 ) -> list[str]:
-    """Lines of a table no wider than the terminal: the columns ``numbers`` whole and to the right, texts cut
-    with ``…``.
+    """Lines of a table no wider than the terminal: the columns ``numbers`` whole and to the right.
+
+    A text that is too long is cut in its middle; texts of a column that would look the same when cut are
+    wrapped instead. Where even that is too wide, each row becomes a paragraph.
     """
     from rich.cells import cell_len
 
@@ -68,16 +77,74 @@ def table(
     while texts and sum(widths) > room and max(widths[index] for index in texts) > _NARROWEST:
         widest = max(texts, key=lambda index: widths[index])
         widths[widest] -= 1
+    if sum(widths) > room:
+        return [line for row in cells for line in _paragraph(headings, row)]
+    shown = {index: _cut_apart([row[index] for row in cells], widths[index]) for index in texts}
 
     def laid(row: Sequence[str]) -> str:
-        shown = []
+        padded = []
         for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            cut = fitted(cell, width)
-            gap = " " * (width - cell_len(cut))
-            shown.append(gap + cut if index in right else cut + gap)
-        return "  ".join(shown).rstrip()
+            gap = " " * (width - cell_len(cell))
+            padded.append(gap + cell if index in right else cell + gap)
+        return "  ".join(padded).rstrip()
 
-    return [laid(headings), *(laid(row) for row in cells)]
+    lines = [laid([_cut(heading, width) for heading, width in zip(headings, widths, strict=True)])]
+    for row in cells:
+        pieces = [shown[index][cell] if index in shown else [cell] for index, cell in enumerate(row)]
+        lines += [laid(part) for part in zip_longest(*pieces, fillvalue="")]
+    return lines
+
+
+def _paragraph(headings: Sequence[str], row: Sequence[str]) -> list[str]:
+    pairs = ", ".join(f"{heading} {cell}" for heading, cell in zip(headings, row, strict=True))
+    return wrapped(pairs, hang=2).split("\n")
+
+
+def _cut_apart(texts: Iterable[str], width: int) -> dict[str, list[str]]:
+    """The lines that show each text within ``width`` columns: one, unless another would look the same."""
+    from rich.cells import chop_cells
+
+    cuts = {text: _cut(text, width) for text in texts}
+    alike = Counter(cuts.values())
+    return {text: [cut] if alike[cut] == 1 else chop_cells(text, width) for text, cut in cuts.items()}
+
+
+def _cut(text: str, width: int) -> str:
+    """``text``, with ``…`` in the place of its middle if it is wider than ``width`` columns."""
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) <= width:
+        return text
+    head, tail = set_cell_size(text, width // 2).rstrip(), text[-width:]
+    while cell_len(tail) > width - width // 2 - 1:
+        tail = tail[1:]
+    return f"{head}…{tail}"
+
+
+def group_names(groups: Sequence[Mapping[str, object]], taken: Iterable[str] = ()) -> list[str]:
+    """Names of groups, by the values of their keys: ``support/agent/prod``; two groups never have the same.
+
+    A group whose name would look like another's, or like one that is ``taken``, is written with its keys:
+    ``experiment="support"/trace_name="agent"``, what is not ASCII escaped.
+    """
+    names = ["/".join(map(plain, group.values())) for group in groups]
+    different = {tuple(group.items()): name for group, name in zip(groups, names, strict=True)}
+    alike = Counter(map(_look, [*taken, *different.values(), ""]))
+    return [
+        "/".join(f"{key}={_quoted(value)}" for key, value in group.items())
+        if alike[_look(name)] > 1 or '="' in name
+        else name
+        for name, group in zip(names, groups, strict=True)
+    ]
+
+
+def _look(name: str) -> str:
+    """Equal for names that a person cannot tell apart."""
+    return " ".join(unicodedata.normalize("NFKC", name).split())
+
+
+def _quoted(value: object) -> str:
+    return '"' + str(value).encode("unicode_escape").decode().replace('"', '\\"').replace(" ", "\\x20") + '"'
 
 
 def fitted(text: str, width: int | None = None) -> str:

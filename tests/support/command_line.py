@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import write_deltalake
+from support.json_times import wrong_times
 
 from store.schemas import TRACES
 
@@ -28,6 +29,7 @@ def answer(*arguments: str) -> dict[str, Any]:
     done = tracesieve(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
+    assert wrong_times(found) == []
     return found
 
 

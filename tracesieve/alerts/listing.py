@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from store import Store
+from tracesieve.json_output import with_times
 
 _NAMES = (
     "episode",
@@ -24,9 +25,10 @@ _NAMES = (
 
 
 def list_alerts(store: Store) -> list[dict[str, Any]]:
-    """The last notification of each episode, the newest episode first; times in µs.
+    """The last notification of each episode, the newest episode first.
 
-    ``group`` is a mapping of keys to values, ``resolved_us`` None while the alert fires.
+    ``group`` is a mapping of keys to values, ``ends`` None while the alert fires.  ``starts_us`` and
+    ``resolved_us`` are ``starts`` and ``ends`` in µs.
     """
     rows = store.table("notifications").read().sort("notified_us", maintain_order=True)
     last = {row["episode"]: row for row in rows.iter_rows(named=True)}
@@ -34,5 +36,6 @@ def list_alerts(store: Store) -> list[dict[str, Any]]:
     for row in last.values():
         group = dict(zip(row["by"], row["group"], strict=True))
         resolved = row["instant_us"] if row["status"] == "resolved" else None
-        found.append({**{name: row[name] for name in _NAMES}, "group": group, "resolved_us": resolved})
+        alert = {**{name: row[name] for name in _NAMES}, "group": group, "resolved_us": resolved}
+        found.append(with_times(alert, starts="starts_us", ends="resolved_us"))
     return sorted(found, key=lambda alert: (-alert["starts_us"], alert["rule"], alert["episode"]))

@@ -15,6 +15,7 @@ from rules.matcher import explain, raw_table
 from rules.rule_set import RuleSet
 from store.store import Store, net_facts
 from tracesieve.errors import AnswerIsNoError
+from tracesieve.json_output import with_times
 
 _COUNTED = (
     "state",
@@ -58,7 +59,8 @@ def explain_trace(
 
 
 def _counted(fact: dict[str, Any]) -> dict[str, Any]:
-    return {**{name: fact[name] for name in _COUNTED}, "rules": [hit["rule"] for hit in fact["hits"]]}
+    counted = {name: fact[name] for name in _COUNTED} | {"rules": [hit["rule"] for hit in fact["hits"]]}
+    return with_times(counted, starts="start_us", ends="end_us")
 
 
 def _by_rule(rule_set: RuleSet, row: pa.Table) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from store.content import TraceTable
 from store.final_through import stored_final_through_us
 from store.rule_sets import RuleSets
 from store.store import Store, net_facts
+from tracesieve.json_output import iso
 
 SAMPLES = 5
 _FRESH = ("late", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
@@ -60,7 +61,7 @@ def report(
     # A withdrawal copies the values it takes back, its end too, so that the rows of a range net by
     # themselves: what moved out of it has both its rows in it, what moved in only the new one.
     facts = net_facts(store.table("facts").read(list(_COLUMNS), touched))
-    document = {"from": from_us / 1e6, "to": to_us / 1e6, **_numbers(facts), "groups": _groups(facts, by)}
+    document = {"from": iso(from_us), "to": iso(to_us), **_numbers(facts), "groups": _groups(facts, by)}
     document |= _matches(store, facts, from_us)
     failed = facts.filter("error").sort("end_us", "trace_id", descending=True).head(SAMPLES)
     table = content or TraceTable(store.table("traces").uri)
@@ -141,8 +142,7 @@ def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[
 
 def _freshness(store: Store) -> dict[str, Any]:
     batches = store.table("batches").read(list(_FRESH), pl.col("phase") == "end")
-    through = stored_final_through_us(store)
-    fresh: dict[str, Any] = {"final_through": None if through is None else through / 1e6}
+    fresh: dict[str, Any] = {"final_through": iso(stored_final_through_us(store))}
     fresh |= {name: int(batches[name].sum() or 0) for name in _FRESH}
     fresh["in_progress"] = _in_progress(store)
     fresh["dead_letters"] = _dead_letters(store)

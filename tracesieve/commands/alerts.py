@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -10,7 +9,8 @@ import click
 
 from rules.units import iso_time, parse_duration_us
 from tracesieve.errors import TracesieveError
-from tracesieve.terminal import fitted, wrapped
+from tracesieve.json_output import echo_json
+from tracesieve.terminal import group_names, wrapped
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _EVIDENCE = 5
@@ -32,20 +32,19 @@ def list_(config: str, as_json: bool) -> None:
 
     alerts = list_alerts(open_store(load_settings(config).store_path, create=False))
     if as_json:
-        click.echo(json.dumps({"alerts": alerts}))
+        echo_json({"alerts": alerts})
         return
-    for alert in alerts:
-        _show(alert)
+    for alert, group in zip(alerts, group_names([alert["group"] for alert in alerts]), strict=True):
+        _show(alert, group)
     click.echo(f"{sum(a['status'] == 'firing' for a in alerts)} firing, {len(alerts)} in all")
 
 
-def _show(alert: dict[str, Any]) -> None:
-    group = "/".join(alert["group"].values())
+def _show(alert: dict[str, Any], group: str) -> None:
     head = (
         f"{alert['status'].upper():8}  {iso_time(alert['starts_us'])}  {alert['rule']} "
         f"({alert['severity']})  {group}"
     )
-    click.echo(fitted(head))
+    click.echo(wrapped(head, hang=10))
     click.echo(wrapped(alert["summary"], "          "))
     if alert["evidence"]:
         more = len(alert["evidence"]) - _EVIDENCE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -10,6 +9,8 @@ import click
 
 from rules.errors import RuleFilesError
 from tracesieve.errors import OutsideError, TracesieveError
+from tracesieve.json_output import echo_json
+from tracesieve.time_range import range_us
 
 
 @click.command("apply")
@@ -47,7 +48,7 @@ def command(
     known = [rule.id for rule in loaded.rule_set.rules]
     if unknown := [one for one in rules if one not in known]:
         raise TracesieveError(f"--rule {unknown[0]}: there is no such rule (there are {', '.join(known)})")
-    from_us, to_us = _range(last, start, end)
+    from_us, to_us = range_us(last, start, end, time.time_ns() // 1000)
     # After the options are known to be right: this loads Spark and the clients of the sinks.
     from tracesieve.run.apply import Asked
     from tracesieve.run.apply_command import apply_rules, preview
@@ -55,7 +56,7 @@ def command(
     asked = Asked(tuple(sorted(set(rules))), from_us, to_us, f"{last or ''}|{start or ''}|{end or ''}")
     work = preview if dry_run else apply_rules
     document = work(settings, loaded.rule_set, asked, lambda line: click.echo(line, err=True))
-    click.echo(json.dumps(document)) if as_json else show(document)
+    echo_json(document) if as_json else show(document)
     if document["waiting"]:
         raise OutsideError(
             f"{document['waiting']} deliveries still wait; they stay in the outbox (`tracesieve outbox list`)"
@@ -72,21 +73,3 @@ def show(document: dict[str, Any]) -> None:
     rows = [(one["rule"], *(f"{one[name]:,}" for name in names)) for one in document["rules"]]
     if rows:
         click.echo("\n" + "\n".join(table(("rule", *names), rows, numbers=range(1, 5))))
-
-
-def _range(last: str | None, start: str | None, end: str | None) -> tuple[int | None, int | None]:
-    """The range of end times, µs; None: open."""
-    from rules.units import parse_duration_us
-    from tracesieve.commands.report import when_us
-
-    if last and (start or end):
-        raise click.UsageError("--last goes without --from and --to")
-    if last:
-        try:
-            return time.time_ns() // 1000 - parse_duration_us(last), None
-        except ValueError as error:
-            raise TracesieveError(f"--last {last}: write a duration such as 30m, 24h or 7d") from error
-    from_us, to_us = (when_us(one) if one else None for one in (start, end))
-    if from_us is not None and to_us is not None and from_us >= to_us:
-        raise TracesieveError(f"--from {start} is not before --to {end}")
-    return from_us, to_us

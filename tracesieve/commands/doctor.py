@@ -4,7 +4,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from rules.units import utc
+from tracesieve.json_output import echo_json
 from tracesieve.terminal import columns, plain, table
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
@@ -30,7 +30,7 @@ def command(config: str, as_json: bool) -> None:
 
     checks = examine(load_settings(config), time.time_ns() // 1000)
     if as_json:
-        click.echo(json.dumps({"status": worst(checks), "checks": [check.as_json() for check in checks]}))
+        echo_json({"status": worst(checks), "checks": [check.as_json() for check in checks]})
     else:
         for check in checks:
             _show(check)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rules.errors import RuleFilesError
+from tracesieve.json_output import echo_json
 from tracesieve.terminal import plain, wrapped
 
 _WORDS = {True: "yes", False: "no", None: "null"}
@@ -32,7 +33,7 @@ def command(trace_id: str, config: str, as_json: bool) -> None:
         raise RuleFilesError(loaded.errors)
     store = open_store(settings.store_path, create=False)
     document = explain_trace(store, loaded.rule_set, trace_id, partial(trace_row, settings))
-    click.echo(json.dumps(document)) if as_json else show(document)
+    echo_json(document) if as_json else show(document)
 
 
 def show(document: dict[str, Any]) -> None:

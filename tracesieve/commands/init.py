@@ -5,7 +5,6 @@ Its options are those of the kinds of source there are.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracesieve.errors import AnswerIsNoError, TracesieveError
+from tracesieve.json_output import echo_json
 from tracesieve.terminal import plain, table
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def command(config: str, force: bool, as_json: bool, **of_sources: Any) -> None:
     _write(file, draft.config)
     if as_json:
         ready = not draft.missing
-        click.echo(json.dumps({"file": str(file), "config": draft.config, **draft.details, "ready": ready}))
+        echo_json({"file": str(file), "config": draft.config, **draft.details, "ready": ready})
     else:
         _show_next(config, ready=not draft.missing)
     if draft.missing:

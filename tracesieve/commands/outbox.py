@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import click
 
 from tracesieve.errors import AnswerIsNoError
+from tracesieve.json_output import echo_json, with_times
 from tracesieve.terminal import fitted, plain
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
@@ -31,7 +31,8 @@ def list_(config: str, as_json: bool) -> None:
     rows = Outbox(open_store(load_settings(config).store_path, create=False)).rows()
     if as_json:
         names = ("key", "sink", "target", "outcome", "detail", "created_us")
-        click.echo(json.dumps({"deliveries": [{name: row[name] for name in names} for row in rows]}))
+        shown = [{name: row[name] for name in names} for row in rows]
+        echo_json({"deliveries": [with_times(row, created="created_us") for row in shown]})
         return
     for row in rows:  # a key is shown whole, to be copied to `outbox retry`; a server's long answer is cut
         click.echo(plain(f"{row['key']}  {row['sink']}  {row['outcome'] or 'waiting'}"))

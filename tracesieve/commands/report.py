@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from rules.units import parse_duration_us, readable_time
+from rules.units import DAY_US, parse_time_us, readable_time
 from tracesieve.errors import TracesieveError
-from tracesieve.terminal import table, wrapped
+from tracesieve.json_output import echo_json
+from tracesieve.terminal import group_names, table, wrapped
+from tracesieve.time_range import range_us
 
 _MOST_GROUPS = 21
-
-
-def when_us(text: str) -> int:
-    """An ISO time (UTC unless it says otherwise) in µs."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise TracesieveError(f"{text!r} is not a time: write it as 2026-01-31T12:00:00Z") from error
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1e6)
+_ALL = "all"  # the name of the row of all groups
 
 
 @click.command("report")
 @click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
-@click.option("--last", default="24h", show_default=True, help="a duration: 30m, 24h, 7d")
-@click.option("--from", "start", help="a time; with --to, instead of --last")
-@click.option("--to", "end", help="a time; now if left out")
+@click.option("--last", help="traces that ended within this long: 30m, 7d  [default: 24h]")
+@click.option("--from", "start", help="instead of --last: traces that ended from this time on")
+@click.option("--to", "end", help="traces that ended before this time, now if left out")
 @click.option("--by", help="a key of group_by")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 def command(
-    config: str, last: str, start: str | None, end: str | None, by: str | None, as_json: bool
+    config: str, last: str | None, start: str | None, end: str | None, by: str | None, as_json: bool
 ) -> None:
     """Error rate, latency, tokens and cost of a range of time."""
     from store import open_store
@@ -43,28 +35,23 @@ def command(
 
     settings = load_settings(config)
     now = time.time_ns() // 1000
-    try:
-        last_us = parse_duration_us(last)
-    except ValueError as error:
-        raise TracesieveError(f"--last {last}: write a duration such as 30m, 24h or 7d") from error
+    from_us, to_us = range_us(last, start, end, now)
     if by and by not in settings.group_by:
         raise TracesieveError(f"--by {by}: use a key of group_by ({', '.join(settings.group_by)})")
-    to_us = when_us(end) if end else now
-    from_us = when_us(start) if start else to_us - last_us
+    to_us = now if to_us is None else to_us
+    from_us = to_us - DAY_US if from_us is None else from_us
     store = open_store(settings.store_path, create=False)
     document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings))
-    if as_json:
-        click.echo(json.dumps(document))
-    else:
-        show(document)
+    echo_json(document) if as_json else show(document)
 
 
 def show(document: dict[str, Any]) -> None:
     """The document as a table no wider than the terminal, and two paragraphs."""
-    rows = [
-        _row("all", document),
-        *(_row("/".join(map(str, one["group"].values())), one) for one in document["groups"]),
-    ]
+    first, end = (readable_time(parse_time_us(document[key])) for key in ("from", "to"))
+    click.echo(f"from {first} to {end}\n")
+    names = group_names([one["group"] for one in document["groups"]], taken=[_ALL])
+    groups = zip(names, document["groups"], strict=True)
+    rows = [_row(_ALL, document), *(_row(name, one) for name, one in groups)]
     headings = ("group", "traces", "errors", "rate", "P50 ms", "P95 ms", "tokens", "USD")
     click.echo("\n".join(table(headings, rows[:_MOST_GROUPS], numbers=range(1, len(headings)))))
     if len(rows) > _MOST_GROUPS:
@@ -81,7 +68,7 @@ def show(document: dict[str, Any]) -> None:
     until = (
         "not everything has been read yet"
         if through is None
-        else f"counted through {readable_time(int(through * 1e6))}"
+        else f"counted through {readable_time(parse_time_us(through))}"
     )
     click.echo(wrapped(f"{until}; {counts}"))
 

@@ -6,7 +6,6 @@ Without a config the rules given, else the default pack, are used with the defau
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rules.diagnostics import Diagnostic, errors_among, errors_first
+from tracesieve.json_output import echo_json
 from tracesieve.terminal import plain, pointed, wrapped
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    echo_json(document, indent=2)
 
 
 command = rules

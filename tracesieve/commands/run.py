@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from tracesieve.errors import OutsideError
+from tracesieve.json_output import echo_json
 from tracesieve.log import set_up_logging
 from tracesieve.terminal import wrapped
 
@@ -52,4 +51,4 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
 def _echo(document: dict[str, object], as_json: bool) -> None:
     from tracesieve.run.summary import render
 
-    click.echo(json.dumps(document) if as_json else wrapped(render(document)))
+    echo_json(document) if as_json else click.echo(wrapped(render(document)))

@@ -4,12 +4,12 @@ stays.
 
 from __future__ import annotations
 
-import json
 import time
 
 import click
 
 from tracesieve.errors import OutsideError, TracesieveError
+from tracesieve.json_output import echo_json
 
 _DRAIN_S = 600.0
 
@@ -45,7 +45,7 @@ def command(config: str, as_json: bool) -> None:
     finally:
         lease.release()
     if as_json:
-        click.echo(json.dumps({"withdrawn": done.withdrawn, "waiting": done.waiting}))
+        echo_json({"withdrawn": done.withdrawn, "waiting": done.waiting})
     else:
         click.echo(f"{done.withdrawn} tags and records taken back")
     if done.waiting:

@@ -22,6 +22,7 @@ from store.upgrades.upgrade import STORE_VERSION, version_of
 from streams.checkpoint import checkpoint_of, read_through
 from tracesieve.config.settings import Settings
 from tracesieve.doctor.check import Check, one_line
+from tracesieve.json_output import iso, with_times
 from tracesieve.run.maintenance import maintenance_needs
 
 _LAG_US = 5 * MINUTE_US  # from here on a run is reported as behind
@@ -68,6 +69,7 @@ def _tables(store: Store, settings: Settings, version: int, now_us: int) -> Chec
     size = sum(table["bytes"] for table in tables)
     size_text = f"{store.path}: version {version}, {len(tables)} tables, {size / 1e6:,.1f} MB"
     details = {"path": store.path, "version": version, "tables": tables, "checked_us": now_us}
+    details["checked"] = iso(now_us)
     if crowded:
         hint = (
             "a run compacts them by itself within minutes; if none is going on, `tracesieve run --once` does"
@@ -83,7 +85,7 @@ def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None
         return None
     files = files_of(delta)
     low, high = (bound(files, which, column).drop_nulls() if column else None for which in ("min", "max"))
-    return {
+    figures = {
         "rows": int(files["num_records"].sum() or 0),
         "bytes": int(files["size_bytes"].sum() or 0),
         "files": files.height,
@@ -92,6 +94,7 @@ def _table(store: Store, name: str, column: str | None) -> dict[str, Any] | None
         "oldest_us": low.min() if low is not None and low.len() else None,
         "newest_us": high.max() if high is not None and high.len() else None,
     }
+    return with_times(figures, oldest="oldest_us", newest="newest_us")
 
 
 def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int) -> Check:
@@ -106,7 +109,7 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
     if not ended.height:
         return Check("cursors", "ok", "no batch has ended yet", details=details)
     stream, last, at_us = ended["stream_id"][-1], ended["batch_id"][-1], ended["now_us"][-1]
-    details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us}
+    details |= {"stream_id": stream, "batch_id": last, "batch_us": at_us, "batch_began": iso(at_us)}
     found = [f"batch {last} of {iso_time(at_us)}"]
     messages = store.table("outbox").app_version(messages_cursor(stream))
     if messages is not None:
@@ -114,7 +117,7 @@ def _cursors(store: Store, settings: Settings, held: Holder | None, now_us: int)
         found.append(f"messages {max(last - messages, 0)} batches behind")
     instants = store.table("verdicts").app_version("instants")
     if instants is not None:
-        details["verdicts_through_us"] = instants
+        details |= {"verdicts_through_us": instants, "verdicts_through": iso(instants)}
         found.append(f"verdicts through {iso_time(instants)}")
     if held is not None and instants is not None and now_us - instants > _LAG_US:
         behind = (now_us - instants) // MINUTE_US
@@ -133,6 +136,7 @@ def _outbox(store: Store, now_us: int, held: Holder | None) -> Check:
         by_sink[row["sink"]] = by_sink.get(row["sink"], 0) + 1
     oldest = min((row["created_us"] for row in waiting), default=now_us)
     details = {"waiting": by_sink, "dead": len(dead), "oldest_waiting_us": oldest if waiting else None}
+    details = with_times(details, oldest="oldest_waiting_us")
     sinks = ", ".join(f"{count} for {sink}" for sink, count in sorted(by_sink.items()))
     counts = f"{sinks or 'nothing'} waiting, {len(dead)} refused for good"
     if dead:

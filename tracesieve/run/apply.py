@@ -15,10 +15,11 @@ from typing import Any
 import polars as pl
 
 from rules.rule_set import RuleSet
-from rules.units import iso_time
+from rules.units import iso_time, parse_time_us, readable_time
 from store import Store
 from store.apply_log import ApplyLog, ApplyPiece, ApplyRequest, summed
 from streams.apply import ApplyWorker, rows_by_spark
+from tracesieve.json_output import iso
 from tracesieve.run.parts import Run, wall_us
 
 log = logging.getLogger("tracesieve.run")
@@ -105,8 +106,8 @@ def document(
     gone = [rule_id for rule_id in by_rule if rule_id not in present]
     return {
         "dry_run": dry_run,
-        "from": iso_time(request.from_us) if request.from_us else None,
-        "to": iso_time(request.to_us),
+        "from": iso(request.from_us or None),
+        "to": iso(request.to_us),
         **totals,
         "rules": [{"rule": one, **by_rule.get(one, nothing)} for one in (*present, *gone)],
         "waiting": waiting,
@@ -116,7 +117,8 @@ def document(
 def heading(shown: Mapping[str, Any]) -> str:
     """The document without its rules, as a paragraph."""
     would = "would change" if shown["dry_run"] else "changed"
-    since = f"from {shown['from']} " if shown["from"] else ""
+    first, end = (one and readable_time(parse_time_us(one)) for one in (shown["from"], shown["to"]))
+    since = f"from {first} " if first else ""
     more = [
         f"{shown[name]:,} {text}"
         for name, text in (
@@ -127,4 +129,4 @@ def heading(shown: Mapping[str, Any]) -> str:
         if shown[name]
     ]
     tail = "".join(f"; {one}" for one in more)
-    return f"{shown['changed']:,} of {shown['traces']:,} traces {would} ({since}to {shown['to']}){tail}."
+    return f"{shown['changed']:,} of {shown['traces']:,} traces {would} ({since}to {end}){tail}."

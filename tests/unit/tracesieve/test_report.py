@@ -17,6 +17,7 @@ from store.outbox import Ack, Outbox, OutboxMessage
 from store.rule_sets import RuleSets
 from store.schemas import TRACES
 from tracesieve.analysis.report import report
+from tracesieve.json_output import iso
 
 PACK = build_rule_set(
     [
@@ -145,17 +146,17 @@ def test_sem_13_final_through_moves_on_without_traffic_and_waits_for_what_has_la
     slice_ = {"experiment_id": "1", "kind": "reconcile", "landed": 1, "in_progress": 3}
     end = {"stream_id": "s", "batch_id": 0, "phase": "end", "now_us": 1, "late": 2, "duplicates": 1}
     store.table("batches").append([{**end, "arrived_through_us": 100}])
-    assert of(store)["freshness"]["final_through"] == 100 / 1e6  # a Delta table: its last counted commit
+    assert of(store)["freshness"]["final_through"] == iso(100)  # a Delta table: its last counted commit
     store.table("landing").append([{**slice_, "to_us": T0, "landed_through_us": 100, "at_us": 1}])
     store.table("landing").append([{**slice_, "to_us": T0 + MINUTE, "landed_through_us": 100, "at_us": 2}])
     store.table("landing").append(
         [{**slice_, "to_us": T0 + 2 * MINUTE, "landed_through_us": 200, "at_us": 3, "in_progress": 4}]
     )
     fresh = of(store)["freshness"]
-    assert fresh["final_through"] == (T0 + MINUTE) / 1e6
+    assert fresh["final_through"] == iso(T0 + MINUTE)
     assert (fresh["in_progress"], fresh["late"], fresh["duplicates"]) == (4, 2, 1)
     store.table("batches").append([{**end, "batch_id": 1, "arrived_through_us": 200}])
-    assert of(store)["freshness"]["final_through"] == (T0 + 2 * MINUTE) / 1e6
+    assert of(store)["freshness"]["final_through"] == iso(T0 + 2 * MINUTE)
 
 
 def test_sem_04_an_unfinished_trace_of_a_table_is_published_until_it_ends(tmp_path: Path) -> None:
