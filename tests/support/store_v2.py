@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from rules.units import parse_time_us
 from store import Store, net_facts
 from store.batches import last_stream
 from store.files import SmallFiles
@@ -60,8 +61,11 @@ def document_of(store: Store, at_us: int) -> dict[str, Any]:
         "facts": _rows(facts.to_dicts()),
         "windows": _rows(windows.to_dicts()),
         "verdicts": _rows(verdicts),
-        "report": report(store, EARLIER_US - DAY, at_us + DAY, [], at_us + DAY),
-        "alerts": list_alerts(store),
+        "report": _report(store, at_us),
+        "alerts": [
+            {name: value for name, value in alert.items() if name not in ("starts", "ends")}
+            for alert in list_alerts(store)
+        ],
         "waiting": [{name: row[name] for name in names} for row in Outbox(store).rows()],
         "messages": [{**row, "payload": json.loads(row["payload"])} for row in messages.to_dicts()],
         "outcomes": [list(row) for row in acks.iter_rows()],
@@ -72,6 +76,14 @@ def document_of(store: Store, at_us: int) -> dict[str, Any]:
 
 def _rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in _LEFT_OUT} for row in rows]
+
+
+def _report(store: Store, at_us: int) -> dict[str, Any]:
+    """The report with its times as version 2 wrote them, in seconds."""
+    found = report(store, EARLIER_US - DAY, at_us + DAY, [], at_us + DAY)
+    for row, name in ((found, "from"), (found, "to"), (found["freshness"], "final_through")):
+        row[name] = row[name] and parse_time_us(row[name]) / 1e6
+    return found
 
 
 def _records(store: Store) -> list[list[Any]]:

@@ -82,7 +82,12 @@ def test_the_store_its_tables_cursors_lease_and_outbox_are_told_and_fit_80_colum
     assert "pid" in checks["lease"].found
     assert checks["cursors"].details["messages_behind_batches"] == 2
     assert checks["outbox"].status == "warn"
-    assert checks["outbox"].details == {"waiting": {"mlflow_tags": 1}, "dead": 1, "oldest_waiting_us": 10**15}
+    assert checks["outbox"].details == {
+        "waiting": {"mlflow_tags": 1},
+        "dead": 1,
+        "oldest_waiting_us": 10**15,
+        "oldest": "2001-09-09T01:46:40.000000Z",
+    }
     lease.release()
     assert found(file)["lease"].found == "held by nobody: no run is going on"
     text = doctor(file).output
