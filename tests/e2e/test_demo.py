@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from support.command_line import MAIN
+from support.doc_blocks import ROOT, blocks
+from support.doc_run import lacking_lines
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 # Alone on two cores the first alert comes well within a minute; on a machine that does other work too it
@@ -70,6 +72,8 @@ def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tm
         assert part in output, output
     assert re.search(r"(\d+) traces, \d+% errors, p50 [\d.]+ s, p95 [\d.]+ s, \d+ alerts", output)
     assert "Traceback" not in output
+    (shown,) = (one for one in blocks(ROOT / "README.md") if "make demo HEADLESS=1" in one.typed)
+    assert [lacking_lines(screen, output) for _, screen in shown.exchanges()] == [[]]
     assert processes_of(tmp_path) == []
     assert list(tmp_path.glob("tracesieve-demo-*")) == []
 

@@ -31,28 +31,50 @@ _SENDING = {
 
 def main() -> None:
     """``traffic URI``: until it is ended from outside."""
+    agent, incident, _ = log_past(sys.argv[1])
+    log_live(agent, incident)
+
+
+def log_past(uri: str) -> tuple[Agent, Incident, int]:
+    """Log the agent's last 25 minutes to the server's experiment ``support-agent``: the agent, its incident,
+    and how many traces these are. MLflow sends them in the background.
+
+    Raises:
+        OutsideError: the server did not answer in time.
+    """
     os.environ.update(_SENDING)
     import mlflow
 
-    uri = sys.argv[1]
-    wait_until(lambda: answers(f"{uri}/health"))
+    wait_until(lambda: answers(f"{uri.rstrip('/')}/health"))
     mlflow.set_tracking_uri(uri)
     agent = Agent(mlflow.set_experiment(EXPERIMENT).experiment_id)
     now = time.time()
     incident = Incident(now - INCIDENT_S, now + 900)
-    _history(agent, incident, now)
+    return agent, incident, _history(agent, incident, now)
+
+
+def wait_until_sent() -> None:
+    """Wait for all that MLflow still has to send."""
+    import mlflow
+
+    mlflow.flush_trace_async_logging()
+
+
+def log_live(agent: Agent, incident: Incident) -> None:
+    """Log a request a second until it is ended from outside."""
     rng = random.Random(11)  # noqa: S311 - a story, not a secret
     while True:
         agent.log(plan(rng, time.time() - _LIVE_LAG_S, incident))
         time.sleep(1.0)
 
 
-def _history(agent: Agent, incident: Incident, now_s: float) -> None:
+def _history(agent: Agent, incident: Incident, now_s: float) -> int:
     rng = random.Random(7)  # noqa: S311 - a story, not a secret
     calls = [plan(rng, now_s - HISTORY_S + i * HISTORY_S / HISTORY, incident) for i in range(HISTORY)]
     past = [call for call in calls if call.at_s + call.duration_s < now_s]
     for call in sorted(past, key=lambda call: (call.at_s < now_s - _FIRST_S, call.at_s)):
         agent.log(call)
+    return len(past)
 
 
 if __name__ == "__main__":
