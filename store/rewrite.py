@@ -61,17 +61,20 @@ def chunks(files: pl.DataFrame) -> list[list[str]]:
     return groups
 
 
-def read_files(table: Table, paths: Sequence[str], files: Any = None) -> pl.DataFrame:
-    """The rows of some files, in the columns of the table's schema; a column that a file does not have is
-    null.  ``files`` is the table's file system, for who reads often.
+def read_files(
+    table: Table, paths: Sequence[str], files: Any = None, without: Sequence[str] = ()
+) -> pl.DataFrame:
+    """The rows of some files, in the columns of the table's schema but those ``without``; a column that a
+    file does not have is null.  ``files`` is the table's file system, for who reads often.
 
     Raises:
         FileNotFoundError: one of them is gone.
     """
-    schema: Any = table.spec.schema
+    schema: Any = pa.schema([field for field in table.spec.schema if field.name not in without])
     files, tables = files or file_system(table.uri, table.storage_options), []
     for path in paths:
-        found = pq.read_table(unquote(path), filesystem=files)
+        columns = schema.names if without else None  # names that a file does not have are left out
+        found = pq.read_table(unquote(path), columns=columns, filesystem=files)
         columns = [
             found[name].cast(kind) if name in found.column_names else pa.nulls(found.num_rows, kind)
             for name, kind in zip(schema.names, schema.types, strict=True)

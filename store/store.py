@@ -12,6 +12,7 @@ _CONTENT = ["trace_id", "content_hash"]
 _WEIGHT = pl.col("weight").cast(pl.Int64).sum()
 # What rules that are applied to the past change of a fact, as texts.
 _VERSION = {
+    "span_sums": pl.when(pl.col("span_sums").is_null()).then(pl.lit("")).otherwise(pl.lit("known")),
     "group_by": pl.col("group_by").fill_null([]).list.join("\x1f"),
     "group": pl.col("group").fill_null([]).list.join("\x1f"),
     "hits": pl.col("hits")

@@ -24,7 +24,10 @@ _LOST_EVERY = 20  # polls without a new commit, of which one asks the table itse
 
 @dataclass(frozen=True)
 class Commit:
-    """One append: its rows, and the application transactions that it recorded."""
+    """One append: its rows, and the application transactions that it recorded.
+
+    The rows are without the columns that the table's spec calls ``detail``.
+    """
 
     version: int
     rows: pl.DataFrame
@@ -91,6 +94,7 @@ class Tail:
             adds = []  # rows that were there before, in other files
         paths = [add["path"] for add in adds if add.get("dataChange", True)]
         try:
-            return Commit(version, read_files(self._table, paths, self._files), transactions)
+            rows = read_files(self._table, paths, self._files, without=self._table.spec.detail)
+            return Commit(version, rows, transactions)
         except FileNotFoundError as error:
             raise TailLost(f"{self._table.uri}: {error}") from error

@@ -42,7 +42,9 @@ class WholeBatches:
         self.arrived_us = arrived if isinstance(arrived, int) else None
         self._waiting: dict[_Batch, pl.DataFrame] = {}
         self._read_first: set[_Batch] = set()
-        self._keep(self._table.read(where=self._mine() & self._is_new()))
+        spec = self._table.spec
+        self._columns = [name for name in spec.schema.names if name not in spec.detail]
+        self._keep(self._table.read(self._columns, self._mine() & self._is_new()))
         self._read_first = set(self._waiting)
 
     @property
@@ -57,7 +59,7 @@ class WholeBatches:
 
     def known(self, where: pl.Expr) -> pl.DataFrame:
         """The rows of whole batches, and of streams that came before, as they were when this was made."""
-        return self._table.read(where=where & (~self._mine() | ~self._is_new()))
+        return self._table.read(self._columns, where & (~self._mine() | ~self._is_new()))
 
     def poll(self) -> tuple[list[dict[str, Any]], pl.DataFrame | None]:
         """The end rows of the batches that have become whole since the last call, and the rows of those

@@ -15,6 +15,15 @@ from rules.alerting.sums import SUM_NAMES, SUMS, Sum
 from rules.units import MINUTE_US
 
 _STRINGS = pl.List(pl.String)
+# The columns of facts that are read for it.
+SUMMED = (
+    "weight",
+    "end_us",
+    "group_by",
+    "group",
+    "hits",
+    *dict.fromkeys(one.fact for one in SUMS if one.fact),
+)
 KEYS = ("start_us", "size_us", "group_by", "group", "rule_hash")
 
 

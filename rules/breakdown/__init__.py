@@ -6,19 +6,24 @@ parent that is not there, spans that are each other's parents, two spans of one 
 absurd) is met here and changes nothing of other traces.
 """
 
-from rules.breakdown.columns import BREAKDOWN, breakdown_columns
-from rules.breakdown.entries import MOST_ENTRIES, OTHER, entries
+from rules.breakdown.columns import AMOUNTS, SUMS, breakdown_columns
+from rules.breakdown.entries import MOST_ENTRIES, OTHER, Entries, entries
 from rules.breakdown.spans import Spans, read_spans
+from rules.breakdown.stored import restored, stored
 from rules.breakdown.usage import disagreement, spans_usage
 
 __all__ = [
-    "BREAKDOWN",
+    "AMOUNTS",
     "MOST_ENTRIES",
     "OTHER",
+    "SUMS",
+    "Entries",
     "Spans",
     "breakdown_columns",
     "disagreement",
     "entries",
     "read_spans",
+    "restored",
     "spans_usage",
+    "stored",
 ]

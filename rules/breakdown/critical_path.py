@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rules.breakdown.tree import Bools, Ints, inherited
+from rules.breakdown.arrays import Bools, Ints
+from rules.breakdown.tree import inherited
 
 _ALWAYS = 2**61
 

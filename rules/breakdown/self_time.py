@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rules.breakdown.tree import Bools, Ints, sorted_within
+from rules.breakdown.arrays import Bools, Ints, sorted_within
 
 _ROOM = 2**62  # below it, times of many parents are told apart by an offset each
 

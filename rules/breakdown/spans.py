@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rules.breakdown.arrays import Bools, Ints
 from rules.breakdown.columns import END, NAME, PARENT_ID, SPAN_ID, START, STATUS
 from rules.breakdown.critical_path import critical_time, ranked
 from rules.breakdown.self_time import ChildTime, child_time
-from rules.breakdown.tree import Bools, Ints, parents
+from rules.breakdown.tree import parents
 from rules.breakdown.usage import own_usage
 from rules.dialect.fields import SPAN_TYPE
 from rules.matcher import values as v

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from rules.breakdown.arrays import Ints
+from rules.breakdown.span_ids import found_by_bytes
+
 Values = TypeVar("Values", npt.NDArray[np.int64], npt.NDArray[np.bool_])
 
 
@@ -22,9 +23,18 @@ def parents(ids: pa.Array, parent_ids: pa.Array, rows: Ints, preferred: Callable
     and what is below it) are all roots. Of several spans with one id the first in the order ``preferred``
     (asked only then) is the parent.
     """
-    size = len(ids)
-    if not size:
+    if not len(ids):
         return np.zeros(0, dtype=np.int64)
+    found = found_by_bytes(ids, parent_ids)
+    if found is None:
+        found = _found(ids, parent_ids, rows, preferred)
+    found[(found >= 0) & (rows[found] != rows)] = -1
+    return _without_cycles(found)
+
+
+def _found(ids: pa.Array, parent_ids: pa.Array, rows: Ints, preferred: Callable[[], Ints]) -> Ints:
+    """The same for any ids."""
+    size = len(ids)
     both = pc.dictionary_encode(pa.concat_arrays([ids.cast(pa.string()), parent_ids.cast(pa.string())]))
     codes = both.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     own, wanted = codes[:size], codes[size:]
@@ -32,11 +42,8 @@ def parents(ids: pa.Array, parent_ids: pa.Array, rows: Ints, preferred: Callable
     if empty >= 0:
         wanted = np.where(wanted == empty, -1, wanted)
     if own[-1] == size - 1:  # codes are given in the order of appearance: all ids differ, a code is an index
-        found = np.where(wanted < size, wanted, -1)
-    else:
-        found = _by_trace(own, wanted, rows, preferred())
-    found[(found >= 0) & (rows[found] != rows)] = -1
-    return _without_cycles(found)
+        return np.where(wanted < size, wanted, -1)
+    return _by_trace(own, wanted, rows, preferred())
 
 
 def _by_trace(own: Ints, wanted: Ints, rows: Ints, preferred: Ints) -> Ints:
@@ -78,13 +85,3 @@ def depths(parent: Ints) -> Ints:
         depth = depth + np.append(depth, 0)[above]
         above = np.append(above, -1)[above]
     return depth
-
-
-def sorted_within(group: Ints, value: Ints) -> Ints:
-    """The order by group, then by value (neither negative)."""
-    if not len(group):
-        return np.zeros(0, dtype=np.int64)
-    room = int(value.max()) + 1
-    if int(group.max()) < 2**62 // room:
-        return np.argsort(group * room + value, kind="stable")  # many times faster than by two keys
-    return np.lexsort((value, group))

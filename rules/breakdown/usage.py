@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from rules.breakdown.arrays import Bools, Ints
 from rules.breakdown.columns import AMOUNTS, SPAN_COST
-from rules.breakdown.tree import Bools, Ints, depths
+from rules.breakdown.tree import depths
 from rules.dialect.fields import SPAN_USAGE
 from rules.matcher.batch import Batch
 from rules.matcher.decode import json_numbers
@@ -69,14 +70,13 @@ def spans_usage(shares: Mapping[str, Floats], owners: Ints, rows: int) -> dict[s
         known = ~np.isnan(share)
         sums = np.bincount(owners[known], weights=share[known], minlength=rows).astype(np.float64)
         number = np.bincount(owners[known], minlength=rows)
-        found[name] = whole(sums, number > 0)
+        found[name] = pa.array(integers(sums), pa.int64(), mask=number == 0)
     return found
 
 
-def whole(values: Floats, known: Bools) -> pa.Array:
-    """Integers, null where not known."""
-    sound = np.where(known, np.minimum(values, _LARGEST), 0)
-    return pa.array(sound.astype(np.int64), pa.int64(), mask=~known)
+def integers(values: Floats) -> Ints:
+    """Amounts as integers, those too large cut."""
+    return np.minimum(values, _LARGEST).astype(np.int64)
 
 
 def disagreement(of_trace: Mapping[str, pa.Array], of_spans: Mapping[str, pa.Array]) -> pa.Array:

@@ -35,6 +35,11 @@ FACTS: Final = pa.schema(
         pa.field("arrived_us", I64),  # landed_us, or the commit time of the source file
         pa.field("late", pa.bool_()),
         pa.field("hits", pa.list_(HIT)),
+        # Where time and tokens went (rules/breakdown/stored.py); null where weight is 0, and in facts of a
+        # program that did not know it yet, which `tracesieve apply` fills.
+        pa.field("span_keys", STR),
+        pa.field("span_sums", pa.binary()),
+        pa.field("usage_disagrees", pa.bool_()),  # null: nothing to compare
     ]
 )
 
@@ -156,7 +161,7 @@ def _batches(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
 
 TABLES: Final[dict[str, TableSpec]] = {
     "batches": TableSpec(BATCHES, "batch", "now_us", 30, _batches),
-    "facts": TableSpec(FACTS, "batch", "end_us", 90),
+    "facts": TableSpec(FACTS, "batch", "end_us", 90, detail=("span_keys", "span_sums")),
     "windows": TableSpec(WINDOWS, "batch", "start_us", 400),
     "quarantine": TableSpec(QUARANTINE, "batch", "now_us", 30),
     "in_progress": TableSpec(IN_PROGRESS, "batch", "now_us", 30),

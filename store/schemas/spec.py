@@ -40,7 +40,8 @@ class TableSpec:
 
     ``writer`` alone may append to it.  Rows expire by whole days (UTC) of the column ``expires_by``, after
     ``kept_days`` unless the config says otherwise (None: never).  ``keeps`` says which old rows stay all the
-    same, because something still depends on them; None: no old row stays.
+    same, because something still depends on them; None: no old row stays.  ``detail`` are large columns
+    that followers are not given.
     """
 
     schema: pa.Schema
@@ -48,3 +49,4 @@ class TableSpec:
     expires_by: str | None = None
     kept_days: int | None = None
     keeps: Keeps | None = None
+    detail: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from rules.units import MINUTE_US
 from streams.batch.person_labels import LABELS
 
 STATES = ("OK", "ERROR", "STATE_UNSPECIFIED", "IN_PROGRESS")
+BREAKDOWN = ("span_keys", "span_sums", "usage_disagrees")
 VALUES = (
     "trace_id",
     "experiment_id",
@@ -35,6 +36,7 @@ VALUES = (
     "arrived_us",
     "late",
     "hits",
+    *BREAKDOWN,
 )
 _LONGEST_MS = 1e14  # a longer duration, of over 3,000 years, is taken for unknown
 

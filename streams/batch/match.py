@@ -15,6 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rules.breakdown import (
+    breakdown_columns,
+    disagreement,
+    entries,
+    read_spans,
+    spans_usage,
+    stored,
+)
 from rules.groups import group_columns, group_values
 from rules.matcher import Matcher, derive, derived_columns
 from store.schemas import HIT
@@ -45,12 +53,25 @@ NARROW = pa.schema(
         ("cost_nusd", pa.int64()),
         ("json_error", pa.string()),
         ("hits", pa.list_(HIT)),
+        ("span_keys", pa.string()),
+        ("span_sums", pa.binary()),
+        ("usage_disagrees", pa.bool_()),
     ]
 )
 PACKED_DDL = "narrow binary"
 # Columns of few distinct values travel as codes.
 _FEW = frozenset(
-    {"experiment_id", "experiment", "state", "source_run", "judge", "label", "file", "json_error"}
+    {
+        "experiment_id",
+        "experiment",
+        "state",
+        "source_run",
+        "judge",
+        "label",
+        "file",
+        "json_error",
+        "span_keys",
+    }
 )
 _PLAIN = (
     "trace_id",
@@ -84,7 +105,8 @@ class Plan:
     @property
     def columns(self) -> tuple[str, ...]:
         """The raw columns that it reads, each once."""
-        wanted = [*Matcher(self.conditions).columns, *derived_columns, *group_columns(self.group_by)]
+        rules = Matcher(self.conditions).columns
+        wanted = [*rules, *derived_columns, *group_columns(self.group_by), *breakdown_columns]
         return tuple(dict.fromkeys(wanted))
 
 
@@ -114,6 +136,9 @@ def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
     columns = {name: table.column(f"_{name}") for name in _PLAIN}
     derived = derive(batch)
     columns |= {name: derived.column(name) for name in _DERIVED}
+    spans = read_spans(batch)
+    columns |= stored(entries(spans), table.num_rows)
+    columns["usage_disagrees"] = disagreement(columns, spans_usage(spans.used, spans.owners, table.num_rows))
     columns["group"] = group_values(batch, todo.group_by)
     columns["hits"] = hits(matcher.hits(batch), table.num_rows, todo.ids, todo.hashes)
     return pa.table([columns[field.name] for field in NARROW], names=NARROW.names).cast(NARROW)

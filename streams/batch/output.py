@@ -14,7 +14,7 @@ import pyarrow as pa
 from rules.rule_set import RuleSet
 from store import Store
 from store.schemas import TABLES
-from store.windows import merge, partials
+from store.windows import SUMMED, merge, partials
 from streams.batch import person_labels
 from streams.batch.classify import Classified
 
@@ -81,7 +81,7 @@ def write_windows(store: Store, rules: RuleSet, batch: Batch, *, netted: bool = 
     """Append the windows that the batch's facts make, as the table has those facts; ``netted``: without those
     of which nothing is left.
     """
-    facts = store.table("facts").read(where=batch.own & (pl.col("weight") != 0))
+    facts = store.table("facts").read(list(SUMMED), batch.own & (pl.col("weight") != 0))
     if facts.is_empty():
         return
     # A withdrawn fact may have hits of a rule that is no longer in force: its partial is taken back too.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from streams.batch.classify import VALUES
+from streams.batch.classify import BREAKDOWN, VALUES
 
 _CONTENT = ["trace_id", "content_hash"]
 
@@ -44,24 +44,33 @@ def rematched(
     """Compare standing facts (net) with narrow rows of the trace table (``streams.batch.match.NARROW``).
 
     ``ids`` are the rules in force in their order, ``only`` the rules that are applied (none: all); hits of
-    others stay. A trace whose hits and group stay as they are gives no row.
+    others stay. A trace whose hits and group stay as they are gives no row, unless its fact lacks a
+    breakdown (an older program wrote it), which it then gets; it does not count as changed.
     """
-    present = _latest(rows).select(*_CONTENT, _hits="hits", _group="group")
+    present = _latest(rows).select(
+        *_CONTENT, *(pl.col(name).alias(f"_{name}") for name in ("hits", "group", *BREAKDOWN))
+    )
     beside = standing.join(present, on=_CONTENT, how="left", nulls_equal=True)
     found = beside.filter(pl.col("_hits").is_not_null())
     missing = beside.filter(pl.col("_hits").is_null())
     uncounted = missing.join(rows.select("trace_id").unique(), on="trace_id", how="semi").height
     applied = _applied(found, ids, only)
+    lacking = pl.col("span_sums").is_null() & pl.col("_span_sums").is_not_null()
     grouped = pl.lit(list(group_by), dtype=pl.List(pl.String))
     regrouped = (pl.col("group_by") != grouped) | (pl.col("group") != pl.col("_group"))
-    changed = applied.filter(regrouped | (_names("hits", "hash") != _names("_hits", "hash")))
-    new = changed.with_columns(hits=pl.col("_hits"), group_by=grouped, group=pl.col("_group"))
+    differ = regrouped | (_names("hits", "hash") != _names("_hits", "hash"))
+    changed = applied.filter(differ)
+    written = applied.filter(differ | lacking)
+    breakdown = [
+        pl.when(lacking).then(pl.col(f"_{name}")).otherwise(pl.col(name)).alias(name) for name in BREAKDOWN
+    ]
+    new = written.with_columns(*breakdown, hits=pl.col("_hits"), group_by=grouped, group=pl.col("_group"))
     facts = [
         frame.select(*VALUES, pl.lit(weight, dtype=pl.Int8).alias("weight"))
-        for frame, weight in ((changed, -1), (new, 1))
+        for frame, weight in ((written, -1), (new, 1))
     ]
     after = [new.select("trace_id", "hits")]
-    after.append(standing.join(changed, on="trace_id", how="anti").select("trace_id", "hits"))
+    after.append(standing.join(written, on="trace_id", how="anti").select("trace_id", "hits"))
     return Rematched(
         facts=pl.concat(facts),
         traces=standing.height,

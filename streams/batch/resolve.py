@@ -15,7 +15,7 @@ import polars as pl
 
 from rules.units import HOUR_US
 from store import net_facts
-from streams.batch.classify import VALUES
+from streams.batch.classify import BREAKDOWN, VALUES
 
 SLACK_US = HOUR_US  # how far an amendment may move a trace's start and still be recognised
 _CONTENT = ("trace_id", "content_hash")
@@ -165,7 +165,9 @@ def _remembered(rows: pl.DataFrame, winners: pl.DataFrame, passed: pl.DataFrame)
 def _uncounted(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows that count for nothing: their state says why, and they have no hits."""
     state = pl.when("left_out").then(pl.lit(LEFT_OUT)).otherwise(pl.lit(SEEN))
-    return rows.with_columns(state.alias("state"), pl.col("hits").list.head(0))
+    return rows.with_columns(
+        state.alias("state"), pl.col("hits").list.head(0), *(pl.lit(None).alias(name) for name in BREAKDOWN)
+    )
 
 
 def _weighted(frame: pl.DataFrame, weight: int) -> pl.DataFrame:

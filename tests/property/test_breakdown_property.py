@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import breakdown_oracle as oracle
+from support.breakdown_lists import lists
 from support.breakdown_oracle import Span
 
-from rules.breakdown import Spans, breakdown_columns, entries, read_spans
+from rules.breakdown import Spans, breakdown_columns, read_spans
 from rules.matcher import raw_table
 from rules.matcher.batch import Batch
 from store.schemas import TRACES
@@ -39,12 +41,18 @@ def traces(draw: st.DrawFn, most: int = 8) -> list[Span]:
     ]
 
 
-def read(*of_traces: list[Span]) -> tuple[Spans, pa.Array]:
-    rows = [oracle.as_row(f"t{number}", spans) for number, spans in enumerate(of_traces)]
-    table = pa.Table.from_pylist(rows, schema=TRACES)
-    batch = Batch(raw_table(table, breakdown_columns))
-    spans = read_spans(batch)
-    return spans, entries(spans, len(rows))
+def read(*of_traces: list[Span]) -> tuple[Spans, list[list[dict[str, Any]]]]:
+    """Whatever the ids: short and the same in all traces, or long and each there once."""
+    short = [oracle.as_row(f"t{number}", spans) for number, spans in enumerate(of_traces)]
+    long = [
+        oracle.as_row(f"t{number}", spans, lambda name, number=number: f"{number:014}{name[-2:]}")
+        for number, spans in enumerate(of_traces)
+    ]
+    tables = [pa.Table.from_pylist(rows, schema=TRACES) for rows in (short, long)]
+    found = [read_spans(Batch(raw_table(table, breakdown_columns))) for table in tables]
+    made = [lists(spans, len(of_traces)) for spans in found]
+    assert made[0] == made[1]
+    return found[0], made[0]
 
 
 @settings(deadline=None, max_examples=200)
@@ -75,17 +83,17 @@ def test_self_times_add_up_to_the_roots_and_what_ran_at_once_or_outside(spans: l
 @given(st.lists(traces(most=6), max_size=5), st.randoms(use_true_random=False))
 def test_order_and_company_make_no_difference(of_traces: list[list[Span]], rng: random.Random) -> None:
     """All traces use the same ids, so that one could be taken for another's parent."""
-    together = read(*of_traces)[1].to_pylist()
-    assert together == [read(spans)[1].to_pylist()[0] for spans in of_traces]
+    together = read(*of_traces)[1]
+    assert together == [read(spans)[1][0] for spans in of_traces]
     shuffled = [rng.sample(spans, len(spans)) for spans in of_traces]
-    assert read(*shuffled)[1].to_pylist() == together
+    assert read(*shuffled)[1] == together
 
 
 @settings(deadline=None)
 @given(traces(most=30))
 def test_entries_add_up_to_the_spans(spans: list[Span]) -> None:
-    found, lists = read(spans)
-    of_trace = lists.to_pylist()[0]
+    found, of_traces = read(spans)
+    of_trace = of_traces[0]
     assert sum(one["calls"] for one in of_trace) == len(spans)
     for name in ("self_us", "critical_us", "parallel_us"):
         assert sum(one[name] for one in of_trace) == int(getattr(found, name).sum())

@@ -5,6 +5,7 @@ Written without the project's own code, for tests to compare with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,15 +98,15 @@ def used(one: Span) -> tuple[int, int]:
     return max(one.tokens - below, 0), max(one.tokens, below)
 
 
-def as_row(trace_id: str, spans: list[Span]) -> dict[str, Any]:
-    """A row of a trace table (``store.schemas.TRACES``) with these spans."""
+def as_row(trace_id: str, spans: list[Span], renamed: Callable[[str], str] = str) -> dict[str, Any]:
+    """A row of a trace table (``store.schemas.TRACES``) with these spans, their ids renamed."""
     return {
         "trace_id": trace_id,
         "spans": [
             {
-                "span_id": one.span_id,
+                "span_id": renamed(one.span_id) if one.span_id else one.span_id,
                 "trace_id": trace_id,
-                "parent_id": one.parent_id,
+                "parent_id": renamed(one.parent_id) if one.parent_id else one.parent_id,
                 "start_time": one.start,
                 "end_time": one.end,
                 "status_code": one.status,

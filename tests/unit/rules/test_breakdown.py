@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from support import breakdown_oracle as oracle
+from support.breakdown_lists import lists
 from support.breakdown_oracle import Span
 
 from rules.alerting.histogram import bucket_index
@@ -16,7 +17,6 @@ from rules.breakdown import (
     Spans,
     breakdown_columns,
     disagreement,
-    entries,
     read_spans,
     spans_usage,
 )
@@ -29,7 +29,7 @@ def read(*of_traces: list[Span]) -> tuple[Spans, list[list[dict[str, Any]]]]:
     rows = [oracle.as_row(f"t{number}", spans) for number, spans in enumerate(of_traces)]
     batch = Batch(raw_table(pa.Table.from_pylist(rows, schema=TRACES), breakdown_columns))
     spans = read_spans(batch)
-    return spans, entries(spans, len(rows)).to_pylist()
+    return spans, lists(spans, len(rows))
 
 
 def by_name(of_trace: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -78,8 +78,8 @@ def test_what_an_agent_reports_for_its_calls_is_not_counted_twice(
 ) -> None:
     spans = [Span("r", None, 0, 100, "agent", "AGENT", tokens=agent), Span("m", "r", 0, 90, "chain", "CHAIN")]
     spans += [Span(f"c{i}", "m", i, i + 1, f"call{i}", "LLM", tokens=one) for i, one in enumerate(calls)]
-    found, lists = read(spans)
-    assert by_name(lists[0])["agent"]["tokens_total"] == own
+    found, of_traces = read(spans)
+    assert by_name(of_traces[0])["agent"]["tokens_total"] == own
     assert spans_usage(found.used, found.owners, 1)["tokens_total"].to_pylist() == [total]
 
 
@@ -97,21 +97,21 @@ def test_more_names_than_are_kept_are_added_up_by_type() -> None:
     spans = [Span("r", None, 0, 10_000, "agent", "AGENT")]
     spans += [Span(f"t{i:03}", "r", i * 10, i * 10 + 1 + i % 7, f"tool {i:03}") for i in range(200)]
     spans += [Span(f"o{i}", "r", 9000 + i, 9000 + i, f"x{i}", f"Own type {i}") for i in range(50)]
-    found, lists = read(spans, [Span("r", None, 0, 5)])
-    of_trace = lists[0]
+    found, of_traces = read(spans, [Span("r", None, 0, 5)])
+    of_trace = of_traces[0]
     assert len(of_trace) == MOST_ENTRIES + 2
     assert sum(one["calls"] for one in of_trace) == len(spans)
     assert sum(one["self_us"] for one in of_trace) == int(found.self_us[: len(spans)].sum())
     others = {one["type"]: one["calls"] for one in of_trace if one["name"] == "other"}
     assert others == {"TOOL": 200 - (MOST_ENTRIES - 1), "other": 50}
-    assert len(lists[1]) == 1
+    assert len(of_traces[1]) == 1
 
 
 def test_long_names_and_types_are_cut_and_missing_ones_have_a_word() -> None:
     rows = [oracle.as_row("t", [Span("r", None, 0, 5, "n" * 5_000, "T" * 5_000), Span("s", "r", 0, 5)])]
     rows[0]["spans"][1] |= {"name": None, "attributes": []}
     batch = Batch(raw_table(pa.Table.from_pylist(rows, schema=TRACES), breakdown_columns))
-    found = entries(read_spans(batch), 1).to_pylist()[0]
+    found = lists(read_spans(batch), 1)[0]
     assert [(one["type"], one["name"]) for one in found] == [("T" * 64, "n" * 128), ("UNKNOWN", "")]
 
 
@@ -151,14 +151,14 @@ def test_thirty_thousand_spans_take_seconds_whatever_their_shape() -> None:
     star = [Span("r", None, 0, many)] + [Span(f"s{i}", "r", i, i + 1 + i % 2) for i in range(many)]
     ring = [Span(f"s{i}", f"s{(i + 1) % many}", i, i + 1) for i in range(many)]
     began = time.process_time()
-    _, lists = read(chain, star, ring)
+    _, of_traces = read(chain, star, ring)
     assert time.process_time() - began < 10
-    assert [sum(one["calls"] for one in of_trace) for of_trace in lists] == [many, many + 1, many]
-    assert sum(one["critical_us"] for one in lists[0]) == 2 * many
+    assert [sum(one["calls"] for one in of_trace) for of_trace in of_traces] == [many, many + 1, many]
+    assert sum(one["critical_us"] for one in of_traces[0]) == 2 * many
 
 
 def test_no_spans_and_no_columns() -> None:
     assert read([], [])[1] == [[], []]
     assert read()[1] == []
     table = raw_table(pa.table({"trace_id": ["t"]}), breakdown_columns)
-    assert entries(read_spans(Batch(table)), 1).to_pylist() == [[]]
+    assert lists(read_spans(Batch(table)), 1) == [[]]

@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 from support.made_facts import fact
 
+from store import net_facts
 from store.schemas import FACTS
 from streams.batch.match import NARROW
 from streams.batch.rematch import Rematched, rematched
@@ -53,6 +54,30 @@ def test_sem_31_a_rule_that_was_edited_keeps_its_traces_and_gets_its_new_version
     found = compared([fact("a", 1, hits=[BAD])], [row("a", BAD2)])
     assert written(found) == [("a", -1, ["h1"]), ("a", 1, ["h3"])]
     assert found.rules == {"bad": {"before": 1, "after": 1, "gained": 0, "lost": 0}}
+
+
+def test_sem_31_a_fact_without_a_breakdown_gets_it_and_counts_as_unchanged() -> None:
+    known = {"span_keys": '[["TOOL", "a"]]', "span_sums": b"12345678", "usage_disagrees": True}
+    other = {**known, "span_sums": b"87654321"}
+    facts = [fact("old", 1, hits=[BAD]), fact("new", 1, **known), fact("both", 1, hits=[BAD])]
+    rows = [row("old", BAD, **known), row("new", **other), row("both", SLOW, **known)]
+    found = compared(facts, rows)
+    assert written(found) == [
+        ("both", -1, ["h1"]),
+        ("both", 1, ["h2"]),
+        ("old", -1, ["h1"]),
+        ("old", 1, ["h1"]),
+    ]
+    assert (found.traces, found.changed) == (3, 1)
+    assert found.rules["bad"] == {"before": 2, "after": 1, "gained": 0, "lost": 1}
+    before = pl.DataFrame(pa.Table.from_pylist(facts, schema=FACTS)).select(found.facts.columns)
+    stored = pl.concat([before, found.facts]).with_columns(batch_id=pl.int_range(pl.len()))
+    net = net_facts(stored)
+    assert dict(net.select("trace_id", "span_sums").iter_rows()) == dict.fromkeys(
+        ("old", "new", "both"), known["span_sums"]
+    )
+    assert net["usage_disagrees"].to_list() == [True] * 3
+    assert compared(net.to_dicts(), rows).facts.is_empty()  # applied again, it changes nothing
 
 
 def test_sem_31_what_is_gone_or_not_counted_yet_keeps_its_fact() -> None:
