@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from rules.alerting.contract import AlertRule
@@ -19,10 +20,18 @@ from rules.rule import SEVERITY_ORDER, Rule, Severity
 
 @dataclass(frozen=True)
 class RuleSet:
-    """A set of rules that is in force together, in the order of their files."""
+    """A set of rules that is in force together, in the order of their files, shipped packs last."""
 
     rules: tuple[Rule, ...]
     source: str  # the rules as canonical JSON, enough to build them again
+
+    @cached_property
+    def ranked(self) -> tuple[Rule, ...]:
+        """All rules, the most severe first; of equally severe ones the first of the set, so a user's own
+        before shipped ones.  Wherever one of several rules is to be chosen or named first, it is the first of
+        these (SEMANTICS 22).
+        """
+        return tuple(sorted(self.rules, key=lambda rule: -SEVERITY_ORDER[rule.severity]))
 
     @property
     def trace_rules(self) -> tuple[Rule, ...]:
@@ -63,14 +72,6 @@ class RuleSet:
     def from_json(cls, text: str) -> RuleSet:
         """The rule set of a text that :meth:`to_json` gave."""
         return build_rule_set([parse_rule(item) for item in json.loads(text)])
-
-    def category_of(self, rule_ids: Sequence[str]) -> str | None:
-        """The category of the most severe of those trace rules; ties go to the first of the set (SEMANTICS
-        22).
-        """
-        rules = [rule for rule in self.trace_rules if rule.id in rule_ids]
-        best = max(rules, key=lambda rule: SEVERITY_ORDER[rule.severity], default=None)
-        return best.category if best else None
 
 
 def parse_rule(item: dict[str, Any]) -> RuleModel:

@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rules.rule_set import RuleSet
 
+PERSONS_REASON = "a person set eval_candidate"
+
+
+class Match(NamedTuple):
+    """A rule that gives a trace a category."""
+
+    rule: str
+    category: str
+
+
+def matches_of(rule_set: RuleSet, hits: Collection[str], evidence: Collection[str]) -> list[Match]:
+    """The rules that give a trace a category, the one that decides first: trace rules by rank, then the alert
+    rules whose evidence it is, by rank (``RuleSet.ranked``).
+
+    ``hits`` and ``evidence`` are ids of rules; those of no rule of the set, and of rules that only count, are
+    left out.
+    """
+    of_traces = (
+        Match(rule.id, rule.category)
+        for rule in rule_set.ranked
+        if rule.tags_matches and rule.id in hits and rule.category is not None
+    )
+    return [*of_traces, *_evidence_matches(rule_set, evidence)]
+
+
+def by_category(matches: Collection[Match]) -> dict[str, list[str]]:
+    """The ids of the rules of each category, sorted."""
+    found: dict[str, set[str]] = {}
+    for match in matches:
+        found.setdefault(match.category, set()).add(match.rule)
+    return {category: sorted(rules) for category, rules in found.items()}
+
 
 def category_of(rule_set: RuleSet, hits: Collection[str], evidence: Collection[str]) -> str | None:
-    """The value of ``eval_candidate``: that of the most severe trace rule, else of the first alert rule whose
-    evidence it is.
-    """
-    of_alerts = (category for _, _, category in _evidence_rules(rule_set, evidence))
-    return rule_set.category_of(list(hits)) or next(of_alerts, None)
+    """The value of ``eval_candidate``: the category of the match that decides."""
+    matches = matches_of(rule_set, hits, evidence)
+    return matches[0].category if matches else None
 
 
 def tags_of(
@@ -21,18 +51,16 @@ def tags_of(
 ) -> dict[str, Any]:
     """The tags that a trace should have: no category and no rules for one that is not, or no longer, matched.
 
-    ``evidence`` are the ids of the rules whose evidence it is.
+    ``evidence`` are the ids of the rules whose evidence it is. ``categories`` has the rules of each category;
+    a message of a program before it, and one that takes everything back, is without it.
     """
-    if fact is None:
-        return {"trace_id": trace_id, "category": None, "rules": []}
-    known = {rule.id for rule in rule_set.trace_rules}
-    hits = [hit["rule"] for hit in fact["hits"] if hit["rule"] in known]
-    picked = [rule_id for rule_id, _, _ in _evidence_rules(rule_set, evidence)]
-    return {
+    matches = matches_of(rule_set, _hits(fact), evidence) if fact is not None else []
+    payload: dict[str, Any] = {
         "trace_id": trace_id,
-        "category": category_of(rule_set, hits, evidence),
-        "rules": sorted({*hits, *picked}),
+        "category": matches[0].category if matches else None,
+        "rules": sorted({match.rule for match in matches}),
     }
+    return {**payload, "categories": by_category(matches)} if matches else payload
 
 
 def membership_of(
@@ -45,24 +73,23 @@ def membership_of(
     """The dataset categories of a trace, each with the rules and their versions, or the person, who gave it.
 
     No category at all takes the trace out of its datasets. ``candidate`` is a person's own
-    ``eval_candidate``.
+    ``eval_candidate``. The reason of a category is that of the match that decides.
     """
     if fact is None:
         return {"trace_id": trace_id, "categories": {}}
-    hits = {hit["rule"]: hit["hash"] for hit in fact["hits"]}
-    found = [
-        (rule.id, hits[rule.id], rule.category)
-        for rule in rule_set.trace_rules
-        if rule.id in hits and rule.category is not None
-    ]
-    found += _evidence_rules(rule_set, evidence)
-    points_to = {rule.id: rule.points_to or rule.id for rule in rule_set.rules}
+    matches = matches_of(rule_set, _hits(fact), evidence)
+    of_hits = {hit["rule"]: hit["hash"] for hit in fact["hits"]}
+    rules = {rule.id: rule for rule in rule_set.rules}
+    reasons = {one.category: rules[one.rule].points_to or one.rule for one in reversed(matches)}
+    # In the order of the set, whatever their rank: so a message says the same as before rules had one.
+    place = {rule.id: (not rule.tags_matches, number) for number, rule in enumerate(rule_set.rules)}
     categories: dict[str, dict[str, Any]] = {}
-    for rule_id, version, category in found:
-        entry = categories.setdefault(category, {"rules": [], "reason": points_to[rule_id]})
-        entry["rules"].append({"rule": rule_id, "hash": version})
+    for match in sorted(matches, key=lambda one: place[one.rule]):
+        rule = rules[match.rule]
+        entry = categories.setdefault(match.category, {"rules": [], "reason": reasons[match.category]})
+        entry["rules"].append({"rule": rule.id, "hash": of_hits[rule.id] if rule.tags_matches else rule.hash})
     if candidate is not None:
-        entry = categories.setdefault(candidate, {"rules": [], "reason": "a person set eval_candidate"})
+        entry = categories.setdefault(candidate, {"rules": [], "reason": PERSONS_REASON})
         entry["person"] = True
     return {
         "trace_id": trace_id,
@@ -73,8 +100,12 @@ def membership_of(
     }
 
 
-def _evidence_rules(rule_set: RuleSet, ids: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    """Those alert rules, by id, whose evidence is tagged: id, hash and category."""
-    for rule in rule_set.alert_rules:
-        if rule.id in ids and rule.evidence is not None:
-            yield rule.id, rule.hash, rule.evidence.category
+def _hits(fact: Mapping[str, Any]) -> set[str]:
+    return {hit["rule"] for hit in fact["hits"]}
+
+
+def _evidence_matches(rule_set: RuleSet, ids: Collection[str]) -> Iterator[Match]:
+    """Those alert rules, by rank, whose evidence is tagged."""
+    for rule in rule_set.ranked:
+        if rule.id in ids and rule.alert is not None and rule.alert.evidence is not None:
+            yield Match(rule.id, rule.alert.evidence.category)

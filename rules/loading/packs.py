@@ -37,6 +37,8 @@ class Loaded:
 def load_packs(entries: Sequence[str | Path], group_by: Sequence[str], base_dir: str | Path = ".") -> Loaded:
     """Load rule files; an entry is a shipped pack's name (``packs/default``), a file, or a folder of
     ``*.yaml``.
+
+    The rules of the set stand in the order of entries and files, those of shipped packs after all others.
     """
     loaded = Loaded(diagnostics=list(_unknown_keys(group_by)))
     files: list[Path] = []
@@ -45,15 +47,17 @@ def load_packs(entries: Sequence[str | Path], group_by: Sequence[str], base_dir:
         if not found:
             loaded.diagnostics.append(_no_file(entry, "there is no such pack, file or folder of *.yaml"))
         files += [file for file in found if file not in files]
-    models: list[RuleModel] = []
+    own: list[RuleModel] = []
+    shipped: list[RuleModel] = []
     for file in files:
         before = len(loaded.diagnostics)
+        models = shipped if file.resolve().parent == SHIPPED.resolve() else own
         models += _load_file(file, group_by, loaded)
         of_file = loaded.diagnostics[before:]
         loaded.diagnostics[before:] = sorted(of_file, key=lambda one: (one.line, one.column))
     loaded.diagnostics = errors_first(loaded.diagnostics)
     if not loaded.errors:
-        loaded.rule_set = build_rule_set(models)
+        loaded.rule_set = build_rule_set([*own, *shipped])
     return loaded
 
 

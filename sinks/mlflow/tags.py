@@ -4,6 +4,9 @@
 was set by a person and is never overwritten (SEMANTICS 22).  The order of writes keeps that true at every
 instant of a crash: a changed category takes ``eval_candidate`` away first, then moves
 ``tracesieve.category``, then sets it anew.
+
+That tag holds one category.  A trace that matches rules of several is found by
+``tracesieve.category.<name>``, a tag for each of them with the ids of its rules.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from sinks.mlflow.server import classify_error, client, probe
 from store.outbox import PendingMessage
 
 CANDIDATE, RULES, CATEGORY = "eval_candidate", "tracesieve.rules", "tracesieve.category"
+OF_CATEGORY = f"{CATEGORY}."  # and the name of the category
 WORKERS = 4  # beside one another: more only queue up at a server that writes to one database
 MOST_CHARACTERS = 4096  # of a tag's value: the server cuts off the rest, in the middle of an id
 _INFOS = 100  # traces in one listing call
@@ -27,7 +31,7 @@ _NO_SUCH_CALL = ("NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
 
 
 class MlflowTags(Sink):
-    """Sets and removes the three tags of a trace."""
+    """Sets and removes the tags of a trace."""
 
     name = "mlflow_tags"
     consumes = MessageKind.TAGS
@@ -112,7 +116,7 @@ class MlflowTags(Sink):
                     self._delete(trace_id, key)
         except MlflowException as error:
             raise classify_error(error) from error
-        return json.dumps({key: before[key] for key in (CANDIDATE, RULES, CATEGORY) if key in before})
+        return json.dumps({key: before[key] for key in sorted(before) if _is_ours(key)})
 
     def _delete(self, trace_id: str, key: str) -> None:
         """Delete a tag; one that somebody else has deleted since is gone all the same."""
@@ -157,6 +161,24 @@ def changes(before: dict[str, str], payload: dict[str, Any]) -> list[tuple[str, 
         steps.append(("set", RULES, rules))
     if not rules and RULES in before:
         steps.append(("delete", RULES, ""))
+    steps += _of_categories(before, payload)
     if ours is not None and (persons or not category):
         steps.append(("delete", CATEGORY, ""))
     return steps
+
+
+def _of_categories(before: dict[str, str], payload: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """The writes for the tags of single categories.
+
+    A message of an older program does not say which rules are of which category: it changes none of them.
+    """
+    if payload.get("rules") and "categories" not in payload:
+        return []
+    wanted = {OF_CATEGORY + name: rules_text(ids) for name, ids in payload.get("categories", {}).items()}
+    steps = [("set", key, text) for key, text in sorted(wanted.items()) if before.get(key) != text]
+    gone = [key for key in sorted(before) if key.startswith(OF_CATEGORY) and key not in wanted]
+    return [*steps, *(("delete", key, "") for key in gone)]
+
+
+def _is_ours(key: str) -> bool:
+    return key in (CANDIDATE, RULES, CATEGORY) or key.startswith(OF_CATEGORY)

@@ -107,6 +107,7 @@ def test_sem_01_later_tags_and_feedback_land_again_but_ours_do_not(
         "tracesieve.category",
         "eval_candidate",
         "tracesieve.rules",
+        "tracesieve.category.error_case",
     ):  # in the order in which we write them
         client.set_trace_tag(one, key, "error_case")
     assert landing.land_through(now).landed == 0

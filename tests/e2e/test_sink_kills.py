@@ -14,7 +14,7 @@ from sinks.delivery import Delivery
 from sinks.mlflow.config import DatasetsConfig
 from sinks.mlflow.datasets import MlflowDatasets
 from sinks.mlflow.provenance import SOURCES
-from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
+from sinks.mlflow.tags import CANDIDATE, CATEGORY, OF_CATEGORY, RULES, MlflowTags
 from store import open_store
 from store.outbox import Outbox, OutboxMessage
 from store.table import Table
@@ -136,6 +136,20 @@ def test_sem_21_23_records_are_the_same_wherever_it_is_killed(
     assert kills > 15
 
 
+def ours_among(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key == CANDIDATE or key.startswith("tracesieve.")}
+
+
+def whole(payload: dict[str, Any]) -> dict[str, str]:
+    """The tags that a message asks for."""
+    category = payload["category"]
+    if not category:
+        return {}
+    of_categories = {OF_CATEGORY + name: ",".join(ids) for name, ids in payload["categories"].items()}
+    rules = ",".join(sorted(payload["rules"]))
+    return {CANDIDATE: category, CATEGORY: category, RULES: rules, **of_categories}
+
+
 def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
     mlflow_server: MlflowServer,
     experiment: tuple[str, str],
@@ -157,10 +171,13 @@ def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
         at += 1
         burnt = False
         fuse.left = at
-        for category, rules in (("error_case", ["b", "a"]), ("slow_response", ["s"]), (None, [])):
-            message = OutboxMessage(
-                "mlflow_tags", trace, {"trace_id": trace, "category": category, "rules": rules}
-            )
+        for category, rules, categories in (
+            ("error_case", ["b", "a"], {"error_case": ["b"], "refund_error": ["a"]}),
+            ("slow_response", ["s"], {"slow_response": ["s"]}),
+            (None, [], {}),
+        ):
+            payload = {"trace_id": trace, "category": category, "rules": rules, "categories": categories}
+            message = OutboxMessage("mlflow_tags", trace, payload)
             while True:
                 try:
                     outbox = Outbox(open_store(str(tmp_path / str(at))))
@@ -171,12 +188,8 @@ def test_sem_21_22_tags_are_the_same_wherever_it_is_killed(
                 except Killed:
                     burnt = True
             left, fuse.left = fuse.left, None
-            tags = client.get_trace(trace, display=False).info.tags
-            found = {key: tags[key] for key in (CANDIDATE, CATEGORY, RULES) if key in tags}
-            whole = (
-                {CANDIDATE: category, CATEGORY: category, RULES: ",".join(sorted(rules))} if category else {}
-            )
-            assert found == whole, f"killed at step {at}"
+            found = client.get_trace(trace, display=False).info.tags
+            assert ours_among(found) == whole(payload), f"killed at step {at}"
             fuse.left = left
         kills += burnt
         if fuse.left is not None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from support.dataset_cases import CONTENT, Datasets, membership
+from support.mlflow_traces import logged_trace
 from support.servers import MlflowServer
 
 from sinks.delivery import Delivery
-from sinks.errors import Refused, RetryLater
+from sinks.errors import Refused
 from sinks.mlflow.dataset_server import DatasetServer
 from sinks.mlflow.provenance import SOURCES, WITHDRAWN
-from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, MlflowTags
+from sinks.mlflow.tags import CANDIDATE, MlflowTags
 from sinks.undo import undo
 from store import Store, open_store
 from store.content import TraceTable
@@ -32,54 +33,6 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def datasets(mlflow_server: MlflowServer, experiment: tuple[str, str], store: Store) -> Datasets:
     return Datasets(mlflow_server.uri, experiment[0], store)
-
-
-def _trace(uri: str, experiment_id: str) -> str:
-    import mlflow
-    from mlflow import MlflowClient
-
-    mlflow.set_tracking_uri(uri)  # the exporter of spans knows no other
-    client = MlflowClient(uri)
-    span = client.start_trace("agent", experiment_id=experiment_id, inputs={"q": 1})
-    client.end_trace(span.trace_id, outputs={"a": 1})
-    return str(span.trace_id)
-
-
-def test_sem_22_tags_are_set_changed_and_withdrawn(
-    mlflow_server: MlflowServer, experiment: tuple[str, str]
-) -> None:
-    from mlflow import MlflowClient
-
-    client, sink = MlflowClient(mlflow_server.uri), MlflowTags(mlflow_server.uri)
-    trace = _trace(mlflow_server.uri, experiment[0])
-
-    def deliver(category: str | None, *rules: str) -> dict[str, str]:
-        payload = {"trace_id": trace, "category": category, "rules": list(rules)}
-        assert [one.error for one in sink.deliver([PendingMessage("mlflow_tags", trace, payload)])] == [None]
-        tags = client.get_trace(trace, display=False).info.tags
-        return {key: tags[key] for key in (CANDIDATE, RULES, CATEGORY) if key in tags}
-
-    assert deliver("error_case", "b", "a") == {CANDIDATE: "error_case", RULES: "a,b", CATEGORY: "error_case"}
-    assert deliver("slow_response", "s") == {
-        CANDIDATE: "slow_response",
-        RULES: "s",
-        CATEGORY: "slow_response",
-    }
-    client.set_trace_tag(trace, CANDIDATE, "mine")
-    assert deliver("error_case", "a")[CANDIDATE] == "mine"
-    assert deliver(None) == {CANDIDATE: "mine"}
-
-
-def test_sem_21_a_missing_trace_is_refused_and_a_dead_server_is_tried_again(
-    mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    message = PendingMessage(
-        "mlflow_tags", "tr-none", {"trace_id": "tr-none", "category": "a", "rules": ["r"]}
-    )
-    assert isinstance(MlflowTags(mlflow_server.uri).deliver([message])[0].error, Refused)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(RetryLater):
-        MlflowTags("http://127.0.0.1:9").deliver([message])
 
 
 def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sources(
@@ -188,12 +141,19 @@ def test_sem_20_content_that_is_gone_is_a_dead_letter(datasets: Datasets) -> Non
 
 
 def test_undo_takes_back_every_tag_and_record(datasets: Datasets, mlflow_server: MlflowServer) -> None:
-    trace = _trace(mlflow_server.uri, datasets.experiment_id)
+    trace = logged_trace(mlflow_server.uri, datasets.experiment_id)
     outbox, tags = Outbox(datasets.store), MlflowTags(mlflow_server.uri)
     outbox.enqueue(
         [
             OutboxMessage(
-                "mlflow_tags", trace, {"trace_id": trace, "category": "error_case", "rules": ["r"]}
+                "mlflow_tags",
+                trace,
+                {
+                    "trace_id": trace,
+                    "category": "error_case",
+                    "rules": ["r"],
+                    "categories": {"error_case": ["r"]},
+                },
             ),
             OutboxMessage("mlflow_datasets", "t1", membership("t1", datasets.experiment_id, "error_case")),
         ],
@@ -205,5 +165,5 @@ def test_undo_takes_back_every_tag_and_record(datasets: Datasets, mlflow_server:
     assert undo(datasets.store, deliveries, lambda: 3, 20).withdrawn == 2
     assert datasets.records() == {}
     left = tags._client.get_trace(trace, display=False).info.tags
-    assert not {CANDIDATE, RULES, CATEGORY} & set(left)
+    assert not [key for key in left if key == CANDIDATE or key.startswith("tracesieve.")]
     assert undo(datasets.store, deliveries, lambda: 4, 5).withdrawn == 0

@@ -16,6 +16,7 @@ from support.mlflow_contents import on_server
 from support.servers import mlflow_server
 from support.store_v2 import AFTER_US, answer, document_of, restored
 
+from sinks.mlflow.tags import OF_CATEGORY
 from store import open_store
 from tracesieve.config.loading import load_settings
 from tracesieve.run import once, parts
@@ -38,15 +39,45 @@ WORDS = {"value", "summary", "traces", "errors"}  # of an alert's end: version 2
 def without_words(document: dict[str, Any], first_new: int) -> dict[str, Any]:
     """A document without what an alert's end says of its value, and so without the keys of such messages."""
     found = {**document, "alerts": [_without(alert) for alert in document["alerts"]]}
+    found["server"] = {**document["server"], "tags": of_version_2(document["server"]["tags"])}
     found["messages"] = [
-        {**_without(one, {"key"}), "payload": _without(one["payload"])}
-        if one["seq"] >= first_new and one["payload"].get("status") == "resolved"
-        else one
-        for one in document["messages"]
+        _message_without(one) if one["seq"] >= first_new else one for one in document["messages"]
     ]
     found["waiting"] = [{**one, "key": _number(one["key"])} for one in document["waiting"]]
     found["outcomes"] = sorted([_number(key), outcome] for key, outcome in document["outcomes"])
     return found
+
+
+def _message_without(message: dict[str, Any]) -> dict[str, Any]:
+    """A new message without what version 2 did not put into such a one, and so without its key."""
+    payload = message["payload"]
+    if message["sink"] == "mlflow_tags":
+        return {**_without(message, {"key"}), "payload": _without(payload, {"categories"})}
+    if payload.get("status") == "resolved":
+        return {**_without(message, {"key"}), "payload": _without(payload)}
+    return message
+
+
+def of_version_2(tags: list[list[str]]) -> list[list[str]]:
+    """Version 2 knew no tag a category."""
+    return [one for one in tags if not one[1].startswith(OF_CATEGORY)]
+
+
+def categories_delivered(document: dict[str, Any]) -> list[list[str]]:
+    """The tags of single categories that the delivered messages ask for: those of traces that were decided
+    again, and of no other.
+    """
+    delivered = {key for key, outcome in document["outcomes"] if outcome == "delivered"}
+    newest = {
+        one["target"]: one["payload"]
+        for one in document["messages"]
+        if one["sink"] == "mlflow_tags" and one["key"] in delivered
+    }
+    return sorted(
+        [trace, OF_CATEGORY + name, ",".join(rules)]
+        for trace, payload in newest.items()
+        for name, rules in payload.get("categories", {}).items()
+    )
 
 
 def _without(row: dict[str, Any], names: set[str] = WORDS) -> dict[str, Any]:
@@ -84,7 +115,10 @@ def test_sem_19_22_23_a_store_of_version_2_goes_on_and_undo_takes_everything_bac
             run = parts.open_run(settings, stack, dry_run=False, rebuild=False, now_us=AFTER_US)
             assert once.run_once(run) == 2  # two alerts wait for the Alertmanager
         found = document_of(open_store(str(path)), AFTER_US)
-        compared({**found, "server": on_server(server.database)}, answer("after"))
+        present = on_server(server.database)
+        compared({**found, "server": present}, answer("after"))
+        of_categories = [one for one in present["tags"] if one[1].startswith(OF_CATEGORY)]
+        assert of_categories == categories_delivered(found) != []
         done = tracesieve("undo", "-c", str(config))
         assert done.returncode == 0, done.stderr
         assert on_server(server.database) == answer("undone")["server"]

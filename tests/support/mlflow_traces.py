@@ -162,3 +162,15 @@ def finish(server: MlflowServer, trace_id: str, ms: int) -> None:
 def delete_trace(server: MlflowServer, experiment: str, trace_id: str) -> None:
     """Delete one trace through MLflow's client."""
     MlflowClient(server.uri).delete_traces(experiment, trace_ids=[trace_id])
+
+
+def logged_trace(uri: str, experiment_id: str) -> str:
+    """The id of a new, small trace."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    mlflow.set_tracking_uri(uri)  # the exporter of spans knows no other
+    client = MlflowClient(uri)
+    span = client.start_trace("agent", experiment_id=experiment_id, inputs={"q": 1})
+    client.end_trace(span.trace_id, outputs={"a": 1})
+    return str(span.trace_id)

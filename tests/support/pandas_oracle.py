@@ -17,14 +17,14 @@ import pandas as pd
 MINUTE_MS = 60_000
 SEVERITY = {"info": 0, "warning": 1, "critical": 2}
 # id -> (category, severity), in the order of the default pack
-TRACE_RULES = {
+TRACE_RULES = {  # a user's before those of the shipped pack, which they outrank
+    "thumbs-down": ("thumbs_down", "info"),
     "error-traces": ("error_case", "critical"),
     "tool-errors": ("error_case", "warning"),
     "slow-responses": ("slow_response", "warning"),
     "tool-loops": ("edge_case", "warning"),
     "empty-retrieval": ("edge_case", "info"),
     "token-hotspots": ("edge_case", "info"),
-    "thumbs-down": ("thumbs_down", "info"),
 }
 WINDOW_RULES = {"error-rate-high": ("error_case", 5), "p95-latency-high": ("slow_response", 10)}
 
@@ -157,7 +157,7 @@ def _worst(rule: str, inside: pd.DataFrame) -> list[str]:
 
 
 def wanted_tags(frame: pd.DataFrame, picked: dict[str, set[str]]) -> dict[str, dict[str, str]]:
-    """By trace id the three tags that it should bear; nothing for a trace that no rule names."""
+    """By trace id the tags that it should bear; nothing for a trace that no rule names."""
     wanted = {}
     for row in frame.itertuples():
         hits = rules_of(row)
@@ -165,19 +165,27 @@ def wanted_tags(frame: pd.DataFrame, picked: dict[str, set[str]]) -> dict[str, d
         categories = [TRACE_RULES[rule][0] for rule in by_severity]
         categories += [WINDOW_RULES[rule][0] for rule in WINDOW_RULES if rule in picked.get(row.trace_id, ())]
         if categories:
+            named = sorted({*hits, *picked.get(row.trace_id, ())})
+            of_category: dict[str, list[str]] = defaultdict(list)
+            for rule in named:
+                of_category[(TRACE_RULES.get(rule) or WINDOW_RULES[rule])[0]].append(rule)
             wanted[row.trace_id] = {
                 "eval_candidate": categories[0],
                 "tracesieve.category": categories[0],
-                "tracesieve.rules": ",".join(sorted({*hits, *picked.get(row.trace_id, ())})),
+                "tracesieve.rules": ",".join(named),
+                **{f"tracesieve.category.{name}": ",".join(rules) for name, rules in of_category.items()},
             }
     return wanted
 
 
 def present_tags(frame: pd.DataFrame) -> dict[str, dict[str, str]]:
     """By trace id the tags of those names that it bears."""
-    names = ("eval_candidate", "tracesieve.category", "tracesieve.rules")
     found = {
-        row.trace_id: {name: row.tags[name] for name in names if name in row.tags}
+        row.trace_id: {
+            name: value
+            for name, value in row.tags.items()
+            if name == "eval_candidate" or name.startswith("tracesieve.")
+        }
         for row in frame.itertuples()
     }
     return {trace: tags for trace, tags in found.items() if tags}

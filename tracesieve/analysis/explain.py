@@ -66,7 +66,9 @@ def _counted(fact: dict[str, Any]) -> dict[str, Any]:
 def _by_rule(rule_set: RuleSet, row: pa.Table) -> list[dict[str, Any]]:
     """What the condition of each rule that looks at single traces comes to, part by part."""
     found = []
-    for rule, condition in rule_set.per_trace:
+    for rule in rule_set.ranked:
+        if (condition := rule.per_trace) is None:
+            continue
         explained = explain(condition, raw_table(row, condition.columns))
         found.append({"rule": rule.id, "kind": rule.kind, "tag": rule.category, **explained})
     return found

@@ -12,7 +12,6 @@ from sinks.base import Outcome
 from sinks.delivery import Delivery, each
 from sinks.errors import Refused, RetryLater
 from sinks.mlflow.provenance import parsed
-from sinks.mlflow.tags import CANDIDATE, CATEGORY, RULES, changes, rules_text
 from store import open_store
 from store.outbox import Outbox, OutboxMessage, PendingMessage
 
@@ -166,45 +165,6 @@ def test_only_the_newest_message_of_a_target_is_delivered(outbox: Outbox) -> Non
     assert outbox.count() == 0
 
 
-TAGS: list[dict[str, str]] = [
-    {},
-    {CANDIDATE: "a", CATEGORY: "a", RULES: "r"},
-    {CANDIDATE: "mine"},
-    {CANDIDATE: "mine", CATEGORY: "a", RULES: "r"},
-    {CATEGORY: "a"},
-]
-
-
-@pytest.mark.parametrize("before", TAGS)
-@pytest.mark.parametrize("category", [None, "a", "b"])
-def test_sem_22_any_cut_and_a_repeat_end_alike_and_keep_a_persons_tag(
-    before: dict[str, str], category: str | None
-) -> None:
-    payload = {"category": category, "rules": ["r"] if category else []}
-
-    def apply(tags: dict[str, str], steps: list[tuple[str, str, str]]) -> dict[str, str]:
-        out = dict(tags)
-        for change, key, value in steps:
-            out.pop(key, None) if change == "delete" else out.update({key: value})
-        return out
-
-    steps = changes(before, payload)
-    end = apply(before, steps)
-    assert changes(end, payload) == []
-    if before.get(CANDIDATE) == "mine":
-        assert end[CANDIDATE] == "mine"
-    else:
-        assert end.get(CANDIDATE) == category
-    for cut in range(len(steps)):
-        middle = apply(before, steps[:cut])
-        assert apply(middle, changes(middle, payload)) == end
-        back = {"category": None, "rules": []}
-        undone = apply(middle, changes(middle, back))
-        assert undone.get(CANDIDATE) in (None, "mine")
-        assert RULES not in undone
-        assert CATEGORY not in undone
-
-
 class Poisoned(Recorder):
     """A sink that breaks whenever one message is among those that it gets."""
 
@@ -267,17 +227,6 @@ def test_sem_21_a_server_that_fails_at_everything_refuses_nothing(
     outbox.enqueue([_message("a"), _message("b")], 1)
     settle(Delivery(sink, outbox), monkeypatch, 40)
     assert outbox.count() == 2
-
-
-def test_rule_ids_that_do_not_fit_a_tag_are_counted_and_never_cut() -> None:
-    assert rules_text(["b", "a"]) == "a,b"
-    ids = [f"rule-{number:03}-{'x' * 40}" for number in range(150)]
-    text = rules_text(ids)
-    *shown, more = text.split(",")
-    assert len(text) <= 4096
-    assert shown == ids[: len(shown)]
-    assert more == f"+{150 - len(shown)}"
-    assert changes({RULES: text, CATEGORY: "c", CANDIDATE: "c"}, {"category": "c", "rules": ids}) == []
 
 
 @pytest.mark.parametrize("deep", [100, 990, 5000, 100_000])

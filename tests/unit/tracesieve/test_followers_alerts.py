@@ -163,7 +163,12 @@ def test_sem_22_23_messages_name_tags_and_datasets_and_withdraw_them(tmp_path: P
     assert messages.step(rules, T0) == 2
     tags = Outbox(store).pending("mlflow_tags")
     assert [message.payload for message in tags] == [
-        {"trace_id": "t1", "category": "slow_response", "rules": ["slow"]}
+        {
+            "trace_id": "t1",
+            "category": "slow_response",
+            "rules": ["slow"],
+            "categories": {"slow_response": ["slow"]},
+        }
     ]
     records = Outbox(store).pending("mlflow_datasets")[0].payload
     assert records["categories"]["slow_response"]["rules"] == hit
