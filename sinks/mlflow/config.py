@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sinks.base import ConfigKey
+from sinks.base import ConfigKey, SinkConfig
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -49,6 +49,11 @@ class DatasetsConfig(BaseModel):
         if not _NAME.fullmatch(value):
             raise ValueError("letters, digits, `_`, `.` and `-` are expected, at least one and at most 64")
         return value
+
+
+def dataset_prefix(config: SinkConfig) -> str:
+    """What the names of datasets begin with, also where the config wants none (any more)."""
+    return str((config.get(DATASETS.path) or DatasetsConfig()).prefix)
 
 
 SERVER = ConfigKey("mlflow", MlflowTarget | None, None, "where tags and datasets go; absent: no tagging")

@@ -1,5 +1,6 @@
 """The outbox: messages that followers append and sinks acknowledge."""
 
+from store.outbox.last import last_messages
 from store.outbox.outbox import (
     EVIDENCE_CURSOR,
     Ack,
@@ -18,5 +19,6 @@ __all__ = [
     "Outbox",
     "OutboxMessage",
     "PendingMessage",
+    "last_messages",
     "messages_cursor",
 ]

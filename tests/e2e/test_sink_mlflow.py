@@ -20,7 +20,7 @@ from sinks.mlflow.tags import CANDIDATE, MlflowTags
 from sinks.undo import undo
 from store import Store, open_store
 from store.content import TraceTable
-from store.outbox import Outbox, OutboxMessage, PendingMessage
+from store.outbox import Outbox, OutboxMessage
 
 pytestmark = pytest.mark.e2e
 

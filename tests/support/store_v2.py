@@ -62,7 +62,7 @@ def document_of(store: Store, at_us: int) -> dict[str, Any]:
         "facts": _rows(facts.to_dicts()),
         "windows": _rows(windows.to_dicts()),
         "verdicts": _rows(verdicts),
-        "report": _report(store, at_us),
+        "report": _report_of_version_2(store, at_us + DAY),
         "alerts": [
             {name: value for name, value in alert.items() if name not in ("starts", "ends")}
             for alert in list_alerts(store)
@@ -75,16 +75,25 @@ def document_of(store: Store, at_us: int) -> dict[str, Any]:
     return dict(json.loads(json.dumps(found)))
 
 
-def _rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in _LEFT_OUT} for row in rows]
+def report_of(store: Store, at_us: int) -> dict[str, Any]:
+    """Today's report over all of the store."""
+    return report(store, EARLIER_US - DAY, at_us, [], at_us)
 
 
-def _report(store: Store, at_us: int) -> dict[str, Any]:
-    """The report with its times as version 2 wrote them, in seconds."""
-    found = report(store, EARLIER_US - DAY, at_us + DAY, [], at_us + DAY)
+def _report_of_version_2(store: Store, at_us: int) -> dict[str, Any]:
+    """The same without what version 2 did not have, which counted no label of a person, and with times in
+    seconds.
+    """
+    new = ("categories", "categories_total")
+    found = {name: value for name, value in report_of(store, at_us).items() if name not in new}
+    assert found["candidates"].pop("golden") == 1
     for row, name in ((found, "from"), (found, "to"), (found["freshness"], "final_through")):
         row[name] = row[name] and parse_time_us(row[name]) / 1e6
     return found
+
+
+def _rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in _LEFT_OUT} for row in rows]
 
 
 def _records(store: Store) -> list[list[Any]]:

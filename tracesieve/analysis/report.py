@@ -3,25 +3,25 @@ Java.
 
 ``rules`` counts, for a trace rule, the traces that it matches; for an alert rule, the traces that are
 evidence of its alerts: those with its id in ``tracesieve.rules``.  (That an alert rule counts a trace is no
-match.) ``candidates`` counts the traces by the category that they are tagged with.
+match.) ``candidates`` counts the traces by the category that ``eval_candidate`` holds, a person's too.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from rules.alerting.histogram import bucket_index, quantile_us
-from rules.kinds import kind_of
-from rules.tags import category_of
 from rules.units import MINUTE_US
+from sinks.mlflow.config import DatasetsConfig
 from store.content import TraceTable
 from store.final_through import stored_final_through_us
-from store.rule_sets import RuleSets
 from store.store import Store, net_facts
+from tracesieve.analysis.candidates import candidates
+from tracesieve.analysis.matches import matches_in
 from tracesieve.json_output import iso
 
 SAMPLES = 5
@@ -46,12 +46,18 @@ _COLUMNS = (
 
 
 def report(
-    store: Store, from_us: int, to_us: int, by: list[str], now_us: int, content: TraceTable | None = None
+    store: Store,
+    from_us: int,
+    to_us: int,
+    by: list[str],
+    now_us: int,
+    content: TraceTable | None = None,
+    prefix: str = DatasetsConfig().prefix,
 ) -> dict[str, Any]:
     """The document of ``report --json``: traces that ended in [from, to), those dated in the future held
     back.
 
-    ``content`` is where requests are kept, the store's ``traces`` if not given.
+    ``content`` is where requests are kept, the store's ``traces`` if not given; ``prefix`` that of datasets.
 
     Raises:
         StoreError: the trace table cannot be read.
@@ -62,7 +68,9 @@ def report(
     # themselves: what moved out of it has both its rows in it, what moved in only the new one.
     facts = net_facts(store.table("facts").read(list(_COLUMNS), touched))
     document = {"from": iso(from_us), "to": iso(to_us), **_numbers(facts), "groups": _groups(facts, by)}
-    document |= _matches(store, facts, from_us)
+    matches = matches_in(store, facts, from_us)
+    document |= {"candidates": matches.candidates, "rules": matches.rules}
+    document |= candidates(store, facts.select("trace_id"), matches, prefix)
     failed = facts.filter("error").sort("end_us", "trace_id", descending=True).head(SAMPLES)
     table = content or TraceTable(store.table("traces").uri)
     samples = table.samples(dict(failed.select("trace_id", "start_us").iter_rows()))
@@ -108,36 +116,6 @@ def _groups(facts: pl.DataFrame, by: list[str]) -> list[dict[str, Any]]:
         parts[tuple((key, whole.get(key, "")) for key in (by or names))].append(part)
     rows = [{"group": dict(key), **_numbers(pl.concat(frames))} for key, frames in parts.items()]
     return sorted(rows, key=lambda row: (-row["traces"], str(row["group"])))
-
-
-def _matches(store: Store, facts: pl.DataFrame, from_us: int) -> dict[str, dict[str, int]]:
-    """Traces by rule and by category, from their hits and from what they are evidence of."""
-    rule_sets = RuleSets(store)
-    present = rule_sets.in_force()
-    rule_set = present.rules if present is not None else None
-    # Hits of rules that only count traces are no matches, whichever version of the rules wrote them.
-    counting = {str(item.get("id")) for item in rule_sets.ever() if not kind_of(item).rule.tags_matches}
-    counting -= {rule.id for rule in rule_set.trace_rules} if rule_set else set()
-    evidence = store.table("evidence").read(["trace_id", "rule"], pl.col("instant_us") >= from_us).unique()
-    picked: dict[str, set[str]] = defaultdict(set)
-    for trace_id, rule in evidence.join(facts.select("trace_id"), on="trace_id", how="semi").iter_rows():
-        picked[trace_id].add(rule)
-    hits: dict[str, set[str]] = defaultdict(set)
-    exploded = facts.filter(pl.col("hits").list.len() > 0).select("trace_id", "hits").explode("hits")
-    for trace_id, rule in exploded.select("trace_id", pl.col("hits").struct.field("rule")).iter_rows():
-        if rule not in counting:
-            hits[trace_id].add(rule)
-    rules: Counter[str] = Counter()
-    together: Counter[tuple[frozenset[str], frozenset[str]]] = Counter()
-    for trace_id in hits.keys() | picked.keys():
-        rules.update(hits[trace_id] | picked[trace_id])
-        together[frozenset(hits[trace_id]), frozenset(picked[trace_id])] += 1
-    candidates: Counter[str] = Counter()
-    for (matched, of_alerts), number in together.items():  # few combinations, however many traces
-        category = category_of(rule_set, matched, of_alerts) if rule_set else None
-        if category:
-            candidates[category] += number
-    return {"candidates": dict(candidates), "rules": dict(rules)}
 
 
 def _freshness(store: Store) -> dict[str, Any]:

@@ -28,6 +28,7 @@ def command(
     config: str, last: str | None, start: str | None, end: str | None, by: str | None, as_json: bool
 ) -> None:
     """Error rate, latency, tokens and cost of a range of time."""
+    from sinks.mlflow.config import dataset_prefix
     from store import open_store
     from tracesieve.analysis.report import report
     from tracesieve.config.loading import load_settings
@@ -41,12 +42,15 @@ def command(
     to_us = now if to_us is None else to_us
     from_us = to_us - DAY_US if from_us is None else from_us
     store = open_store(settings.store_path, create=False)
-    document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings))
+    prefix = dataset_prefix(settings.sinks)
+    document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings), prefix)
     echo_json(document) if as_json else show(document)
 
 
 def show(document: dict[str, Any]) -> None:
-    """The document as a table no wider than the terminal, and two paragraphs."""
+    """The document as tables no wider than the terminal, and two paragraphs."""
+    from tracesieve.analysis.candidates import lines
+
     first, end = (readable_time(parse_time_us(document[key])) for key in ("from", "to"))
     click.echo(f"from {first} to {end}\n")
     names = group_names([one["group"] for one in document["groups"]], taken=[_ALL])
@@ -56,8 +60,7 @@ def show(document: dict[str, Any]) -> None:
     click.echo("\n".join(table(headings, rows[:_MOST_GROUPS], numbers=range(1, len(headings)))))
     if len(rows) > _MOST_GROUPS:
         click.echo(f"and {len(rows) - _MOST_GROUPS} more groups (--json has them all)")
-    found = ", ".join(f"{name} {count:,}" for name, count in sorted(document["candidates"].items())) or "none"
-    click.echo("\n" + wrapped(f"evaluation candidates: {found}"))
+    click.echo("\n" + "\n".join(lines(document)))
     for sample in document["error_samples"][:3]:
         click.echo(wrapped(f"error: {sample['trace_id']} {sample['error'] or ''}"[:150].rstrip(), "  "))
     fresh = document["freshness"]

@@ -6,6 +6,7 @@ The fixture ends in the middle of a batch, whose facts are in and whose windows 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from support.delta_cases import follow
-from support.store_v2 import BEFORE_US, MINUTE, START_US, Killed, answer, document_of, killed_at, restored
+from support.store_v2 import (
+    BEFORE_US,
+    MINUTE,
+    START_US,
+    Killed,
+    answer,
+    document_of,
+    killed_at,
+    report_of,
+    restored,
+)
 
 import store.upgrades.conversion
 from sinks.undo import withdrawals
@@ -67,6 +78,23 @@ def test_what_the_program_says_of_its_store_is_what_the_former_one_said(old: Pat
     ]
     versions = {name: table.version() for name, table in store.tables().items()}
     assert {name: table.version() for name, table in open_store(str(old)).tables().items()} == versions
+
+
+def test_sem_22_tags_that_version_2_wrote_are_the_category_that_they_name(old: Path) -> None:
+    found = report_of(open_store(str(old)), BEFORE_US)
+    rows = {row["category"]: row for row in found["categories"]}
+    known = answer("before")
+    delivered = {key for key, outcome in known["outcomes"] if outcome == "delivered"}
+    newest = {
+        m["target"]: m for m in known["messages"] if m["sink"] == "mlflow_tags" and m["key"] in delivered
+    }
+    named = Counter(message["payload"]["category"] for message in newest.values())
+    del named[None]
+    assert {name: row["tagged"] for name, row in rows.items()} == {**named, "golden": 1}
+    in_set = Counter(dataset for dataset, trace in {(row[0], row[2]) for row in known["records"]})
+    assert {f"tracesieve_{name}": row["in_set"] for name, row in rows.items() if row["in_set"]} == dict(
+        in_set
+    )
 
 
 def test_sem_08_a_batch_cut_short_is_finished_with_the_rules_that_made_its_facts(old: Path) -> None:
