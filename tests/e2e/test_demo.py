@@ -64,13 +64,15 @@ def test_headless_it_finds_the_incident_says_where_to_look_and_leaves_nothing(tm
     for part in (
         "FIRING error-rate-high (critical)",
         "evidence: tr-",
-        "candidates for evaluation: error_case",
-        "records in the dataset tracesieve_",
+        "candidates     matched  tagged  in the set  records  left out",
+        "traces with equal requests share a record",
         "/metrics",
         "tags.eval_candidate = 'error_case'",
     ):
         assert part in output, output
     assert re.search(r"(\d+) traces, \d+% errors, p50 [\d.]+ s, p95 [\d.]+ s, \d+ alerts", output)
+    matched, *others = map(int, re.findall(r"^error_case +(\d+) +(\d+) +(\d+) +(\d+)", output, re.M)[0])
+    assert matched >= max(others) and min(others) > 0
     assert "Traceback" not in output
     (shown,) = (one for one in blocks(ROOT / "README.md") if "make demo HEADLESS=1" in one.typed)
     assert [lacking_lines(screen, output) for _, screen in shown.exchanges()] == [[]]

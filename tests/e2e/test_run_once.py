@@ -90,6 +90,59 @@ def write_config(folder: Path, server: MlflowServer, name: str) -> Path:
     return config
 
 
+def own_rule(folder: Path, config: Path, tag: str) -> None:
+    """A rule of the user beside the default pack, which has a critical rule for the same traces."""
+    rule = f"{{id: refund-late, when: status = 'ERROR', tag: {tag}, severity: critical}}"
+    (folder / "mine.yaml").write_text(f"version: 1\nrules:\n  - {rule}\n")
+    if "mine.yaml" not in config.read_text():
+        config.write_text(config.read_text() + "rules: [packs/default, mine.yaml]\n")
+
+
+def found_by(server: MlflowServer, experiment_id: str, category: str) -> int:
+    text = f"tags.`tracesieve.category.{category}` LIKE '%'"
+    return len(client(server).search_traces(locations=[experiment_id], filter_string=text))
+
+
+def numbers(rows: list[dict[str, Any]]) -> dict[str, tuple[int, ...]]:
+    names = ("matched", "tagged", "in_set", "records")
+    return {row["category"]: tuple(row[name] for name in names) for row in rows}
+
+
+@pytest.mark.e2e
+def test_sem_22_33_every_category_is_found_also_behind_another_and_goes_with_its_rule(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
+) -> None:
+    number, name = experiment
+    failed = set(log_traces(mlflow_server, number, 5, failing=3)[-3:])
+    config = write_config(tmp_path, mlflow_server, name)
+    own_rule(tmp_path, config, "refund_error")
+    done = answer("run", "--once", "-c", str(config))
+    both = {"error_case": (3, 3, 3, 3), "refund_error": (3, 3, 3, 3)}
+    assert numbers(done["categories"]) == both
+    assert set(tagged(mlflow_server, number).values()) == {"refund_error"}
+    found = {category: found_by(mlflow_server, number, category) for category in both}
+    assert found == {"error_case": 3, "refund_error": 3}
+
+    labelled = sorted(failed)[0]
+    client(mlflow_server).set_trace_tag(labelled, "eval_candidate", "golden")
+    own_rule(tmp_path, config, "refund_slow")
+    assert tracesieve("run", "--once", "-c", str(config)).returncode == 0  # the label and the rule are read
+    assert tracesieve("apply", "-c", str(config)).returncode == 0
+    report = answer("report", "-c", str(config))
+    assert numbers(report["categories"]) == {
+        "error_case": (3, 3, 3, 3),
+        "refund_slow": (3, 3, 3, 3),
+        "golden": (1, 1, 1, 1),
+    }
+    assert report["candidates"] == {"golden": 1, "refund_slow": 2}
+    assert found_by(mlflow_server, number, "refund_error") == 0
+    assert found_by(mlflow_server, number, "refund_slow") == 3
+    answer("undo", "-c", str(config))
+    tags = [one.info.tags for one in client(mlflow_server).search_traces(locations=[number], max_results=100)]
+    assert {key for found in tags for key in found if key.startswith("tracesieve.")} == set()
+    assert tagged(mlflow_server, number) == {labelled: "golden"}
+
+
 @pytest.mark.e2e
 def test_sem_22_26_once_against_mlflow_tags_then_nothing_then_undo(
     mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path

@@ -7,7 +7,6 @@ import click
 from tracesieve.errors import OutsideError
 from tracesieve.json_output import echo_json
 from tracesieve.log import set_up_logging
-from tracesieve.terminal import wrapped
 
 
 @click.command("run")
@@ -51,4 +50,4 @@ def command(config: str, once: bool, dry_run: bool, rebuild: bool, as_json: bool
 def _echo(document: dict[str, object], as_json: bool) -> None:
     from tracesieve.run.summary import render
 
-    echo_json(document) if as_json else click.echo(wrapped(render(document)))
+    echo_json(document) if as_json else click.echo(render(document))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tracesieve.analysis.candidates import lines as candidate_lines
 from tracesieve.demo.picture import MINUTES, Picture
 from tracesieve.demo.stage import Stage
 from tracesieve.terminal import plain
@@ -37,11 +38,7 @@ def page(picture: Picture, stage: Stage, elapsed_s: float, phase: str) -> Iterat
     yield "", ""
     yield from _alerts(picture)
     yield "", ""
-    candidates = picture.report["candidates"] if picture.report else {}
-    counts = "   ".join(f"{name} {count}" for name, count in sorted(candidates.items()))
-    yield f"TAGS      {picture.tagged} traces tagged:   {counts}", ""
-    datasets = [f"{name.removeprefix(_PREFIX)} {count}" for name, count in picture.datasets.items()]
-    yield f"DATASETS  {_PREFIX}…   {'   '.join(datasets)}" if datasets else "DATASETS  none yet", ""
+    yield from _candidates(picture)
     yield "", ""
     for words in where_to_look(stage):
         yield words, ""
@@ -62,6 +59,15 @@ def _numbers(picture: Picture) -> Iterator[Styled]:
     yield f"  traffic  {traffic}  a minute each, at most {top}", "cyan"
     rates = [errors / traces if traces else 0.0 for traces, errors in picture.minutes]
     yield f"  failing  {''.join(map(_bar, rates))}  share of each minute", "red"
+
+
+def _candidates(picture: Picture) -> Iterator[Styled]:
+    """Two lines, whatever there is: how many matching traces are tagged, and in how many records."""
+    found = picture.report["categories"] if picture.report else []
+    tagged = [f"{row['category']} {row['tagged'] or 0} of {row['matched']}" for row in found]
+    yield f"TAGS      {'   '.join(tagged) or 'none yet'}", ""
+    records = [f"{row['category']} {row['records']}" for row in found if row["records"]]
+    yield f"DATASETS  {_PREFIX}…   {'   '.join(records)}" if records else "DATASETS  none yet", ""
 
 
 def _alerts(picture: Picture) -> Iterator[Styled]:
@@ -90,14 +96,15 @@ def ending(picture: Picture, alerted_s: float | None) -> Iterator[str]:
     for alert in picture.alerts:
         if alert["reason"] == "revised":  # late traces moved its beginning
             continue
-        yield f"  {alert['status'].upper()} {alert['rule']} ({alert['severity']}): {plain(alert['summary'])}"
+        met, _, points_to = plain(alert["summary"]).partition(": ")
+        yield f"  {alert['status'].upper()} {alert['rule']} ({alert['severity']}): {met}:"
+        yield f"    {points_to}"
         if evidence := alert["evidence"]:
             yield f"    evidence: {', '.join(evidence[:2])}{', …' if len(evidence) > 2 else ''}"
     if picture.report:
-        for category, count in sorted(picture.report["candidates"].items()):
-            yield f"  {count} traces are candidates for evaluation: {plain(category)}"
-    for name, count in picture.datasets.items():
-        yield f"  {count} records in the dataset {plain(name)}"
+        yield ""
+        yield from candidate_lines(picture.report)
+        yield ""
     when = "no alert yet" if alerted_s is None else f"first alert {alerted_s:.0f} s after the start"
     yield f"  {when}; {picture.tagged} traces tagged"
 

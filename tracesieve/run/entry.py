@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sinks import registry
+from sinks.mlflow.config import dataset_prefix
 from tracesieve.errors import TracesieveError
 from tracesieve.run.live import run_live
 from tracesieve.run.once import run_once
@@ -44,7 +45,8 @@ def take_once(
     with _opened(settings, dry_run=dry_run, rebuild=rebuild, once=True) as run:
         before, since_us = last_batch(run.store, run.config.stream_id), wall_us()
         waiting = run_once(run)
-        document = summary(run.store, run.config.stream_id, before, since_us, waiting)
+        prefix = dataset_prefix(settings.sinks)
+        document = summary(run.store, run.config.stream_id, before, since_us, waiting, prefix)
         return document, run.stop.is_set()
 
 

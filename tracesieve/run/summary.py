@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from tracesieve.analysis.candidates import candidates, lines
+from tracesieve.analysis.matches import matches_in
+from tracesieve.terminal import wrapped
+
 if TYPE_CHECKING:
     from store import Store
 
@@ -22,15 +26,20 @@ def last_batch(store: Store, stream_id: str) -> int:
     return highest if isinstance(highest, int) else -1
 
 
-def summary(store: Store, stream_id: str, after_batch: int, since_us: int, waiting: int) -> dict[str, Any]:
+def summary(
+    store: Store, stream_id: str, after_batch: int, since_us: int, waiting: int, prefix: str
+) -> dict[str, Any]:
     """The document of ``run --once --json``: batches above ``after_batch``, notifications and deliveries from
     ``since_us`` on.
 
-    ``traces`` and ``errors`` are net: an amendment adds nothing, a withdrawal takes away.
+    ``traces`` and ``errors`` are net: an amendment adds nothing, a withdrawal takes away. ``categories`` are
+    those of the traces of these batches; ``prefix`` is that of datasets.
     """
     mine = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") > after_batch)
     batches = store.table("batches").read(where=mine & (pl.col("phase") == "end"))
-    facts = store.table("facts").read(["weight", "error"], mine).with_columns(pl.col("weight").cast(pl.Int64))
+    facts = store.table("facts").read(["weight", "error", "trace_id", "start_us", "hits"], mine)
+    facts = facts.with_columns(pl.col("weight").cast(pl.Int64))
+    taken = facts.filter(pl.col("weight") > 0).unique("trace_id", keep="last", maintain_order=True)
     notified = (
         store.table("notifications")
         .read(["episode", "status", "notified_us"])
@@ -52,17 +61,20 @@ def summary(store: Store, stream_id: str, after_batch: int, since_us: int, waiti
         },
         "delivered": dict(sorted(delivered.group_by("sink").len().iter_rows())),
         "waiting": waiting,
+        **candidates(store, taken, matches_in(store, taken, 0), prefix),
     }
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """The document as a paragraph."""
+    """The document as a paragraph, and a table of candidates where there are any."""
     alerts = document["alerts"]
     more = [f"{document[name]} {name.replace('_', ' ')}" for name in _COUNTERS if document[name]]
     sent = [f"{number} to {sink}" for sink, number in document["delivered"].items()]
-    return (
+    paragraph = (
         f"Took {document['traces']:,} new traces, {document['errors']:,} of them "
         f"errors{''.join(f', {one}' for one in more)}. "
         f"Alerts: {alerts['fired']} fired, {alerts['resolved']} resolved, {alerts['firing']} firing now. "
         f"Delivered: {', '.join(sent) or 'nothing'}; {document['waiting']:,} waiting."
     )
+    table = lines(document) if document["categories"] else []
+    return "\n".join([wrapped(paragraph), *table])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,9 @@ def test_a_persons_category_is_hostile_text_that_fits(made: Made) -> None:
     text = "\n".join(lines(made.report()))
     assert text.replace("\n", "").isprintable()
     assert all(cell_len(line) <= 80 for line in text.splitlines())
+
+
+def test_every_reason_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "concepts.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \| ([\w ]+) \|", page, re.MULTILINE)
+    assert [pair for pair in listed if pair[0] in REASONS] == list(REASONS.items())
