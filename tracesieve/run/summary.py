@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sinks.mlflow.config import DatasetsConfig
 from tracesieve.analysis.candidates import candidates, lines
 from tracesieve.analysis.matches import matches_in
 from tracesieve.terminal import wrapped
@@ -27,7 +28,12 @@ def last_batch(store: Store, stream_id: str) -> int:
 
 
 def summary(
-    store: Store, stream_id: str, after_batch: int, since_us: int, waiting: int, prefix: str
+    store: Store,
+    stream_id: str,
+    after_batch: int,
+    since_us: int,
+    waiting: int,
+    prefix: str = DatasetsConfig().prefix,
 ) -> dict[str, Any]:
     """The document of ``run --once --json``: batches above ``after_batch``, notifications and deliveries from
     ``since_us`` on.
