@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from support.servers import MlflowServer
 from support.servers import mlflow_server as started
@@ -20,6 +21,9 @@ from tracesieve.patience import bound_clients
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 bound_clients()  # as every process of tracesieve does
+# How long one example takes says nothing on a crowded machine.
+hypothesis.settings.register_profile("tracesieve", deadline=None)
+hypothesis.settings.load_profile("tracesieve")
 
 
 @pytest.fixture(scope="session")

@@ -59,11 +59,12 @@ _LEADING_TYPE = re.compile(
 
 @dataclass(frozen=True)
 class FailedSpan:
-    """A span that failed; ``item`` is its place among all spans of the batch."""
+    """A span that failed."""
 
-    item: int
     span_id: str
     parent_id: str
+    name: str
+    kind: str
     end_us: float
     error_type: str
     message: str
@@ -88,7 +89,7 @@ def failures(batch: Batch) -> pa.Array:
     for row in np.flatnonzero(bad).tolist():
         rows[row] = _without_span()
     for row, spans in _failed_spans(batch):
-        rows[row] = _of_span(batch, _origin(batch, row, spans), handled=not bad[row])
+        rows[row] = _of_span(_origin(batch, row, spans), handled=not bad[row])
     _mark_patterns(rows)
     return pa.array(rows, FAILURE)
 
@@ -97,10 +98,10 @@ def _without_span() -> dict[str, Any]:
     return {"error_type": "", "message": "", "handled": False}
 
 
-def _of_span(batch: Batch, span: FailedSpan, *, handled: bool) -> dict[str, Any]:
+def _of_span(span: FailedSpan, *, handled: bool) -> dict[str, Any]:
     return {
-        "span_type": v.json_text(_text(batch, SPAN_TYPE, span.item, NAME_LENGTH) or "") or "",
-        "span_name": _text(batch, "spans.name", span.item, NAME_LENGTH) or "",
+        "span_type": v.json_text(span.kind),
+        "span_name": span.name,
         "error_type": span.error_type,
         "message": span.message,
         "handled": handled,
@@ -143,9 +144,9 @@ def _taken(batch: Batch, items: npt.NDArray[np.int64]) -> list[FailedSpan]:
         given or _leading_type(message)
         for given, message in zip(texts(EXCEPTION_TYPE, NAME_LENGTH), messages, strict=True)
     ]
-    ids, parents = (texts(name, NAME_LENGTH) for name in ("spans.span_id", "spans.parent_id"))
+    named = ("spans.span_id", "spans.parent_id", "spans.name", SPAN_TYPE)
     end_us = np.where(np.isnan(ends), np.inf, ends).tolist()
-    columns = (items.tolist(), ids, parents, end_us, kinds, messages)
+    columns = (*(texts(name, NAME_LENGTH) for name in named), end_us, kinds, messages)
     return [FailedSpan(*one) for one in zip(*columns, strict=True)]
 
 
@@ -162,6 +163,8 @@ def _origin(batch: Batch, row: int, spans: list[FailedSpan]) -> FailedSpan:
     above = [(failed[span.parent_id], span) for span in spans if span.parent_id in failed]
     passing = {parent.span_id for parent, child in above if parent.passes_on(child)}
     begun = [span for span in spans if span.span_id not in passing] or spans
+    if len(begun) == 1:
+        return begun[0]
     parents = _parents(batch, row)
     return min(begun, key=lambda span: (not _reached_root(span, failed, parents), span.end_us, span.span_id))
 
@@ -184,8 +187,3 @@ def _reached_root(span: FailedSpan, failed: dict[str, FailedSpan], parents: dict
         seen.add(above)
         above = parents[above]
     return above not in seen
-
-
-def _text(batch: Batch, name: str, item: int, most: int) -> str | None:
-    value = batch.flat(name)[item].as_py()
-    return None if value is None else str(value)[:most]

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
+from rules.failures import FAILURE
 from store.schemas.spec import Expiry, TableSpec
 from store.schemas.types import HIT, I64, STR, STRINGS
 
@@ -40,6 +41,8 @@ FACTS: Final = pa.schema(
         pa.field("span_keys", STR),
         pa.field("span_sums", pa.binary()),
         pa.field("usage_disagrees", pa.bool_()),  # null: nothing to compare
+        # Where its failure began (rules/failures/failure.py); null where nothing failed.
+        pa.field("failure", FAILURE),
     ]
 )
 
@@ -161,7 +164,7 @@ def _batches(expiry: Expiry, rows: pl.DataFrame) -> pl.DataFrame:
 
 TABLES: Final[dict[str, TableSpec]] = {
     "batches": TableSpec(BATCHES, "batch", "now_us", 30, _batches),
-    "facts": TableSpec(FACTS, "batch", "end_us", 90, detail=("span_keys", "span_sums")),
+    "facts": TableSpec(FACTS, "batch", "end_us", 90, detail=("span_keys", "span_sums", "failure")),
     "windows": TableSpec(WINDOWS, "batch", "start_us", 400),
     "quarantine": TableSpec(QUARANTINE, "batch", "now_us", 30),
     "in_progress": TableSpec(IN_PROGRESS, "batch", "now_us", 30),

@@ -15,7 +15,7 @@ from rules.units import MINUTE_US
 from streams.batch.person_labels import LABELS
 
 STATES = ("OK", "ERROR", "STATE_UNSPECIFIED", "IN_PROGRESS")
-BREAKDOWN = ("span_keys", "span_sums", "usage_disagrees")
+BREAKDOWN = ("span_keys", "span_sums", "usage_disagrees", "failure")
 VALUES = (
     "trace_id",
     "experiment_id",

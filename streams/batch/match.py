@@ -23,6 +23,7 @@ from rules.breakdown import (
     spans_usage,
     stored,
 )
+from rules.failures import FAILURE, failure_columns, failures
 from rules.groups import group_columns, group_values
 from rules.matcher import Matcher, derive, derived_columns
 from store.schemas import HIT
@@ -56,6 +57,7 @@ NARROW = pa.schema(
         ("span_keys", pa.string()),
         ("span_sums", pa.binary()),
         ("usage_disagrees", pa.bool_()),
+        ("failure", FAILURE),
     ]
 )
 PACKED_DDL = "narrow binary"
@@ -106,7 +108,8 @@ class Plan:
     def columns(self) -> tuple[str, ...]:
         """The raw columns that it reads, each once."""
         rules = Matcher(self.conditions).columns
-        wanted = [*rules, *derived_columns, *group_columns(self.group_by), *breakdown_columns]
+        spans = (*breakdown_columns, *failure_columns)
+        wanted = [*rules, *derived_columns, *group_columns(self.group_by), *spans]
         return tuple(dict.fromkeys(wanted))
 
 
@@ -139,6 +142,7 @@ def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
     spans = read_spans(batch)
     columns |= stored(entries(spans), table.num_rows)
     columns["usage_disagrees"] = disagreement(columns, spans_usage(spans.used, spans.owners, table.num_rows))
+    columns["failure"] = failures(batch)
     columns["group"] = group_values(batch, todo.group_by)
     columns["hits"] = hits(matcher.hits(batch), table.num_rows, todo.ids, todo.hashes)
     return pa.table([columns[field.name] for field in NARROW], names=NARROW.names).cast(NARROW)

@@ -30,7 +30,7 @@ MINUTE, DAY = 60_000_000, 86_400_000_000
 START_US = 1_795_000_000_000_000 // MINUTE * MINUTE
 EARLIER_US = START_US - 4 * DAY
 BEFORE_US, AFTER_US, UNDONE_US = (START_US + minutes * MINUTE for minutes in (36, 40, 41))
-_LATER = ("span_keys", "span_sums", "usage_disagrees")  # columns that version 2 did not know
+_LATER = ("span_keys", "span_sums", "usage_disagrees", "failure")  # columns that version 2 did not know
 _LEFT_OUT = ("stream_id", "batch_id", "weight", "written_us", "arrived_us", "late", *_LATER)
 
 
