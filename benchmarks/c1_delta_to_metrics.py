@@ -159,6 +159,9 @@ def _latencies(
     return np.repeat(waited, [number for _, _, number in commits])
 
 
+_COUNTED = ("tracesieve_traces_total{", "tracesieve_backfilled_traces_total ")  # what warms it up is backlog
+
+
 class _Monitor:
     """A ``tracesieve run`` in ``folder``, and a thread that scrapes it; ended with the stack."""
 
@@ -201,9 +204,7 @@ class _Monitor:
                     lines = answer.read().decode().splitlines()
             except OSError:
                 continue  # it has not started yet
-            total = sum(
-                float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("tracesieve_traces_total{")
-            )
+            total = sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(_COUNTED))
             self.totals.append((time.monotonic(), int(total)))
 
     def _end(self) -> None:

@@ -1,4 +1,6 @@
-"""Where the stream is, from the table of batches: which stream wrote last, and how far it has read."""
+"""Where the stream is, from the table of batches: which stream wrote last, how far it has read, and what was
+backlog to it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,17 @@ def last_stream(store: Store) -> str | None:
     of_source = pl.col("stream_id") != APPLY
     rows = store.table("batches").read(["stream_id", "now_us"], of_source).sort("now_us", maintain_order=True)
     return str(rows["stream_id"][-1]) if rows.height else None
+
+
+def is_backlog(run_began_us: int | pl.Expr | None) -> pl.Expr:
+    """Whether a trace (its ``end_us``) had ended when the run that counts it began (SEMANTICS 13).
+
+    ``run_began_us`` is what ``batches`` says of the batch that counts it; None, of a batch of an earlier
+    version: nothing is.
+    """
+    if isinstance(run_began_us, int):
+        run_began_us = pl.lit(run_began_us, dtype=pl.Int64)
+    return pl.lit(False) if run_began_us is None else (pl.col("end_us") < run_began_us).fill_null(False)
 
 
 def arrived_through_us(store: Store, stream_id: str | None) -> int | None:

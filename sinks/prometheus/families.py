@@ -30,10 +30,14 @@ FAMILIES = (
     Family(
         "tracesieve_rule_matches", "counter", "Traces that a trace rule matched.", False, ("rule", "category")
     ),
-    Family("tracesieve_late_traces", "counter", "Traces whose minute had been judged when they came."),
+    Family(
+        "tracesieve_late_traces",
+        "counter",
+        "Traces that ended while the run watched and came after their minute's verdicts.",
+    ),
     Family("tracesieve_duplicate_traces", "counter", "Traces that came again with the same content."),
     Family("tracesieve_amended_traces", "counter", "Traces that came again with another content."),
-    Family("tracesieve_backfilled_traces", "counter", "Traces that ended before the run watched live."),
+    Family("tracesieve_backfilled_traces", "counter", "Traces that had ended when the run began."),
     Family(
         "tracesieve_quarantined", "counter", "Rows that could not be read or understood.", False, ("reason",)
     ),

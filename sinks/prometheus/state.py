@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -31,7 +31,7 @@ _TOTALS = {
     "late": "tracesieve_late_traces",
     "duplicates": "tracesieve_duplicate_traces",
     "amended": "tracesieve_amended_traces",
-    "backfilled": "tracesieve_backfilled_traces",
+    "backlog": "tracesieve_backfilled_traces",
 }
 # OpenMetrics allows 128 characters for an exemplar's labels together; some readers trip over quotes and
 # braces in them.
@@ -62,8 +62,27 @@ class MetricsState:
         self._exemplars: dict[LabelValues, dict[int, tuple[str, float, float]]] = defaultdict(dict)
         self._seconds: dict[LabelValues, float] = defaultdict(float)
 
+    def expect(self, groups: Iterable[Sequence[str]], categories: Mapping[str, str]) -> None:
+        """Serve the counters of these groups and rules from zero on, if they are not served yet.
+
+        Prometheus sees no increase in the first value of a series, so that what comes first would be missed.
+        """
+        with self._lock:
+            for values in groups:
+                group = self._capped(values)
+                for state in ("OK", "ERROR"):
+                    self._values["tracesieve_traces"].setdefault((*group, state), 0.0)
+                for kind in ("input", "output"):
+                    self._values["tracesieve_tokens"].setdefault((*group, kind), 0.0)
+                self._values["tracesieve_cost_usd"].setdefault(group, 0.0)
+                self._buckets.setdefault(group, [0] * (len(BUCKETS_S) + 1))
+            for one in categories.items():
+                self._values["tracesieve_rule_matches"].setdefault(one, 0.0)
+
     def observe_fact(self, fact: dict[str, Any], categories: dict[str, str]) -> None:
-        """Count one new trace (a fact of weight +1 that amends nothing); ``categories`` by rule id."""
+        """Count one new trace that is no backlog (a fact of weight +1 that amends nothing); ``categories``
+        by rule id.
+        """
         with self._lock:
             group = self._capped(fact["group"])
             self._values["tracesieve_traces"][*group, fact["state"]] += 1

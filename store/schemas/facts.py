@@ -34,7 +34,7 @@ FACTS: Final = pa.schema(
         pa.field("content_hash", I64),
         pa.field("change_us", I64),
         pa.field("arrived_us", I64),  # landed_us, or the commit time of the source file
-        pa.field("late", pa.bool_()),
+        pa.field("late", pa.bool_()),  # no backlog, and the verdicts of its minute were in
         pa.field("hits", pa.list_(HIT)),
         # Where time and tokens went (rules/breakdown/stored.py); null where weight is 0, and in facts of a
         # program that did not know it yet, which `tracesieve apply` fills.
@@ -96,6 +96,9 @@ BATCHES: Final = pa.schema(
         # rows that DELETE and MERGE took out of a Delta source; counted, not applied
         pa.field("deleted", I64),
         pa.field("arrived_through_us", I64),  # greatest arrived_us among the rows of the batch
+        # begin and end: when the run began that did the batch (what backlog ended before)
+        pa.field("run_began_us", I64),
+        pa.field("backlog", I64),  # end: of the counted traces
     ]
 )
 

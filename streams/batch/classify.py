@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rules.units import MINUTE_US
+from store.batches import is_backlog
 from streams.batch.person_labels import LABELS
 
 STATES = ("OK", "ERROR", "STATE_UNSPECIFIED", "IN_PROGRESS")
@@ -64,6 +65,7 @@ def classify(
     horizon_us: int,
     verdicts_through_us: int,
     include_evaluation: bool,
+    run_began_us: int | None = None,
 ) -> Classified:
     """Turn narrow rows (``streams.batch.match.NARROW`` plus ``arrived_us``) into values of facts and side
     outputs.
@@ -81,9 +83,7 @@ def classify(
             pl.col("landed_us").is_not_null().alias("dated"),
         )
         .with_columns((pl.col("start_us") + pl.col("duration_us").fill_null(0)).alias("end_us"))
-        .with_columns(
-            (pl.col("end_us") // MINUTE_US * MINUTE_US + MINUTE_US <= verdicts_through_us).alias("late")
-        )
+        .with_columns((_is_judged(verdicts_through_us) & ~is_backlog(run_began_us)).alias("late"))
     )
     return Classified(
         ready=ready.select(*VALUES, "left_out", "dated"),
@@ -92,6 +92,11 @@ def classify(
         expired=sound.filter(~waiting & old).height,
         labels=finished.filter(~pl.col("left_out")).select(LABELS),
     )
+
+
+def _is_judged(verdicts_through_us: int) -> pl.Expr:
+    """Whether the verdicts of a trace's minute were in."""
+    return pl.col("end_us") // MINUTE_US * MINUTE_US + MINUTE_US <= verdicts_through_us
 
 
 def _refusal() -> pl.Expr:

@@ -25,6 +25,7 @@ class BatchConfig:
     include_evaluation: bool = False
     dedupe_horizon_us: int = 30 * DAY_US
     table: QueryTable = field(default_factory=LandedTable)
+    run_began_us: int | None = None  # None: there is no run, and so no backlog
     # Each start of the query fills these two: the rules that it matches with, and its own id.
     rule_set_hash: str = ""
     query_id: str = ""

@@ -30,6 +30,7 @@ class Batch:
     rule_set_hash: str
     config_hash: str
     group_by: tuple[str, ...]
+    run_began_us: int | None = None
 
     def row(self, phase: str, counters: dict[str, int] | None = None) -> dict[str, Any]:
         """Its row in ``batches`` at ``begin`` or ``end``."""

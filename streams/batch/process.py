@@ -168,16 +168,16 @@ class BatchWorker:
 
     def _batch(self, batch_id: int, begun: pl.DataFrame, rule_set_hash: str) -> Batch:
         """The batch as it is now; a retry keeps the times of the first attempt."""
+        first = begun.row(0, named=True) if begun.height else {}
         return Batch(
             stream_id=self.config.stream_id,
             batch_id=batch_id,
-            now_us=begun["now_us"][0] if begun.height else self._clock(),
-            verdicts_through_us=(
-                begun["verdicts_through_us"][0] if begun.height else verdicts_through(self.store)
-            ),
+            now_us=first["now_us"] if first else self._clock(),
+            verdicts_through_us=first["verdicts_through_us"] if first else verdicts_through(self.store),
             rule_set_hash=rule_set_hash,
             config_hash=self.config.config_hash,
             group_by=self.config.group_by,
+            run_began_us=first.get("run_began_us") or self.config.run_began_us,
         )
 
     def _begun(self, batch_id: int) -> pl.DataFrame:
@@ -215,10 +215,11 @@ class BatchWorker:
             horizon_us=config.dedupe_horizon_us,
             verdicts_through_us=batch.verdicts_through_us,
             include_evaluation=config.include_evaluation,
+            run_began_us=batch.run_began_us,
         )
         with facts_turn(config.store_path):  # what stands must stay so until the facts are in
             self._check_in_force(batch)
-            resolved = resolve(parts.ready, self._known(parts.ready, batch))
+            resolved = resolve(parts.ready, self._known(parts.ready, batch), batch.run_began_us)
             stages.done("resolve")
             write_side_outputs(self.store, parts, batch)
             side_counters = {

@@ -15,6 +15,7 @@ import polars as pl
 
 from rules.units import HOUR_US
 from store import net_facts
+from store.batches import is_backlog
 from streams.batch.classify import BREAKDOWN, VALUES
 
 SLACK_US = HOUR_US  # how far an amendment may move a trace's start and still be recognised
@@ -25,6 +26,7 @@ COUNTERS = (
     "counted",
     "duplicates",
     "late",
+    "backlog",
     "amended",
     "expired",
     "left_out",
@@ -42,7 +44,7 @@ class Resolved:
     counters: dict[str, int]
 
 
-def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
+def resolve(incoming: pl.DataFrame, known: pl.DataFrame, run_began_us: int | None = None) -> Resolved:
     """Compare the rows of a batch (:data:`VALUES`, ``left_out`` and ``dated``) with the facts about their
     traces.
 
@@ -52,22 +54,29 @@ def resolve(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     """
     ids = incoming["trace_id"]
     new = ids.is_unique() & ~ids.is_in(known["trace_id"].unique().implode())
-    first, again = _first_seen(incoming.filter(new)), _compared(incoming.filter(~new), known)
+    backlog = is_backlog(run_began_us)
+    first = _first_seen(incoming.filter(new), backlog)
+    again = _compared(incoming.filter(~new), known, backlog)
     counters = {name: first.counters.get(name, 0) + value for name, value in again.counters.items()}
     return Resolved(pl.concat([again.facts, first.facts]), counters)
 
 
-def _first_seen(rows: pl.DataFrame) -> Resolved:
+def _first_seen(rows: pl.DataFrame, backlog: pl.Expr) -> Resolved:
     """Rows of which each is all that is known of its trace: nearly all of a backfill, which need no
     comparing.
     """
     counted, out = rows.filter(~pl.col("left_out")), rows.filter("left_out")
     facts = pl.concat([_weighted(counted, 1), _weighted(_uncounted(out), 0)])
-    late = counted.filter("late").height
-    return Resolved(facts, {"counted": counted.height, "late": late, "left_out": out.height})
+    return Resolved(facts, {**_counters(counted, backlog), "left_out": out.height})
 
 
-def _compared(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
+def _counters(new: pl.DataFrame, backlog: pl.Expr) -> dict[str, int]:
+    """What is counted of new traces; an amendment is none."""
+    late = new.filter("late").height
+    return {"counted": new.height, "late": late, "backlog": new.filter(backlog).height}
+
+
+def _compared(incoming: pl.DataFrame, known: pl.DataFrame, backlog: pl.Expr) -> Resolved:
     """Rows of traces that are known already, or that come more than once in this batch."""
     standing = net_facts(known)
     rows = _with_current(_distinct(incoming), known, standing)
@@ -81,10 +90,9 @@ def _compared(incoming: pl.DataFrame, known: pl.DataFrame) -> Resolved:
     return Resolved(
         pl.concat([_weighted(withdrawn, -1), _weighted(counted, 1), _weighted(uncounted, 0)]),
         {
-            "counted": counted.join(standing.select("trace_id"), on="trace_id", how="anti").height,
+            **_counters(counted.join(standing.select("trace_id"), on="trace_id", how="anti"), backlog),
             "duplicates": incoming.height - newer.height,
             "amended": amended + passed.height,
-            "late": counted.filter("late").height,
             "left_out": winners.filter("left_out").height,
         },
     )

@@ -25,7 +25,7 @@ from tracesieve.analysis.matches import matches_in
 from tracesieve.json_output import iso
 
 SAMPLES = 5
-_FRESH = ("late", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
+_FRESH = ("late", "backlog", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
 _TOKENS = ("tokens_input", "tokens_output", "tokens_total")
 _COLUMNS = (
     "batch_id",

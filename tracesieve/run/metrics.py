@@ -1,8 +1,8 @@
 """Feeds ``/metrics`` from whole batches; begins with the first batch after the start (SEMANTICS 24).
 
-Counters move by new traces alone, an amendment by ``amended_total``; the window gauges are of the last closed
-minutes and take amendments in. A trace dated in the future is held back until its minute has come (SEMANTICS
-11).
+Counters move by new traces that are no backlog, an amendment by ``amended_total``, backlog by
+``backfilled_traces_total``; the window gauges are of the last closed minutes and take all of them in. A trace
+dated in the future is held back until its minute has come (SEMANTICS 11).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sinks.prometheus.state import LabelValues, MetricsState
 from sinks.registry import SINKS
 from store import Store
 from store.apply_log import APPLY
+from store.batches import is_backlog
 from store.errors import TailLost
 from store.outbox import Outbox
 from store.tail import Tail
@@ -57,8 +58,6 @@ class MetricsFollower:
         self._group_by = list(group_by)
         self._future: dict[str, dict[str, Any]] = {}  # facts that are not counted yet, by trace id
         self._memory: _Memory | None = self._opened()
-        first = store.table("batches").read(["now_us"], pl.col("stream_id") == stream_id)["now_us"].min()
-        self._began_us = first if isinstance(first, int) else None
         self._shown: tuple[int, int] = (-1, -1)
 
     def step(
@@ -83,21 +82,28 @@ class MetricsFollower:
             if end["stream_id"] == APPLY:
                 continue  # no new trace
             self._state.add_totals(end)
-            self._began_us = end["now_us"] if self._began_us is None else self._began_us
+        categories = {rule.id: rule.category or "" for rule in rule_set.trace_rules}
+        self._state.expect((), categories)
         if facts is not None:
-            self._take_new(memory, facts.filter(pl.col("stream_id") != APPLY))
+            self._take_new(memory, facts.filter(pl.col("stream_id") != APPLY), ends)
         this_minute = now_us // MINUTE_US
         due = [fact for fact in self._future.values() if fact["end_us"] // MINUTE_US <= this_minute]
-        categories = {rule.id: rule.category or "" for rule in rule_set.trace_rules}
         for fact in due:
             del self._future[fact["trace_id"]]
             self._state.observe_fact(fact, categories)
-        if not memory.experiments and self._began_us is not None:  # of a Delta source
-            self._state.add_totals({"backfilled": sum(fact["arrived_us"] < self._began_us for fact in due)})
         self._count_side_outputs(memory)
 
-    def _take_new(self, memory: _Memory, facts: pl.DataFrame) -> None:
-        """Keep facts of new traces until their minute has come; amendments of counted ones are not new."""
+    def _take_new(self, memory: _Memory, facts: pl.DataFrame, ends: Sequence[dict[str, Any]]) -> None:
+        """Keep facts of new traces until their minute has come; amendments of counted ones are not new, and
+        backlog is counted by its batch.
+        """
+        began = pl.DataFrame(
+            [(end["batch_id"], end["run_began_us"]) for end in ends if end["stream_id"] != APPLY],
+            schema={"batch_id": pl.Int64, "run_began_us": pl.Int64},
+            orient="row",
+        )
+        facts = facts.join(began, on="batch_id", how="left", maintain_order="left")
+        facts = facts.with_columns(is_backlog(pl.col("run_began_us")).alias("backlog"))
         withdrawn: set[str] = set()
         for fact in facts.iter_rows(named=True):
             if fact["weight"] < 0:
@@ -106,7 +112,7 @@ class MetricsFollower:
                 continue
             memory.unfinished.pop(fact["trace_id"], None)
             # Weight 0: left out, or a content that does not stand.
-            if fact["weight"] > 0 and fact["trace_id"] not in withdrawn:
+            if fact["weight"] > 0 and fact["trace_id"] not in withdrawn and not fact["backlog"]:
                 self._future[fact["trace_id"]] = fact
 
     def _count_side_outputs(self, memory: _Memory) -> None:
@@ -121,8 +127,6 @@ class MetricsFollower:
         landing = memory.landing.rows()
         if landing is not None:
             memory.experiments.update(landing.select("experiment_id", "in_progress").iter_rows())
-            backlog = landing.filter(pl.col("kind") == "backlog")["landed"].sum()
-            self._state.add_totals({"backfilled": int(backlog or 0)})
 
     def _windows(self, memory: _Memory, now_us: int) -> None:
         _, rows = memory.windows.poll()
@@ -161,6 +165,7 @@ class MetricsFollower:
             & (pl.col("size_us") == MINUTE_US)
         )
         merged = merge(windows.filter(own))
+        self._state.expect({tuple(group) for group in merged["group"].to_list()}, {})
         lists = (merged[name].to_list() for name in ("group", "start_us", "bucket_index", "bucket_count"))
         for group, start, index, count, sums in zip(*lists, merged.select(MEASURED).rows(), strict=True):
             memory.minutes.setdefault(self._state.capped(group), Minutes()).add(start, sums, index, count)

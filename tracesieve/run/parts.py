@@ -200,7 +200,7 @@ def open_run(
     stack.callback(lease.note_jvm, None)  # a clean end leaves nothing for the next run to wait for
     stop = stop or threading.Event()
     landing = _checked_landing(settings, store, stop)
-    config = _batch_config(settings, store, rebuild)
+    config = _batch_config(settings, store, rebuild, now_us)
     check_source(config)
     rule_sets = RuleSets(store)
     before = rule_sets.in_force()
@@ -238,7 +238,7 @@ def _checked_landing(settings: Settings, store: Store, stop: threading.Event) ->
     return landing
 
 
-def _batch_config(settings: Settings, store: Store, rebuild: bool) -> BatchConfig:
+def _batch_config(settings: Settings, store: Store, rebuild: bool, began_us: int) -> BatchConfig:
     checkpoint = checkpoint_of(settings.store_path)
     return BatchConfig(
         store_path=settings.store_path,
@@ -249,6 +249,7 @@ def _batch_config(settings: Settings, store: Store, rebuild: bool) -> BatchConfi
         include_evaluation=settings.include_evaluation,
         dedupe_horizon_us=settings.dedupe_horizon,
         table=settings.source.query_table(settings.place),
+        run_began_us=began_us,
     )
 
 

@@ -101,7 +101,7 @@ def test_sem_24_counters_move_with_new_traces_alone() -> None:
     state.observe_fact(
         fact(trace_id="tr-2", state="ERROR", duration_us=None, tokens_input=None, cost_nusd=None, hits=[]), {}
     )
-    state.add_totals({"late": 1, "duplicates": 2, "amended": 3, "backfilled": 4})
+    state.add_totals({"late": 1, "duplicates": 2, "amended": 3, "backlog": 4})
     shop = ("experiment", "shop")
     assert samples(state, "tracesieve_traces_total") == {
         (shop, ("state", "OK")): 1,
@@ -125,6 +125,21 @@ def test_sem_24_counters_move_with_new_traces_alone() -> None:
         3,
         4,
     ]
+
+
+def test_sem_24_what_is_expected_is_served_from_zero_and_not_set_back() -> None:
+    state = MetricsState(["experiment"])
+    state.observe_fact(fact(), {"slow": "slow_response"})
+    before = samples(state, "tracesieve_traces_total")
+    state.expect([["shop"], ["new"]], {"slow": "slow_response", "other": ""})
+    new = ("experiment", "new")
+    assert samples(state, "tracesieve_traces_total") == before | {
+        (("experiment", "shop"), ("state", "ERROR")): 0,
+        (new, ("state", "OK")): 0,
+        (new, ("state", "ERROR")): 0,
+    }
+    assert samples(state, "tracesieve_trace_duration_seconds_count")[(new,)] == 0
+    assert sorted(samples(state, "tracesieve_rule_matches_total").values()) == [0, 1]
 
 
 def test_a_histogram_is_cumulative_and_carries_trace_ids_as_exemplars() -> None:

@@ -4,6 +4,7 @@ narrow rows.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
 
     store = open_store(str(tmp_path))
     RuleSets(store).put(rule_set(), (), 1)
-    config = BatchConfig(str(tmp_path), "s", str(tmp_path / "checkpoint"))
+    began_us = NOW_US - 10**9  # before the trace has ended
+    config = BatchConfig(str(tmp_path), "s", str(tmp_path / "checkpoint"), run_began_us=began_us)
 
     def cut(*_: Any) -> None:
         raise Cut
@@ -73,6 +75,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: str) -> tuple[
         with pytest.raises(Cut):
             process_batch(None, 0, BatchWorker(config, lambda: NOW_US, matched))  # type: ignore[arg-type]
     RuleSets(store).put(other_rules(), (), 2)
+    config = replace(config, run_began_us=NOW_US)
     process_batch(None, 0, BatchWorker(config, lambda: NOW_US + 10**6, matched))  # type: ignore[arg-type]
     return open_store(str(tmp_path)), used
 
@@ -105,3 +108,22 @@ def test_sem_08_facts_that_are_not_in_are_made_afresh_with_the_present_rules(
     batches = store.table("batches").read()
     assert batches["now_us"].unique().to_list() == [NOW_US]  # the batch keeps the time of its first attempt
     assert batches.filter(pl.col("phase") == "end")["rule_set_hash"].to_list() == [other_rules().hash]
+
+
+@pytest.mark.parametrize("cut_at", ["write_side_outputs", "write_windows"])
+def test_sem_13_a_batch_that_another_run_repeats_is_no_backlog_if_it_was_none(
+    cut_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, _ = play(tmp_path, monkeypatch, cut_at)
+    batches = store.table("batches").read()
+    assert batches["run_began_us"].unique().to_list() == [NOW_US - 10**9]
+    assert batches.filter(pl.col("phase") == "end")["backlog"].to_list() == [0]
+    config = BatchConfig(str(tmp_path), "s", "", run_began_us=NOW_US)
+
+    def another(_frame: Any) -> pa.Table:
+        row = {"trace_id": "b", "start_us": NOW_US - 10**9, "content_hash": 1, "change_us": 1, "hits": []}
+        return pa.Table.from_pylist([row], schema=NARROW)
+
+    process_batch(None, 1, BatchWorker(config, lambda: NOW_US, another))  # type: ignore[arg-type]
+    end = store.table("batches").read(where=(pl.col("phase") == "end") & (pl.col("batch_id") == 1))
+    assert end.select("backlog", "late", "run_began_us").rows() == [(1, 0, NOW_US)]

@@ -221,3 +221,23 @@ def test_sem_13_late_when_the_verdict_of_its_minute_was_in() -> None:
     minute = START // MINUTE * MINUTE
     assert sort(narrow(), verdicts_through_us=minute + MINUTE).ready["late"].to_list() == [True]
     assert sort(narrow(), verdicts_through_us=minute + MINUTE - 1).ready["late"].to_list() == [False]
+
+
+def test_sem_13_what_had_ended_when_the_run_began_is_backlog_and_not_late() -> None:
+    judged = {"verdicts_through_us": NOW + MINUTE}
+    end = sort(narrow()).ready["end_us"][0]
+    assert sort(narrow(), run_began_us=end + 1, **judged).ready["late"].to_list() == [False]
+    assert sort(narrow(), run_began_us=end, **judged).ready["late"].to_list() == [True]
+
+    def counted(began_us: int | None, *rows: dict[str, Any]) -> tuple[int, int, int]:
+        known = resolve(sort(narrow(trace_id="known")).ready, pl.DataFrame(FACTS.empty_table())).facts
+        known = known.with_columns(stream_id=pl.lit("s"), batch_id=pl.lit(0, dtype=pl.Int64))
+        found = resolve(sort(*rows, run_began_us=began_us, **judged).ready, known, began_us).counters
+        return found["counted"], found["backlog"], found["late"]
+
+    twice = narrow(content_hash=2, change_us=200)
+    amended = narrow(trace_id="known", content_hash=2, change_us=200)
+    assert counted(end + 1, narrow()) == (1, 1, 0)
+    assert counted(end, narrow()) == counted(None, narrow()) == (1, 0, 1)
+    assert counted(end + 1, narrow(), twice) == (1, 1, 0)
+    assert counted(end + 1, amended) == counted(end, amended) == (0, 0, 0)  # no new trace

@@ -72,7 +72,7 @@ def test_sem_24_11_counters_begin_with_the_process_and_move_by_new_traces_alone(
     assert served.at_the_start in (None, 0)
     served.step(NOW, T0, {"rule": "errors", "severity": "warning"})
     assert served.sample(FAILED) == 1
-    assert served.sample(OK) is None
+    assert served.sample(OK) == 0
     assert served.sample('tracesieve_rule_matches_total{category="error_case",rule="bad"}') == 1
     assert served.sample('tracesieve_quarantined_total{reason="no_trace_id"}') == 1
     assert served.sample("tracesieve_in_progress_traces") == 1
@@ -93,3 +93,39 @@ def test_sem_24_11_an_amendment_is_no_new_trace_and_the_future_is_counted_once(s
     assert served.sample("tracesieve_in_progress_traces") == 0
     served.step(T0 + 31 * MINUTE, T0)
     assert served.sample(OK) == 2  # the future has come, once
+
+
+def counts(served: Served) -> tuple[float, float, float]:
+    """Live traces, of which failed, and backlog."""
+    found = [served.sample(name) or 0.0 for name in (OK, FAILED, "tracesieve_backfilled_traces_total")]
+    return found[0], found[1], found[2]
+
+
+def test_sem_13_24_backlog_moves_its_own_counter_and_the_gauges_alone(served: Served) -> None:
+    served.step()
+    before = counts(served)
+    began = {"run_began_us": T0 + 2 * MINUTE}
+    rows = [fact("down", 1, error=True, hits=HIT), fact("down2", 1), fact("live", 2, error=True)]
+    batch(served.store, 2, rows, RULES, backlog=2, **began)
+    served.step()
+    assert counts(served) == (before[0], before[1] + 1, before[2] + 2)
+    assert served.sample('tracesieve_rule_matches_total{category="error_case",rule="bad"}') == 1
+    assert served.sample('tracesieve_trace_duration_seconds_count{experiment="support"}') == 2
+    assert served.sample('tracesieve_window_error_ratio{experiment="support"}') == 3 / 5
+    rows = [fact("down", 1, weight=-1), fact("down", 1, content_hash=2)]
+    batch(served.store, 3, rows, RULES, backlog=0, amended=1, **began)
+    served.step()
+    assert counts(served) == (before[0], before[1] + 1, before[2] + 2)
+
+
+def test_sem_24_after_a_restart_known_groups_and_rules_begin_at_zero(served: Served) -> None:
+    served.step()
+    again = MetricsFollower(
+        served.store, MetricsState(["experiment"]), "s", Outbox(served.store), ["experiment"]
+    )
+    served.follower, served.state = again, again._state
+    assert counts(served) == (0, 0, 0)
+    assert served.sample(OK) == 0  # served before anything has come
+    served.step()
+    assert served.sample('tracesieve_rule_matches_total{category="error_case",rule="bad"}') == 0
+    assert served.sample("tracesieve_label_overflow") == 0

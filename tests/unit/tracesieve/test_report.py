@@ -144,7 +144,15 @@ def test_error_samples_come_from_a_mapped_delta_source(tmp_path: Path) -> None:
 def test_sem_13_final_through_moves_on_without_traffic_and_waits_for_what_has_landed(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     slice_ = {"experiment_id": "1", "kind": "reconcile", "landed": 1, "in_progress": 3}
-    end = {"stream_id": "s", "batch_id": 0, "phase": "end", "now_us": 1, "late": 2, "duplicates": 1}
+    end = {
+        "stream_id": "s",
+        "batch_id": 0,
+        "phase": "end",
+        "now_us": 1,
+        "late": 2,
+        "duplicates": 1,
+        "backlog": 7,
+    }
     store.table("batches").append([{**end, "arrived_through_us": 100}])
     assert of(store)["freshness"]["final_through"] == iso(100)  # a Delta table: its last counted commit
     store.table("landing").append([{**slice_, "to_us": T0, "landed_through_us": 100, "at_us": 1}])
@@ -155,6 +163,7 @@ def test_sem_13_final_through_moves_on_without_traffic_and_waits_for_what_has_la
     fresh = of(store)["freshness"]
     assert fresh["final_through"] == iso(T0 + MINUTE)
     assert (fresh["in_progress"], fresh["late"], fresh["duplicates"]) == (4, 2, 1)
+    assert fresh["backlog"] == 7
     store.table("batches").append([{**end, "batch_id": 1, "arrived_through_us": 200}])
     assert of(store)["freshness"]["final_through"] == iso(T0 + 2 * MINUTE)
 
