@@ -106,12 +106,8 @@ def list_(paths: tuple[str, ...], config: str | None, as_json: bool) -> None:
         _print_json({"ok": True, "hash": loaded.rule_set.hash, "rules": rows, "findings": []})
         return
     for row in rows:
-        click.echo(
-            plain(
-                f"{row['id']}  ({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} "
-                "tests)"
-            )
-        )
+        about = f"({row['kind']}, {row['severity']}, tag {row['tag'] or '-'}, {row['tests']} tests)"
+        click.echo(wrapped(f"{row['id']} {about}", hang=4))
         click.echo(wrapped(row["condition"], "    "))
         if row["settings"]:
             shown = "; ".join(f"{name}: {value}" for name, value in row["settings"].items())
