@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
+from rules.address_key import WebAddress
 from sinks.base import ConfigKey
 from sinks.credentials import Login
-
-_ADDRESS = re.compile(r"https?://[^\s/]+")
 
 
 class AlertmanagerConfig(Login):
     """One instance."""
 
-    url: str = Field(description="where it is, such as http://127.0.0.1:9093")
-
-    @field_validator("url")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        if not _ADDRESS.match(value):
-            raise ValueError("an address with http:// or https:// is expected, such as http://127.0.0.1:9093")
-        return value
+    url: WebAddress = Field(description="where it is, such as http://127.0.0.1:9093")
 
 
 def _from_url(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from rules.address_key import TrackingUri
 from sinks.base import ConfigKey, SinkConfig
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -17,7 +18,9 @@ class MlflowTarget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
+    tracking_uri: TrackingUri = Field(
+        description="the server; a login comes from MLflow's own environment variables"
+    )
     tags: bool = Field(
         default=True, description="false where that server does not have the source's traces: datasets alone"
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from streams.delta_log import Arrivals, check_versions
+from streams.sources.offer import Draft, InitOffer, InitOption, Survey
 
 if TYPE_CHECKING:
     from store import Store
@@ -118,66 +119,6 @@ class Probe:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class InitOption:
-    """An option of ``tracesieve init``, such as ``--table``; ``variable`` is the environment variable that it
-    defaults to.
-    """
-
-    flag: str
-    help: str
-    many: bool = False
-    variable: str = ""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A config that ``init`` may write.
-
-    ``config``: by top-level key, ``source`` with its ``kind`` among them.  ``details``: what was found, plain
-    data for ``--json``.  ``missing``: what a person must still write into the file; empty where it can be
-    run.
-    """
-
-    config: Mapping[str, Any]
-    details: Mapping[str, Any]
-    missing: str = ""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What ``init`` found at a place, as a table for a person, and what follows from it.
-
-    ``usual``: the rows that are taken where nobody picks others; ``asks``: whether a person may.  ``draft``
-    makes the config, given the rows that were picked.
-    """
-
-    title: str
-    headings: tuple[str, ...]
-    rows: Sequence[tuple[object, ...]]
-    draft: Callable[[Sequence[int]], Draft]
-    numeric: tuple[int, ...] = ()  # columns of numbers
-    usual: Sequence[int] = ()
-    asks: bool = False
-
-
-class InitOffer(ABC):
-    """What ``tracesieve init`` can do for a kind of source."""
-
-    noun: ClassVar[str]  # such as "a Delta table"
-    place: ClassVar[InitOption]  # the option that names where it is
-    more: ClassVar[tuple[InitOption, ...]] = ()
-
-    @abstractmethod
-    def survey(self, place: str, more: Mapping[str, Sequence[str]], config_dir: Path) -> Survey:
-        """Look at ``place``; ``more`` holds the values of the other options by flag.
-
-        Raises:
-            SourceError: it cannot be looked at.
-            InitRefused: an option names what is not there.
-        """
-
-
 class Source(BaseModel):
     """One kind of source: its keys in the config, and all that the program asks of it.
 
@@ -225,3 +166,16 @@ class Source(BaseModel):
         Raises:
             SourceError: it cannot; ``brief`` and ``hint`` are what ``doctor`` shows.
         """
+
+
+__all__ = [
+    "Draft",
+    "InitOffer",
+    "InitOption",
+    "Landing",
+    "Probe",
+    "QueryTable",
+    "Source",
+    "SourcePlace",
+    "Survey",
+]

@@ -35,7 +35,9 @@ def test_the_servers_experiments_with_their_traces_and_a_config_that_runs(
     assert name in unknown.stderr
     done = tracesieve("init", "-c", str(config), "--force", "--experiment", number)
     assert done.returncode == 0, done.stderr
-    assert f"next: `tracesieve run --once --dry-run -c {config}`" in done.stdout.replace("\n", " ")
+    following = done.stdout.partition("next:\n")[2].splitlines()
+    assert [line.split()[1] for line in following] == ["doctor", "run", "run"]
+    assert all(f"-c {config}" in line for line in following)
     with config.open("a") as file:
         file.write(SPARK)
     run = tracesieve("run", "--once", "--dry-run", "-c", str(config), "--json")

@@ -15,7 +15,7 @@ from support.command_line import write_table
 from support.read_keys import keys_of, read_keys
 from support.servers import free_port
 
-from streams.sources import MlflowSource
+from streams.sources.mlflow.source import MlflowSource
 from tracesieve.config.keys import model_parts
 from tracesieve.config.loading import load_settings
 from tracesieve.config.settings import OWN_FIELDS, LogConfig, settings_model

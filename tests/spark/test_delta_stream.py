@@ -15,9 +15,8 @@ from deltalake import write_deltalake
 from support.delta_cases import SHORT, ends, opened, result, rule_set, run, trace, write
 
 from streams.batch.config import BatchConfig
-from streams.errors import StreamMismatch
+from streams.errors import SourceError, StreamMismatch
 from streams.query import check_source
-from streams.sources import SourceError
 from streams.sources.delta_traces.table import DeltaTracesTable
 
 pytestmark = pytest.mark.spark

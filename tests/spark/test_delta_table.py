@@ -16,9 +16,8 @@ from deltalake.schema import PrimitiveType
 from support.delta_cases import SHORT, clock, ends, opened, result, run, trace, write
 
 from streams.checkpoint import stream_id
-from streams.errors import QueryFailed, StreamMismatch
+from streams.errors import QueryFailed, SourceError, StreamMismatch
 from streams.query import check_source, start
-from streams.sources import SourceError
 
 pytestmark = pytest.mark.spark
 

@@ -1,7 +1,7 @@
 """A complete source in one file: a folder of JSON files, one trace each, landed into the store.
 
-A test adds its line to the registry: ``SOURCES.append(ToySource)``.  As a program this file is the command
-line with that line added.
+A test adds its line to the registry, an ``Entry`` of ``streams/sources/__init__.py``.  As a program this file
+is the command line with that line added.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rules.units import SECOND_US
 from store import Store
 from store.final_through import Watermark
 from streams.errors import SourceError
-from streams.sources import SOURCES
+from streams.sources import SOURCES, Entry
 from streams.sources.base import Draft, InitOffer, InitOption, Landing, Probe, Source, SourcePlace, Survey
 from streams.sources.landed import LandedTable, LandingRow, LandingTables
 
@@ -119,5 +119,5 @@ def rows_of(folder: Path, through_us: int) -> Iterator[dict[str, Any]]:
 if __name__ == "__main__":
     from tracesieve.cli import main
 
-    SOURCES.append(ToySource)
+    SOURCES.append(Entry(f"{__name__}:ToySource", ToyOffer()))
     main()

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracesieve.errors import AnswerIsNoError, TracesieveError
+from tracesieve.errors import AnswerIsNoError, OutsideError, TracesieveError
 from tracesieve.json_output import echo_json
-from tracesieve.terminal import plain, table
+from tracesieve.terminal import plain, table, wrapped
 
 if TYPE_CHECKING:
-    from streams.sources.base import InitOffer, InitOption, Survey
+    from sinks.base import Probe
+    from streams.sources.offer import InitOffer, InitOption, Survey
 
 _SHOWN = 30
+_CHECK_S = 5.0  # how long one Alertmanager may take to answer
 
 
 class _WithSourceOptions(click.Command):
@@ -48,12 +50,18 @@ def _name(option: InitOption) -> str:
 
 @click.command("init", cls=_WithSourceOptions)
 @click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file to write")
+@click.option(
+    "--alertmanager", "alertmanagers", multiple=True, help="an Alertmanager to page; may be repeated"
+)
 @click.option("--force", is_flag=True, help="write over a file that is there")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout; asks nothing")
-def command(config: str, force: bool, as_json: bool, **of_sources: Any) -> None:
+def command(
+    config: str, alertmanagers: tuple[str, ...], force: bool, as_json: bool, **of_sources: Any
+) -> None:
     """Look at where traces are, and write a config with every key explained.
 
-    Where there is something to choose, a person is asked; off a terminal the usual choice is taken.
+    Where there is something to choose, a person is asked; off a terminal the usual choice is taken. An
+    Alertmanager is asked whether it is there.
     """
     from streams.sources import init_offers
 
@@ -62,20 +70,49 @@ def command(config: str, force: bool, as_json: bool, **of_sources: Any) -> None:
         raise TracesieveError(
             f"{plain(config)} is there already: --force writes over it, -c names another file"
         )
+    alerts = _alerts(alertmanagers)
     offer, place = _asked_for(init_offers(), of_sources)
     more = {option.flag: of_sources[_name(option)] for option in offer.more if of_sources[_name(option)]}
     survey = offer.survey(place, more, file.parent)
     if not as_json:
         _show(survey)
     draft = survey.draft(_pick(survey, as_json))
-    _write(file, draft.config)
+    chosen = {**draft.config, **alerts}
+    _write(file, chosen)
+    probes = _probed(alertmanagers)
     if as_json:
         ready = not draft.missing
-        echo_json({"file": str(file), "config": draft.config, **draft.details, "ready": ready})
+        found = {"alertmanagers": [vars(one) for one in probes]} if probes else {}
+        document = {"file": str(file), "config": chosen, **draft.details, **found, "ready": ready}
+        echo_json(document)
     else:
-        _show_next(config, ready=not draft.missing)
+        _show_next(config, ready=not draft.missing, probes=probes)
     if draft.missing:
         raise AnswerIsNoError(f"before `tracesieve run`: {draft.missing} in {plain(config)}")
+    if failed := [f"--alertmanager {one.found} ({one.hint})" for one in probes if one.status == "fail"]:
+        raise OutsideError("\n".join(failed))
+
+
+def _alerts(alertmanagers: Sequence[str]) -> dict[str, Any]:
+    """The part of the config that names the Alertmanagers; none where none was named."""
+    if not alertmanagers:
+        return {}
+    from rules.address_key import web_address
+
+    try:
+        return {"alerts": {"alertmanager": [web_address(one) for one in alertmanagers]}}
+    except ValueError as error:
+        raise TracesieveError(f"--alertmanager: {error}") from error
+
+
+def _probed(alertmanagers: Sequence[str]) -> list[Probe]:
+    """Whether each Alertmanager is there, beside what the config says of it."""
+    if not alertmanagers:
+        return []
+    from sinks.alertmanager import Alertmanager, AlertmanagerConfig
+
+    instances = [AlertmanagerConfig(url=one) for one in alertmanagers]
+    return list(Alertmanager.probe({key.path: instances for key in Alertmanager.config_keys}, _CHECK_S))
 
 
 def _asked_for(offers: Sequence[InitOffer], values: Mapping[str, Any]) -> tuple[InitOffer, str]:
@@ -134,10 +171,13 @@ def _write(file: Path, chosen: Mapping[str, Any]) -> None:
         raise TracesieveError(f"{plain(file)} cannot be written: {error.strerror}") from error
 
 
-def _show_next(config: str, *, ready: bool) -> None:
-    click.echo(f"\nwrote {plain(config)}, with every key there is")
+def _show_next(config: str, *, ready: bool, probes: Sequence[Probe]) -> None:
+    for one in probes:
+        click.echo(wrapped(f"{one.name}: {one.found}"))
+    click.echo(wrapped(f"wrote {config}, with every key there is"))
     if ready:
         flag = "" if config == "tracesieve.yaml" else f" -c {plain(config)}"
-        click.echo(
-            f"next: `tracesieve run --once --dry-run{flag}` (nothing leaves), then `tracesieve run{flag}`"
-        )
+        click.echo("next:")
+        click.echo(f"  tracesieve doctor{flag}")
+        click.echo(f"  tracesieve run --once --dry-run{flag}   # nothing leaves")
+        click.echo(f"  tracesieve run{flag}")

@@ -31,7 +31,8 @@ from sinks.base import SinkConfig
 from sinks.http.server import MetricsConfig
 from store.maintenance.retention import mistakes
 from streams.session.config import SparkConfig
-from streams.sources import Source, SourcePlace, source_type
+from streams.sources import source_type
+from streams.sources.base import Source, SourcePlace
 from tracesieve.config.variables import PREFIX, Variables
 
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file

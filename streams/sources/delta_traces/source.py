@@ -13,7 +13,7 @@ from pydantic import Field
 
 from streams.checkpoint import checkpoint_of
 from streams.sources.base import InitOffer, Probe, Source, SourcePlace
-from streams.sources.delta_traces.survey import DeltaTracesOffer
+from streams.sources.delta_traces.offer import DeltaTracesOffer
 from streams.sources.delta_traces.table import DeltaTracesTable
 
 

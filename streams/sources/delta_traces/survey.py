@@ -5,7 +5,7 @@ mapping.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from deltalake.exceptions import DeltaError
 
 from store.schemas import TRACES
 from streams.errors import SourceError
-from streams.sources.base import Draft, InitOffer, InitOption, Survey
 from streams.sources.delta_traces.columns import OPTIONAL, described, fits
+from streams.sources.offer import Draft, Survey
 
 # What others call our columns, the likeliest first.
 _ALSO = {
@@ -35,27 +35,21 @@ _ALSO = {
 }
 
 
-class DeltaTracesOffer(InitOffer):
-    """Writes a config for a table, also for one that lacks columns."""
+def survey(place: str, config_dir: Path) -> Survey:
+    """The columns that a trace has, each with the table's.
 
-    noun = "a Delta table"
-    place = InitOption("--table", "a Delta table of traces")
-
-    def survey(self, place: str, more: Mapping[str, Sequence[str]], config_dir: Path) -> Survey:
-        """The columns that a trace has, each with the table's.
-
-        Raises:
-            SourceError: it is not a Delta table.
-        """
-        columns = shape(place)
-        relative = "://" not in place and not Path(place).is_absolute()
-        table = os.path.relpath(place, config_dir.resolve()) if relative else place
-        return Survey(
-            title=f"columns of {place}",
-            headings=("a trace's", "the table's", "must be", ""),
-            rows=[(one.name, one.theirs or "-", one.type, one.verdict) for one in columns],
-            draft=lambda _: _draft(table, columns),
-        )
+    Raises:
+        SourceError: it is not a Delta table.
+    """
+    columns = shape(place)
+    relative = "://" not in place and not Path(place).is_absolute()
+    table = os.path.relpath(place, config_dir.resolve()) if relative else place
+    return Survey(
+        title=f"columns of {place}",
+        headings=("a trace's", "the table's", "must be", ""),
+        rows=[(one.name, one.theirs or "-", one.type, one.verdict) for one in columns],
+        draft=lambda _: _draft(table, columns),
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from rules.address_key import TrackingUri
 from rules.duration_key import DurationUs
 from rules.units import DAY_US, MINUTE_US, SECOND_US, parse_duration_us
 from streams.sources.base import InitOffer, Landing, Probe, Source, SourcePlace
@@ -31,7 +32,9 @@ class MlflowSource(Source):
     kind: Literal["mlflow"] = Field(
         default="mlflow", description="finished traces of an MLflow tracking server"
     )
-    tracking_uri: str = Field(description="the server; a login comes from MLflow's own environment variables")
+    tracking_uri: TrackingUri = Field(
+        description="the server; a login comes from MLflow's own environment variables"
+    )
     experiments: tuple[str, ...] = Field(min_length=1, description="which experiments, by name or id")
     start: str = Field(default="-24h", description="from when on: now, earliest, or a time back such as -24h")
     overlap: DurationUs = Field(

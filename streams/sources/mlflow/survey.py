@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import InitRefused, SourceError
-from streams.sources.base import Draft, InitOffer, InitOption, Survey
+from streams.sources.offer import Draft, InitOffer, InitOption, Survey
 
 if TYPE_CHECKING:
     from streams.sources.mlflow.client import MlflowReader
@@ -31,9 +31,9 @@ class MlflowOffer(InitOffer):
 
         Raises:
             SourceDown: no server, no access.
-            InitRefused: an experiment that was named is not there.
+            InitRefused: ``place`` is no address, or an experiment that was named is not there.
         """
-        there = survey(place)
+        there = survey(_address(place))
         named = more.get(_EXPERIMENT, ())
         usual = _named(there, named, place) if named else _filled(there)
         return Survey(
@@ -54,6 +54,15 @@ class Surveyed:
     id: str
     name: str
     traces: int | None
+
+
+def _address(place: str) -> str:
+    from rules.address_key import tracking_address
+
+    try:
+        return tracking_address(place)
+    except ValueError as error:
+        raise InitRefused(f"{MlflowOffer.place.flag}: {error}") from error
 
 
 def survey(tracking_uri: str) -> list[Surveyed]:

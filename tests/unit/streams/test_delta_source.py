@@ -18,8 +18,8 @@ from support.delta_cases import opened, trace, write
 from streams.batch.resolve import SLACK_US, known_where
 from streams.checkpoint import offset, planned_batch
 from streams.delta_log import arrivals, versions
+from streams.errors import SourceError
 from streams.query import check_source
-from streams.sources import SourceError
 from streams.sources.delta_traces.table import DeltaTracesTable
 from streams.spark_errors import line_of
 

@@ -81,6 +81,22 @@ def test_a_reader_that_stops_reading_makes_no_noise() -> None:
     assert subprocess.run(["bash", "-c", command], capture_output=True, text=True).stderr == ""
 
 
+HEAVY = {"pydantic", "polars", "pyarrow", "deltalake", "numpy", "mlflow", "pyspark", "requests", "yaml"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    look = (
+        "import sys\nfrom tracesieve.cli import COMMANDS, main\n"
+        "for name in COMMANDS:\n"
+        "    sys.argv[1:] = [name, '--help']\n"
+        "    main()\n"
+        f"sys.exit(' '.join(sorted({HEAVY} & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Usage: ") == len(cli.COMMANDS)
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -20,7 +20,7 @@ from sinks.registry import SINKS
 from store.outbox import PendingMessage
 from store.schemas import TRACES
 from store.tail import TailLost
-from streams.sources import DeltaTracesSource
+from streams.sources.delta_traces.source import DeltaTracesSource
 from tracesieve.alerts.verdict_log import VerdictLog
 from tracesieve.config.settings import Settings
 from tracesieve.run import live

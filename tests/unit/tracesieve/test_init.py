@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from deltalake import write_deltalake
+from support.servers import free_port
 
 from store.schemas import TRACES
 from tracesieve.commands.init import command
@@ -19,6 +20,7 @@ from tracesieve.config.keys import model_parts
 from tracesieve.config.loading import load_settings
 from tracesieve.config.settings import OWN_FIELDS, settings_model
 from tracesieve.config.template import rendered
+from tracesieve.errors import ConfigError
 
 SOURCES = [
     {"kind": "mlflow", "tracking_uri": "http://127.0.0.1:5000", "experiments": ["a: b", "7", "ü #1"]},
@@ -118,3 +120,68 @@ def test_no_table_there_leaves_no_file() -> None:
     done = init("--table", "none")
     assert getattr(done.exception, "exit_code", None) == 3
     assert not Path("tracesieve.yaml").exists()
+
+
+def test_an_alertmanager_is_written_and_checked() -> None:
+    table("traces", TRACES)
+    gone = f"http://127.0.0.1:{free_port()}"
+    done = init("--table", "traces", "--alertmanager", gone, "--json")
+    assert getattr(done.exception, "exit_code", None) == 3, done.output
+    assert f"--alertmanager {gone}: connection refused" in str(done.exception)
+    document = json.loads(done.stdout)  # the file is written all the same: the server may only be down
+    assert [(one["status"], one["found"]) for one in document["alertmanagers"]] == [
+        ("fail", f"{gone}: connection refused")
+    ]
+    (instance,) = load_settings("tracesieve.yaml").sinks["alerts.alertmanager"]
+    assert instance.url == gone
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--table", "traces", "--alertmanager", "localhost:9093"),
+            "--alertmanager: 'localhost:9093' is no address: write http://localhost:9093",
+        ),
+        (
+            ("--tracking-uri", "127.0.0.1:5000"),
+            "--tracking-uri: '127.0.0.1:5000' is no tracking URI: write http://127.0.0.1:5000",
+        ),
+    ],
+)
+def test_an_address_without_http_is_answered_with_what_to_write(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    table("traces", TRACES)
+    done = init(*arguments)
+    assert (getattr(done.exception, "exit_code", None), str(done.exception)) == (2, message)
+    assert not Path("tracesieve.yaml").exists()
+
+
+def test_so_is_one_in_the_config_file() -> None:
+    Path("c.yaml").write_text(
+        "source: {kind: mlflow, tracking_uri: 'localhost:5000', experiments: [a]}\n"
+        "mlflow: {tracking_uri: mlflow.example.com}\n"
+        "alerts: {alertmanager: ['am:9093', {url: 'http:/am2'}]}\n"
+    )
+    with pytest.raises(ConfigError) as found:
+        load_settings("c.yaml")
+    lines = str(found.value).splitlines()
+    assert [line.partition(": ")[2] for line in sorted(lines)] == [
+        "source.tracking_uri: 'localhost:5000' is no tracking URI: write http://localhost:5000",
+        "mlflow.tracking_uri: 'mlflow.example.com' is no tracking URI: write https://mlflow.example.com "
+        "(or ./mlflow.example.com for a folder)",
+        "alerts.alertmanager.0: 'am:9093' is no address: write http://am:9093",
+        "alerts.alertmanager.1.url: 'http:/am2' is no address: write http://am2",
+    ]
+
+
+def test_the_next_steps_begin_with_doctor() -> None:
+    table("traces", TRACES)
+    done = init("--table", "traces")
+    steps = done.output.partition("next:\n")[2].splitlines()
+    assert [step.partition("#")[0].strip() for step in steps] == [
+        "tracesieve doctor",
+        "tracesieve run --once --dry-run",
+        "tracesieve run",
+    ]

@@ -15,7 +15,7 @@ from support.made_facts import MINUTE, T0, batch, fact
 import tracesieve.run.rule_files
 from rules.loading.packs import load_packs
 from store.schemas import TRACES
-from streams.sources import DeltaTracesSource
+from streams.sources.delta_traces.source import DeltaTracesSource
 from tracesieve.config.settings import Settings
 from tracesieve.run.parts import Run, open_run
 
