@@ -104,6 +104,24 @@ class Probe:
     hint: str = ""
 
 
+@dataclass(frozen=True)
+class Mute:
+    """A time in which one place pages nobody for a rule, or for one group of it (values by label).
+
+    ``key`` is its name at that place, ``ours`` whether :meth:`Sink.mute` made it.
+    """
+
+    place: str
+    key: str
+    rule: str
+    group: Mapping[str, str]
+    from_us: int
+    until_us: int
+    by: str
+    comment: str
+    ours: bool
+
+
 class Sink(ABC):
     """One outside system.  Delivering the same message twice must change nothing.
 
@@ -132,7 +150,7 @@ class Sink(ABC):
     """Whether :meth:`withdrawal` can take back what was delivered."""
 
     mutes: ClassVar[bool] = False
-    """Whether :meth:`mute` works."""
+    """Whether :meth:`mute`, :meth:`muted` and :meth:`unmute` work."""
 
     @classmethod
     @abstractmethod
@@ -200,11 +218,28 @@ class Sink(ABC):
         """
         raise NotImplementedError(f"{self.name} delivers nothing again")
 
-    def mute(self, rule: str, from_us: int, until_us: int) -> Iterator[str]:
-        """Let the other side page nobody for a rule during that time; yields each place where it was muted.
+    def mute(self, rule: str, group: Mapping[str, str], from_us: int, until_us: int) -> Iterator[str]:
+        """Let the other side page nobody for a rule, or for one group of it, during that time; yields each
+        place where it was muted.
 
         Raises:
             SinkError: the other side, or one of several, did not take it.
+        """
+        raise NotImplementedError(f"{self.name} cannot mute")
+
+    def muted(self) -> list[Mute]:
+        """The mutes of single rules that stand or are to come, whoever made them.
+
+        Raises:
+            SinkError: the other side, or one of several, did not answer.
+        """
+        raise NotImplementedError(f"{self.name} cannot mute")
+
+    def unmute(self, mute: Mute) -> None:
+        """End a mute of :meth:`muted`.
+
+        Raises:
+            SinkError: the other side did not take it.
         """
         raise NotImplementedError(f"{self.name} cannot mute")
 

@@ -11,11 +11,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class SinkError(Exception):
-    """An outside system failed, or cannot be served as the config says."""
+    """An outside system failed, or cannot be served as the config says.
+
+    ``advice``: a line for each place that failed, with what to mend.  It may quote an answer: it is for the
+    person who asked, not for the log.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str = "", *, advice: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.advice = tuple(advice)
 
 
 class RetryLater(SinkError):  # noqa: N818
@@ -27,9 +37,15 @@ class RetryLater(SinkError):  # noqa: N818
     """
 
     def __init__(
-        self, message: str, *, partly: bool = False, answered: bool = False, local: bool = False
+        self,
+        message: str,
+        *,
+        partly: bool = False,
+        answered: bool = False,
+        local: bool = False,
+        advice: Sequence[str] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, advice=advice)
         self.partly = partly
         self.answered = answered
         self.local = local

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rules.units import SECOND_US, iso_time
+from rules.units import SECOND_US
 from sinks.alertmanager.config import KEY, AlertmanagerConfig
 from sinks.base import Probe
 from sinks.errors import Refused, RetryLater
@@ -23,6 +23,7 @@ class Instance:
         self.failures = 0
         self._not_before_us = 0
         self._error = ""
+        self._advice: tuple[str, ...] = ()
 
     def post(self, alerts: Sequence[dict[str, Any]], now_us: int) -> None:
         """Post alerts; after a failure nothing is tried for a while and the same error is raised at once.
@@ -32,12 +33,12 @@ class Instance:
             Refused: it says that one of them is wrong.
         """
         if now_us < self._not_before_us:
-            raise RetryLater(self._error)
+            raise RetryLater(self._error, advice=self._advice)
         try:
-            self._call("alerts", list(alerts))
+            self.call("POST", "alerts", list(alerts))
         except RetryLater as error:
             self.failures += 1
-            self._error = str(error)
+            self._error, self._advice = str(error), error.advice
             self._not_before_us = now_us + min(_MAX_WAIT_US, 500_000 * 2 ** min(self.failures, 8))
             raise
         except Refused:
@@ -45,30 +46,21 @@ class Instance:
             raise
         self.failures, self._not_before_us = 0, 0
 
-    def silence(self, rule: str, from_us: int, until_us: int) -> None:
-        """Silence the alerts of a rule during that time.
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of its API; the answer's JSON, None where it is none.
 
         Raises:
-            RetryLater, Refused: it did not take it.
+            RetryLater, Refused: it failed; the message and the advice name the instance.
         """
-        self._call(
-            "silences",
-            {
-                "matchers": [{"name": "alertname", "value": rule, "isRegex": False, "isEqual": True}],
-                "startsAt": iso_time(from_us, "auto"),
-                "endsAt": iso_time(until_us, "auto"),
-                "createdBy": "tracesieve",
-                "comment": f"tracesieve alerts mute {rule}",
-            },
-        )
-
-    def _call(self, path: str, body: Any) -> None:
         try:
-            client.deliver("POST", _url(self.config, path), self.config, body, KEY.path)
-        except RetryLater as error:
-            raise RetryLater(f"{self.config.url}: {error}") from error
-        except Refused as error:
-            raise Refused(f"{self.config.url}: {error}") from error
+            answer = client.deliver(method, _url(self.config, path), self.config, body, KEY.path)
+        except (RetryLater, Refused) as error:
+            advice = [f"{self.config.url}: {line}" for line in error.advice]
+            raise type(error)(f"{self.config.url}: {error}", advice=advice) from error
+        try:
+            return answer.json()
+        except ValueError:
+            return None
 
 
 def probe(config: AlertmanagerConfig, timeout_s: float) -> Probe:

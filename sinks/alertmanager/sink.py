@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from rules.units import MINUTE_US, iso_time
+from sinks.alertmanager import silences
 from sinks.alertmanager.config import KEY, AlertmanagerConfig
 from sinks.alertmanager.instance import Instance, probe
 from sinks.base import (
     MessageKind,
+    Mute,
     Outcome,
     Payload,
     Probe,
@@ -159,7 +161,7 @@ class Alertmanager(Sink):
         }
         return failed
 
-    def mute(self, rule: str, from_us: int, until_us: int) -> Iterator[str]:
+    def mute(self, rule: str, group: Mapping[str, str], from_us: int, until_us: int) -> Iterator[str]:
         """Silence the alerts of a rule at every instance, and yield its URL; they are still posted and shown
         there.
 
@@ -169,13 +171,34 @@ class Alertmanager(Sink):
         failed: list[RetryLater | Refused] = []
         for instance in self._instances:
             try:
-                instance.silence(rule, from_us, until_us)
+                silences.add(instance.call, rule, group, from_us, until_us)
             except (RetryLater, Refused) as error:
                 failed.append(error)
                 continue
             yield instance.config.url
         if worst := _worst(failed, somewhere=False):
             raise worst
+
+    def muted(self) -> list[Mute]:
+        """The silences of every instance that name one rule.
+
+        Raises:
+            RetryLater, Refused: an instance did not answer.
+        """
+        return [
+            mute
+            for instance in self._instances
+            for mute in silences.listed(instance.call, instance.config.url)
+        ]
+
+    def unmute(self, mute: Mute) -> None:
+        """End a silence at its instance.
+
+        Raises:
+            RetryLater, Refused: it did not take it.
+        """
+        (place,) = (one for one in self._instances if one.config.url == mute.place)
+        silences.end(place.call, mute)
 
     def _by_health(self) -> list[Instance]:
         return sorted(self._instances, key=lambda one: one.failures)
@@ -227,6 +250,7 @@ def _has(instance: Instance, message: PendingMessage) -> bool:
 def _worst(errors: Sequence[RetryLater | Refused], somewhere: bool) -> RetryLater | Refused | None:
     """The error of a message that some instances did not take: try again if any may still take it."""
     waiting = "; ".join(str(one) for one in errors if isinstance(one, RetryLater))
+    advice = [line for one in errors for line in one.advice]
     if waiting:
-        return RetryLater(f"Alertmanager {waiting}", partly=somewhere)
-    return Refused("Alertmanager " + "; ".join(map(str, errors))) if errors else None
+        return RetryLater(f"Alertmanager {waiting}", partly=somewhere, advice=advice)
+    return Refused("Alertmanager " + "; ".join(map(str, errors)), advice=advice) if errors else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinks.credentials import Login
 from sinks.errors import Refused, RetryLater
+from sinks.http import advice
 
 if TYPE_CHECKING:
     from requests import Response
@@ -41,19 +42,21 @@ def deliver(method: str, url: str, login: Login, body: Any, key: str) -> Respons
     try:
         answer = call(method, url, login, body)
     except requests.RequestException as error:
-        raise RetryLater(f"no answer ({reason(error)})") from error
+        why = reason(error)
+        mend = [advice.of_failure(error, url, why, key)]
+        raise RetryLater(f"no answer ({why})", advice=mend) from error
     status = answer.status_code
+    if 200 <= status < 300:
+        return answer
+    mend = [advice.of_answer(answer, login, key)]
     if status in NO_ACCESS:
-        raise RetryLater(f"HTTP {status}: it does not let us in (see the login in {key})")
+        raise RetryLater(f"HTTP {status}: it does not let us in (see the login in {key})", advice=mend)
     if 300 <= status < 400:
-        raise RetryLater(
-            f"HTTP {status}: it points elsewhere, and alerts do not follow (name the final address)"
-        )
+        where = "it points elsewhere, and alerts do not follow (name the final address)"
+        raise RetryLater(f"HTTP {status}: {where}", advice=mend)
     if status >= 500 or status in (408, 429):
-        raise RetryLater(f"HTTP {status}")
-    if status >= 400:
-        raise Refused(f"HTTP {status}")
-    return answer
+        raise RetryLater(f"HTTP {status}", advice=mend)
+    raise Refused(f"HTTP {status}", advice=mend)
 
 
 def reason(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -21,6 +22,13 @@ from tracesieve.cli import cli
 
 pytestmark = pytest.mark.e2e
 Found = TypeVar("Found")
+RULES = """
+version: 1
+rules:
+  - {id: too-loud, window: {size: 5m, by: [environment]}, fire: error_rate > 0.1}
+  - {id: some-rule, window: {size: 5m}, fire: error_rate > 0.1}
+  - {id: tags-only, when: "status = 'ERROR'", tag: error_case}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,8 @@ def server(hook: WebHook, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def config(folder: Path, *instances: str) -> Path:
     file = folder / "c.yaml"
     alerts = f"alerts: {{alertmanager: [{', '.join(instances)}]}}" if instances else ""
-    file.write_text(f"source: {{kind: delta_traces, table: traces}}\n{alerts}\n")
+    (folder / "rules.yaml").write_text(RULES)
+    file.write_text(f"source: {{kind: delta_traces, table: traces}}\nrules: [rules.yaml]\n{alerts}\n")
     return file
 
 
@@ -84,6 +93,8 @@ def test_an_instance_that_is_down_is_named_and_the_other_one_is_tested(server: s
         assert getattr(done.exception, "exit_code", None) == 3
         assert down in str(done.exception)
         assert server not in str(done.exception)
+        port = down.rpartition(":")[2]
+        assert f"nothing listens at 127.0.0.1:{port}: start it, or correct the port" in str(done.exception)
     assert shown(server, "tracesieve-test")
     assert len([one for one in silences(server) if one["comment"].endswith("some-rule")]) == 1
 
@@ -119,6 +130,39 @@ def test_a_muted_rule_pages_nobody_until_then_and_the_others_do(
     assert [one["status"]["state"] for one in shown(server, "other-rule")] == ["active"]
 
 
+def test_a_mute_of_a_group_is_listed_and_ended_and_that_of_others_stays(server: str, tmp_path: Path) -> None:
+    file = config(tmp_path, f"'{server}'")
+    assert alerts(file, "mute", "too-loud", "--group", "environment=dev", "--for", "2h").exit_code == 0
+    assert alerts(file, "mute", "some-rule", "--for", "10m").exit_code == 0
+    by_hand = {
+        "matchers": [{"name": "alertname", "value": "some-rule", "isRegex": False}],
+        "startsAt": "2026-01-01T00:00:00Z",
+        "endsAt": "2099-01-01T00:00:00Z",
+        "createdBy": "alice",
+        "comment": "a move",
+    }
+    requests.post(f"{server}/api/v2/silences", json=by_hand, timeout=10).raise_for_status()
+    listed = json.loads(alerts(file, "mutes", "--json").stdout)["mutes"]
+    found = {(one["rule"], one["group"].get("environment"), one["by"]) for one in listed}
+    expected = {
+        ("too-loud", "dev", "tracesieve"),
+        ("some-rule", None, "tracesieve"),
+        ("some-rule", None, "alice"),
+    }
+    assert expected <= found
+    assert all(len(line) <= 80 for line in alerts(file, "mutes").output.splitlines())
+    done = alerts(file, "unmute", "too-loud", "--group", "environment=dev")
+    assert done.output == f"too-loud environment=dev pages again at {server}\n"
+    assert alerts(file, "unmute", "some-rule").output.splitlines()[-1] == f"some-rule pages again at {server}"
+    again = alerts(file, "unmute", "some-rule")
+    assert getattr(again.exception, "exit_code", None) == 1
+    assert "some-rule is not muted by `tracesieve alerts mute`; alice muted it at" in str(again.exception)
+    left = json.loads(alerts(file, "mutes", "--json").stdout)["mutes"]
+    assert [one["by"] for one in left if one["rule"] == "some-rule"] == ["alice"]
+    unknown = alerts(file, "unmute", "some-rul")
+    assert "did you mean `some-rule`?" in str(unknown.exception)
+
+
 def test_a_login_is_used_and_a_wrong_one_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = self_signed(tmp_path)
     monkeypatch.setenv("AM_PASSWORD", PASSWORD)
@@ -126,7 +170,7 @@ def test_a_login_is_used_and_a_wrong_one_is_an_error(tmp_path: Path, monkeypatch
     with alertmanager(tmp_path / "am", certificate=certificate) as uri:
         for name, code in (("AM_PASSWORD", None), ("AM_WRONG", 3)):
             login = f"username: prom, password_env: {name}, ca_file: '{certificate[0]}'"
-            for command in (("test",), ("mute", "rule")):
+            for command in (("test",), ("mute", "some-rule")):
                 done = alerts(config(tmp_path, f"{{url: '{uri}', {login}}}"), *command)
                 assert getattr(done.exception, "exit_code", None) == code, done.exception
                 assert code is None or "HTTP 401: it does not let us in" in str(done.exception)
@@ -136,8 +180,18 @@ def test_a_login_is_used_and_a_wrong_one_is_an_error(tmp_path: Path, monkeypatch
     ("instances", "arguments", "problem"),
     [
         ((), ("test",), "there is no receiver of alerts in the config"),
-        ((), ("mute", "r"), "there is no receiver of alerts in the config"),
-        (("'http://a:1'",), ("mute", "r", "--for", "soon"), "--for soon: write a duration"),
+        ((), ("mute", "some-rule"), "there is no receiver of alerts in the config"),
+        ((), ("mutes",), "there is no receiver of alerts in the config"),
+        (("'http://a:1'",), ("mute", "too-loud", "--for", "soon"), "--for soon: write a duration"),
+        (
+            ("'http://a:1'",),
+            ("mute", "to-loud"),
+            "no rule to-loud that alerts: did you mean `too-loud`?",
+        ),
+        (("'http://a:1'",), ("mute", "x"), "there is no rule x that alerts (there are some-rule, too-loud)"),
+        (("'http://a:1'",), ("mute", "tags-only"), "tags-only is a rule that alerts nobody"),
+        (("'http://a:1'",), ("mute", "too-loud", "--group", "prod"), "--group prod: write it as KEY=VALUE"),
+        (("'http://a:1'",), ("mute", "too-loud", "--group", "model=a"), "its groups have environment"),
         (("{url: 'http://a:1', token_env: TS_NONE}",), ("test",), "TS_NONE is not set"),
     ],
 )

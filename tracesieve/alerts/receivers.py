@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sinks import registry
@@ -43,15 +43,15 @@ def send_test_alert(settings: Settings, now_us: int) -> Iterator[str]:
         OutsideError: after all were tried, some did not take it.
         ConfigError, TracesieveError: see :func:`receivers`.
     """
-    failed = []
+    failed: list[SinkError] = []
     for sink in receivers(settings):
         error = _first_error(sink, now_us)
         if error is None:
             yield from sink.destinations
         else:
-            failed.append(f"{sink.name}: {error}")
+            failed.append(error)
     if failed:
-        raise OutsideError("\n".join(failed))
+        raise refused(failed)
 
 
 def _first_error(sink: Sink, now_us: int) -> SinkError | None:
@@ -66,21 +66,6 @@ def _first_error(sink: Sink, now_us: int) -> SinkError | None:
     return None
 
 
-def mute_rule(settings: Settings, rule: str, from_us: int, until_us: int) -> Iterator[str]:
-    """Let every receiver that can do it page nobody for a rule during that time; yields each place.
-
-    Raises:
-        OutsideError: after all were asked, some did not do it.
-        ConfigError, TracesieveError: see :func:`receivers`; or none of them can mute.
-    """
-    muting = [sink for sink in receivers(settings) if sink.mutes]
-    if not muting:
-        raise TracesieveError("no receiver of alerts in the config can mute a rule")
-    failed = []
-    for sink in muting:
-        try:
-            yield from sink.mute(rule, from_us, until_us)
-        except SinkError as error:
-            failed.append(f"{sink.name}: {error}")
-    if failed:
-        raise OutsideError("\n".join(failed))
+def refused(failed: Sequence[SinkError]) -> OutsideError:
+    """One message for all that did not take it: a line each, with what to mend."""
+    return OutsideError("\n".join(line for error in failed for line in error.advice or [str(error)]))

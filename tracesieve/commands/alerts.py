@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rules.units import iso_time, parse_duration_us
 from tracesieve.errors import TracesieveError
-from tracesieve.json_output import echo_json
-from tracesieve.terminal import group_names, wrapped
+from tracesieve.json_output import echo_json, iso
+from tracesieve.terminal import group_names, plain, wrapped
+
+if TYPE_CHECKING:
+    from sinks.base import Mute
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _EVIDENCE = 5
@@ -18,7 +21,7 @@ _EVIDENCE = 5
 
 @click.group("alerts")
 def command() -> None:
-    """List what is firing and what fired; send a test alert; mute a rule."""
+    """List what is firing and what fired; send a test alert; mute a rule, and end that."""
 
 
 @command.command("list")
@@ -65,15 +68,21 @@ def test(config: str) -> None:
         click.echo(f"sent to {place}")
 
 
+_GROUP = click.option(
+    "--group", "group", multiple=True, metavar="KEY=VALUE", help="only that group of it; may be repeated"
+)
+
+
 @command.command("mute")
 @_CONFIG
 @click.argument("rule")
+@_GROUP
 @click.option("--for", "how_long", default="1h", show_default=True, help="a duration: 30m, 4h, 1d")
-def mute(config: str, rule: str, how_long: str) -> None:
+def mute(config: str, rule: str, group: tuple[str, ...], how_long: str) -> None:
     """Page nobody for RULE for a while, at the receivers of the config that can do that, as an Alertmanager
     can; its alerts are still counted, sent and listed here.
     """
-    from tracesieve.alerts.receivers import mute_rule
+    from tracesieve.alerts.mutes import group_of, mute, named
     from tracesieve.config.loading import load_settings
 
     try:
@@ -81,6 +90,51 @@ def mute(config: str, rule: str, how_long: str) -> None:
     except ValueError as error:
         raise TracesieveError(f"--for {how_long}: write a duration such as 30m, 4h or 1d") from error
     now_us = time.time_ns() // 1000
-    until_us = now_us + length_us
-    for place in mute_rule(load_settings(config), rule, now_us, until_us):
-        click.echo(f"{rule} is muted at {place} until {iso_time(until_us)}")
+    until_us, only = now_us + length_us, group_of(group)
+    for place in mute(load_settings(config), rule, only, now_us, until_us):
+        click.echo(plain(f"{named(rule, only)} is muted at {place} until {iso_time(until_us)}"))
+
+
+@command.command("unmute")
+@_CONFIG
+@click.argument("rule")
+@_GROUP
+def unmute(config: str, rule: str, group: tuple[str, ...]) -> None:
+    """End the mutes of RULE that `alerts mute` made; a silence that somebody made by hand stays."""
+    from tracesieve.alerts.mutes import group_of, named, unmute
+    from tracesieve.config.loading import load_settings
+
+    for one in unmute(load_settings(config), rule, group_of(group)):
+        click.echo(plain(f"{named(rule, one.group)} pages again at {one.place}"))
+
+
+@command.command("mutes")
+@_CONFIG
+@click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+def mutes(config: str, as_json: bool) -> None:
+    """Which rules page nobody now, until when, and who muted them."""
+    from tracesieve.alerts.mutes import muted
+    from tracesieve.config.loading import load_settings
+
+    found = muted(load_settings(config))
+    if as_json:
+        echo_json({"mutes": [_as_json(one) for one in found]})
+        return
+    for one in found:
+        head = " ".join([one.rule, *(f"{key}={value}" for key, value in one.group.items())])
+        click.echo(wrapped(f"{head} until {iso_time(one.until_us)}", hang=2))
+        begins = f" from {iso_time(one.from_us)}" if one.from_us > time.time_ns() // 1000 else ""
+        click.echo(wrapped(f"at {one.place}{begins}, by {one.by}: {one.comment}", "    "))
+    click.echo(f"{len(found)} mutes")
+
+
+def _as_json(mute: Mute) -> dict[str, Any]:
+    return {
+        "rule": mute.rule,
+        "group": dict(mute.group),
+        "starts": iso(mute.from_us),
+        "ends": iso(mute.until_us),
+        "by": mute.by,
+        "comment": mute.comment,
+        "place": mute.place,
+    }

@@ -52,7 +52,7 @@ def test_a_secret_comes_without_the_line_end_of_its_file(monkeypatch: pytest.Mon
     [
         ("{url: 'http://a:1', username: x}", "go together"),
         ("{url: 'http://a:1', username: x, password_env: P, token_env: T}", "either"),
-        ("{url: 'a:1'}", "an address with http"),
+        ("{url: 'a:1'}", "write http://a:1"),
         ("{url: 'http://a:1', password: x}", "unknown key"),
     ],
 )
