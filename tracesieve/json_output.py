@@ -24,6 +24,7 @@ TIME_KEYS = {
     "ends": "when it ends",
     "final_through": "the end time up to which everything has been counted",
     "created": "when a message was put into the outbox",
+    "tried": "when a delivery was tried, or given up",
     "oldest": "of the oldest row or message",
     "newest": "of the newest row",
     "batch_began": "when the last batch began",
