@@ -122,6 +122,25 @@ class Mute:
     ours: bool
 
 
+@dataclass(frozen=True)
+class Holding:
+    """One thing that stands at the other side because of a trace: a tag with its ``value``, or a record in
+    ``place``, whose id is ``place_id``; several traces may stand behind one record.
+    """
+
+    kind: Literal["tag", "record"]
+    trace_id: str
+    name: str
+    value: str = ""
+    place: str = ""
+    place_id: str = ""
+
+    @property
+    def thing(self) -> tuple[str, ...]:
+        """The same for all traces that stand behind one thing."""
+        return (self.trace_id, self.name) if self.kind == "tag" else (self.place_id, self.name)
+
+
 class Sink(ABC):
     """One outside system.  Delivering the same message twice must change nothing.
 
@@ -190,6 +209,24 @@ class Sink(ABC):
     def is_withdrawal(cls, payload: Payload) -> bool:
         """Whether nothing is left to take back once this has been delivered."""
         return False
+
+    @classmethod
+    def holdings(cls, store: Store, delivered: Mapping[str, Payload]) -> Iterable[Holding]:
+        """What the other side holds of us, for ``undo`` to show before it takes it back; without asking it.
+
+        ``delivered``: by target, what was last delivered, where that was no withdrawal.
+        """
+        return ()
+
+    def remove_empty(self) -> list[str]:
+        """Remove what we made to hold our things, where nothing of anybody is left in it; the names.
+
+        ``undo`` calls it once everything is taken back; repeated, there is nothing left to do.
+
+        Raises:
+            RetryLater: the other side cannot be reached.
+        """
+        return []
 
     @classmethod
     def test_messages(cls, now_us: int) -> Sequence[PendingMessage]:

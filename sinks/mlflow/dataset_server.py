@@ -19,6 +19,7 @@ from sinks.mlflow.answers import fitting, opened, schema_of_outputs
 from sinks.mlflow.server import client
 
 LISTING_S = 60.0
+OURS = {"tracesieve": "true"}  # the tags of a dataset that we made
 _MAX_RECORDS, _MAX_BYTES = 500, 4_000_000  # in one request
 
 
@@ -78,9 +79,7 @@ class DatasetServer:
             self._existing.add(known)
             return known
         found = self._client.search_datasets([experiment_id], f"name = '{name}'", 1, ["created_time ASC"])
-        made = (
-            found[0] if found else self._client.create_dataset(name, [experiment_id], {"tracesieve": "true"})
-        )
+        made = found[0] if found else self._client.create_dataset(name, [experiment_id], dict(OURS))
         dataset_id = str(made.dataset_id)
         self._ids[name, experiment_id] = dataset_id
         self._outputs[dataset_id] = schema_of_outputs(made.schema)
@@ -132,6 +131,21 @@ class DatasetServer:
         for key in digests:
             known.pop(key, None)
         self._written(dataset_id)
+
+    def remove_if_empty(self, dataset_id: str) -> bool:
+        """Delete a dataset that we made and in which nothing is left; whether it did.
+
+        One that a person made, or gave tags of their own, stays, and so does one with any record.
+        """
+        if self._fingerprint(dataset_id) is None:
+            return False
+        tags = self._store.get_dataset(dataset_id).tags or {}
+        others = [key for key in tags if key not in OURS and not key.startswith("mlflow.")]
+        records, _ = self._store._load_dataset_records(dataset_id, max_results=1)
+        if records or others or not OURS.items() <= tags.items():
+            return False
+        self._store.delete_dataset(dataset_id)
+        return True
 
     def _written(self, dataset_id: str) -> None:
         self._listings[dataset_id].fingerprint = self._fingerprint(dataset_id) or ()

@@ -20,11 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from sinks.base import MessageKind, Outcome, Payload, Sink, SinkConfig, SinkContext
+from sinks.base import MessageKind, Outcome, Payload, SinkConfig, SinkContext
 from sinks.delivery import each
 from sinks.errors import Refused, RetryLater
 from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
 from sinks.mlflow.dataset_server import DatasetServer, ListedRecord, digest
+from sinks.mlflow.leftovers import Leftovers
 from sinks.mlflow.provenance import (
     OUTPUT,
     WITHDRAWN,
@@ -65,7 +66,7 @@ class _Batch:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-class MlflowDatasets(Sink):
+class MlflowDatasets(Leftovers):
     """Keeps each trace in the datasets that its message names, and in no other; a message without categories
     withdraws the trace everywhere.
     """

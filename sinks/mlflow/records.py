@@ -64,6 +64,14 @@ class Records:
         """Every trace that is a source of any record."""
         return set(self._by_trace) - {LEAVING, GONE}
 
+    def datasets(self) -> dict[str, str]:
+        """The names, by id, of all datasets that ever held a record of ours."""
+        return dict(self._table.read(["dataset_id", "dataset"]).unique().iter_rows())
+
+    def in_use(self) -> set[str]:
+        """The ids of those that hold one now, or of which a person deleted one: that is remembered by id."""
+        return {key.dataset_id for key in self._by_key}
+
     def leaving(self) -> list[RecordKey]:
         """The records whose deletion was announced and not yet made."""
         return sorted(self._by_trace.get(LEAVING, ()))

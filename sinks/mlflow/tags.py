@@ -12,14 +12,15 @@ That tag holds one category.  A trace that matches rules of several is found by
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from sinks.base import MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, SinkContext
+from sinks.base import Holding, MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, SinkContext
 from sinks.delivery import each
 from sinks.errors import RetryLater
 from sinks.mlflow.config import SERVER
 from sinks.mlflow.server import classify_error, client, probe
+from store import Store
 from store.outbox import PendingMessage
 
 CANDIDATE, RULES, CATEGORY = "eval_candidate", "tracesieve.rules", "tracesieve.category"
@@ -72,6 +73,14 @@ class MlflowTags(Sink):
     def is_withdrawal(cls, payload: Payload) -> bool:
         """Whether it leaves no tag."""
         return not payload.get("category") and not payload.get("rules")
+
+    @classmethod
+    def holdings(cls, store: Store, delivered: Mapping[str, Payload]) -> Iterator[Holding]:
+        """The tags, each for itself."""
+        for payload in delivered.values():
+            for change, key, value in changes({}, payload):
+                if change == "set":
+                    yield Holding("tag", str(payload["trace_id"]), key, value)
 
     def deliver(self, messages: Sequence[PendingMessage]) -> list[Outcome]:
         """Make each trace's tags what its message says; the result is the tags that were there before.

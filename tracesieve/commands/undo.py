@@ -4,52 +4,113 @@ stays.
 
 from __future__ import annotations
 
+import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 
-from tracesieve.errors import OutsideError, TracesieveError
+from tracesieve.errors import AnswerIsNoError, OutsideError, TracesieveError
 from tracesieve.json_output import echo_json
+from tracesieve.terminal import fitted, table, wrapped
+
+if TYPE_CHECKING:
+    from sinks.undo import Plan, Undone
+    from store import Store
+    from tracesieve.config.settings import Settings
 
 _DRAIN_S = 600.0
 
 
 @click.command("undo")
 @click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
+@click.option("--dry-run", is_flag=True, help="say what would be taken back, and write nothing")
+@click.option("--yes", is_flag=True, help="do not ask (nobody is asked off a terminal)")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
-def command(config: str, as_json: bool) -> None:
+def command(config: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove every tag and record that was written to MLflow; not while a run goes on.
 
-    A trace whose ``eval_candidate`` a person has changed keeps it. Repeating it changes nothing.
+    A trace whose ``eval_candidate`` a person has changed keeps it. A dataset that is empty then is deleted,
+    unless a person made it. Repeating it changes nothing.
     """
-    from sinks.registry import deliveries
-    from sinks.undo import undo, withdrawing
+    from sinks.undo import plan
     from store import open_store
     from store.lease import Lease
-    from store.outbox import Outbox
     from tracesieve.config.loading import load_settings
-    from tracesieve.config.sink_context import sink_context
 
     settings = load_settings(config)
     store = open_store(settings.store_path, create=False)
+    if dry_run:
+        planned = plan(store)
+        echo_json({"dry_run": True, "plan": planned.as_json()}) if as_json else show(planned)
+        return
     lease = Lease(settings.store_path)
     lease.acquire()
     try:
-        names = withdrawing(store)
-        found = deliveries(names, sink_context(settings, store), Outbox(store))
-        if gone := set(names) - {one.sink.name for one in found}:
-            raise TracesieveError(
-                f"the config no longer names the server that {', '.join(sorted(gone))} wrote to"
-            )
-        done = undo(store, found, lambda: time.time_ns() // 1000, _DRAIN_S)
+        planned = plan(store)
+        if not as_json:
+            show(planned)
+        _ask(planned, yes)
+        done = _undo(settings, store)
     finally:
         lease.release()
+    _report(planned, done, as_json)
+
+
+def _undo(settings: Settings, store: Store) -> Undone:
+    from sinks.registry import deliveries
+    from sinks.undo import undo, withdrawing
+    from store.outbox import Outbox
+    from tracesieve.config.sink_context import sink_context
+
+    names = withdrawing(store)
+    found = deliveries(names, sink_context(settings, store), Outbox(store))
+    if gone := set(names) - {one.sink.name for one in found}:
+        raise TracesieveError(
+            f"the config no longer names the server that {', '.join(sorted(gone))} wrote to"
+        )
+    return undo(store, found, lambda: time.time_ns() // 1000, _DRAIN_S)
+
+
+def _ask(planned: Plan, yes: bool) -> None:
+    """Ask a person at a terminal; on stderr, so that stdout holds the document alone."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or not (planned.tags or planned.records):
+        return
+    if not click.confirm(f"take back {_totals(planned)}?", err=True):
+        raise AnswerIsNoError("nothing was taken back")
+
+
+def _totals(planned: Plan) -> str:
+    datasets = f"{planned.places} dataset{'' if planned.places == 1 else 's'}"
+    return f"{planned.tags:,} tags on {planned.traces:,} traces, {planned.records:,} records in {datasets}"
+
+
+def show(planned: Plan) -> None:
+    """The totals, a table of experiments and one of datasets."""
+    if not planned.tags and not planned.records:
+        click.echo("nothing to take back")
+        return
+    click.echo(wrapped(f"to be taken back: {_totals(planned)}"))
+    rows = [(one.experiment or "-", one.traces, one.tags, one.records) for one in planned.parts]
+    click.echo("\n" + "\n".join(table(("experiment", "traces", "tags", "records"), rows, numbers=(1, 2, 3))))
+    if planned.datasets:
+        click.echo("\n" + "\n".join(table(("dataset", "records"), planned.datasets.items(), numbers=(1,))))
+    click.echo("\n" + wrapped("What a person set or edited stays."))
+
+
+def _report(planned: Plan, done: Undone, as_json: bool) -> None:
+    document = {"withdrawn": done.withdrawn, "waiting": done.waiting, "datasets_deleted": list(done.removed)}
     if as_json:
-        echo_json({"withdrawn": done.withdrawn, "waiting": done.waiting})
+        echo_json({"dry_run": False, **document, "plan": planned.as_json()})
     else:
-        click.echo(f"{done.withdrawn} tags and records taken back")
+        if not done.waiting and (planned.tags or planned.records):
+            click.echo(wrapped(f"taken back: {_totals(planned)}"))
+        for name in done.removed:
+            click.echo(fitted(f"deleted the empty dataset {name}"))
     if done.waiting:
         why = f" ({done.reason})" if done.reason else ""
         raise OutsideError(
             f"{done.waiting} deliveries still wait{why}: repeat `tracesieve undo` when the server answers"
         )
+    if done.reason:
+        raise OutsideError(f"empty datasets are still there: {done.reason}: repeat `tracesieve undo`")
