@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+_EXPECTED, _EXAMPLE = "an address with http:// or https:// is expected", "http://127.0.0.1:9093"
 _WEB = re.compile(r"https?://[^\s/]\S*")
 _START = re.compile(r"(https?|[a-z]+:/)?:?/*", re.IGNORECASE)  # a scheme, or what was meant as one
 _HOST = re.compile(r"(localhost|\d+(\.\d+){3}|\[[0-9a-fA-F:]+\])(:\d+)?(/\S*)?|[\w.-]+:\d+(/\S*)?")
@@ -20,7 +21,7 @@ def web_address(value: str) -> str:
     """An address that begins with ``http://`` or ``https://``, as it is.
 
     Raises:
-        ValueError: it does not; the message says what to write.
+        ValueError: it does not; the message says what to write, and not what was written.
     """
     text = value.strip()
     if _WEB.fullmatch(text):
@@ -28,8 +29,8 @@ def web_address(value: str) -> str:
     host = text[_begin(text) :]
     scheme = "https" if text.lower().startswith("https") else "http"
     if _HOST.fullmatch(host) or _DOMAIN.fullmatch(host) or re.fullmatch(r"[\w-]+", host):
-        raise ValueError(f"{value!r} is no address: write {scheme}://{host}")
-    raise ValueError(f"{value!r} is no address: write it as http://HOST:PORT or https://HOST")
+        raise ValueError(f"{_EXPECTED}: write {scheme}://{host}")
+    raise ValueError(f"{_EXPECTED}, such as {_EXAMPLE}")
 
 
 def tracking_address(value: str) -> str:
@@ -40,13 +41,13 @@ def tracking_address(value: str) -> str:
     """
     text = value.strip()
     if not text:
-        raise ValueError("is empty: write it as http://HOST:PORT")
+        raise ValueError(f"{_EXPECTED}, such as {_EXAMPLE}")
     if text.lower().startswith("http"):
         return web_address(text)
     if _HOST.fullmatch(text):
-        raise ValueError(f"{value!r} is no tracking URI: write http://{text}")
+        raise ValueError(f"{_EXPECTED}: write http://{text}")
     if _DOMAIN.fullmatch(text):
-        raise ValueError(f"{value!r} is no tracking URI: write https://{text} (or ./{text} for a folder)")
+        raise ValueError(f"{_EXPECTED}: write https://{text} (or ./{text} for a folder)")
     return text
 
 

@@ -99,10 +99,13 @@ def _alerts(alertmanagers: Sequence[str]) -> dict[str, Any]:
         return {}
     from rules.address_key import web_address
 
-    try:
-        return {"alerts": {"alertmanager": [web_address(one) for one in alertmanagers]}}
-    except ValueError as error:
-        raise TracesieveError(f"--alertmanager: {error}") from error
+    found = []
+    for one in alertmanagers:
+        try:
+            found.append(web_address(one))
+        except ValueError as error:
+            raise TracesieveError(f"--alertmanager: {error}, not {one!r}") from error
+    return {"alerts": {"alertmanager": found}}
 
 
 def _probed(alertmanagers: Sequence[str]) -> list[Probe]:

@@ -62,7 +62,7 @@ def _address(place: str) -> str:
     try:
         return tracking_address(place)
     except ValueError as error:
-        raise InitRefused(f"{MlflowOffer.place.flag}: {error}") from error
+        raise InitRefused(f"{MlflowOffer.place.flag}: {error}, not {place!r}") from error
 
 
 def survey(tracking_uri: str) -> list[Surveyed]:

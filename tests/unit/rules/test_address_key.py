@@ -28,13 +28,14 @@ def test_a_whole_address_is_taken_as_it_is(text: str) -> None:
         ("https:am:9093", "https://am:9093"),
         ("ftp://am:9093", "http://am:9093"),
         ("http-gateway:80", "http://http-gateway:80"),
-        ("a b", "http://HOST:PORT"),
-        ("http://", "http://HOST:PORT"),
-        ("", "http://HOST:PORT"),
+        ("ftp://user:hunter2@am", "such as http://127.0.0.1:9093"),
+        ("a b", "such as http://127.0.0.1:9093"),
+        ("http://", "such as http://127.0.0.1:9093"),
+        ("", "such as http://127.0.0.1:9093"),
     ],
 )
 def test_one_without_http_is_answered_with_what_to_write(text: str, instead: str) -> None:
-    with pytest.raises(ValueError, match="is no address: write") as found:
+    with pytest.raises(ValueError, match="an address with http:// or https:// is expected") as found:
         web_address(text)
     assert instead in str(found.value)
 
@@ -56,10 +57,10 @@ def test_what_else_mlflow_takes_is_taken(text: str) -> None:
         ("mlflow:5000", "http://mlflow:5000"),
         ("mlflow.example.com", "https://mlflow.example.com"),
         ("https:/mlflow.example.com", "https://mlflow.example.com"),
-        (" ", "http://HOST:PORT"),
+        (" ", "such as http://127.0.0.1:9093"),
     ],
 )
 def test_a_tracking_uri_that_is_a_bare_host_is_answered_too(text: str, instead: str) -> None:
-    with pytest.raises(ValueError, match="write") as found:
+    with pytest.raises(ValueError, match="is expected") as found:
         tracking_address(text)
     assert instead in str(found.value)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.sources import SOURCES
+from streams.sources import SOURCES, Entry
 from tracesieve.config.keys import key_paths
 from tracesieve.config.loading import load_settings
 from tracesieve.config.settings import OWN_FIELDS, settings_model
@@ -37,7 +37,7 @@ JARGON = re.compile(
     r"|None\b|True\b|False\b"
 )
 LINE = re.compile(r"\d+: ([a-z_.0-9]+): .+")
-KINDS = [str(source.model_fields["kind"].default) for source in SOURCES]
+KINDS = [str(source.model_fields["kind"].default) for source in map(Entry.load, SOURCES)]
 
 
 def keys(kind: str) -> list[str]:
@@ -99,7 +99,8 @@ def test_what_was_written_is_said_without_a_login(tmp_path: Path) -> None:
     found = messages(tmp_path, config)
     address = "an address with http:// or https:// is expected, such as http://127.0.0.1:9093"
     assert found == [
-        f"8: alerts.alertmanager.0: {address}, not 'host:9093'",
+        "8: alerts.alertmanager.0: an address with http:// or https:// is expected: write http://host:9093, "
+        "not 'host:9093'",
         f"9: alerts.alertmanager.1: {address}, not 'ftp://…@host'",
         "11: alerts.alertmanager.2.token_env: a text is expected, not 5 (quote it: '5')",
         f"10: alerts.alertmanager.2.url: {address}, not ''",

@@ -141,11 +141,13 @@ def test_an_alertmanager_is_written_and_checked() -> None:
     [
         (
             ("--table", "traces", "--alertmanager", "localhost:9093"),
-            "--alertmanager: 'localhost:9093' is no address: write http://localhost:9093",
+            "--alertmanager: an address with http:// or https:// is expected: write http://localhost:9093, "
+            "not 'localhost:9093'",
         ),
         (
             ("--tracking-uri", "127.0.0.1:5000"),
-            "--tracking-uri: '127.0.0.1:5000' is no tracking URI: write http://127.0.0.1:5000",
+            "--tracking-uri: an address with http:// or https:// is expected: write http://127.0.0.1:5000, "
+            "not '127.0.0.1:5000'",
         ),
     ],
 )
@@ -166,13 +168,19 @@ def test_so_is_one_in_the_config_file() -> None:
     )
     with pytest.raises(ConfigError) as found:
         load_settings("c.yaml")
-    lines = str(found.value).splitlines()
-    assert [line.partition(": ")[2] for line in sorted(lines)] == [
-        "source.tracking_uri: 'localhost:5000' is no tracking URI: write http://localhost:5000",
-        "mlflow.tracking_uri: 'mlflow.example.com' is no tracking URI: write https://mlflow.example.com "
-        "(or ./mlflow.example.com for a folder)",
-        "alerts.alertmanager.0: 'am:9093' is no address: write http://am:9093",
-        "alerts.alertmanager.1.url: 'http:/am2' is no address: write http://am2",
+    lines = sorted(str(found.value).splitlines())
+    assert [line.partition(": ")[2].partition(" is expected: ") for line in lines] == [
+        (f"{key}: an address with http:// or https://", " is expected: ", instead)
+        for key, instead in (
+            ("source.tracking_uri", "write http://localhost:5000, not 'localhost:5000'"),
+            (
+                "mlflow.tracking_uri",
+                "write https://mlflow.example.com (or ./mlflow.example.com for a folder), not "
+                "'mlflow.example.com'",
+            ),
+            ("alerts.alertmanager.0", "write http://am:9093, not 'am:9093'"),
+            ("alerts.alertmanager.1.url", "write http://am2, not 'http:/am2'"),
+        )
     ]
 
 
