@@ -5,7 +5,7 @@ here.
 from rules.matcher.columns import raw_table
 from rules.matcher.derived import derive, derived_columns
 from rules.matcher.evaluate import Evaluation
-from rules.matcher.explain import explain
+from rules.matcher.explain import explain, explained_columns
 from rules.matcher.match import Matcher
 from rules.matcher.measures import evaluate_measure, measured
 
@@ -16,6 +16,7 @@ __all__ = [
     "derived_columns",
     "evaluate_measure",
     "explain",
+    "explained_columns",
     "measured",
     "raw_table",
 ]

@@ -30,6 +30,10 @@ class Batch:
         """How many traces (or windows) there are."""
         return int(self._table.num_rows)
 
+    def has(self, name: str) -> bool:
+        """Whether the batch has that raw column."""
+        return name in self._table.column_names
+
     def size(self, scope: str) -> int:
         """How many items there are in a scope: trace, measure, spans or assessments."""
         return self.rows if scope in ("trace", "measure") else len(self.parent(scope))

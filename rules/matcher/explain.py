@@ -6,22 +6,40 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from rules.dialect import Condition
-from rules.dialect.nodes import Arithmetic, Call, Compare, Field, IsNull, Logic, Matches, Node, Not, Over
+from rules.dialect.nodes import (
+    Arithmetic,
+    Call,
+    Compare,
+    Field,
+    IsNull,
+    Logic,
+    Matches,
+    Node,
+    Not,
+    Over,
+    walk,
+)
 from rules.dialect.types import type_of
-from rules.matcher import values as v
-from rules.matcher.evaluate import Evaluation, Value
+from rules.matcher.deciding import deciding, shown, shown_columns
+from rules.matcher.evaluate import Evaluation
+
+
+def explained_columns(condition: Condition) -> tuple[str, ...]:
+    """The raw columns that :func:`explain` reads: those of the condition, and those that name spans."""
+    return tuple(dict.fromkeys((*condition.columns, *shown_columns(condition.node))))
 
 
 def explain(condition: Condition, table: pa.Table) -> dict[str, Any]:
-    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts}``, with
-    ``parts`` nested like the condition.
+    """The condition on a table of one row, as ``{matched, text, result, values, decided_by, parts, spans}``,
+    with ``parts`` nested like the condition.
 
-    ``result`` is True, False or None (null); ``decided_by`` are the parts whose result made it so. No content
-    of a trace raises an error; it costs one evaluation.
+    ``result`` is True, False or None (null); ``decided_by`` are the parts whose result made it so; ``spans``
+    (or ``assessments``) are those of the trace that did (:func:`rules.matcher.deciding.deciding`), named as
+    far as ``table`` has :func:`explained_columns`. No content of a trace raises an error; it costs one
+    evaluation.
     """
     explained = _part(Evaluation(table), condition.node)
     parts = explained.get("parts", [])
@@ -33,17 +51,20 @@ def _part(batch: Evaluation, node: Node) -> dict[str, Any]:
     explained: dict[str, Any] = {"text": str(node), "result": result}
     if isinstance(node, Logic):
         explained["parts"] = [_part(batch, part) for part in node.parts]
-        deciding = [part for part in explained["parts"] if part["result"] == result]
-        explained["decided_by"] = [part["text"] for part in deciding]
-    elif isinstance(node, Not):
+        decided = [part for part in explained["parts"] if part["result"] == result]
+        explained["decided_by"] = [part["text"] for part in decided]
+        return explained
+    if isinstance(node, Not):
         explained["parts"] = [_part(batch, node.part)]
-    elif isinstance(node, Over):
-        explained["values"] = {
-            "spans": batch.size(node.scope),
-            "matching": int(batch.where(node.condition, True, node.scope).sum()),
-        }
+        return explained
+    if isinstance(node, Over):
+        matching = int(batch.where(node.condition, True, node.scope).sum())
+        explained["values"] = {"spans": batch.size(node.scope), "matching": matching}
     else:
-        explained["values"] = {str(field): _show(batch.value(field)) for field in _operands(node)}
+        explained["values"] = {str(field): shown(batch.value(field)) for field in _operands(node)}
+    for over in walk(node):
+        if isinstance(over, Over):
+            explained.setdefault(over.scope, []).extend(deciding(batch, over))
     return explained
 
 
@@ -58,9 +79,3 @@ def _operands(node: Node) -> list[Node]:
         # A time as a number says nothing to a reader; what a function makes of it does.
         return [node, *(part for one in node.arguments for part in _operands(one) if type_of(part) != "time")]
     return []
-
-
-def _show(value: Value) -> Any:
-    if isinstance(value, v.Texts):
-        return value.words[value.codes[0]] if value.known[0] else None
-    return None if np.isnan(value[0]) else float(value[0])
