@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from rules.units import MINUTE_US
 from sinks.errors import Refused, RetryLater
+from sinks.shown import Holding, Mute
 from store import Store
 from store.content import TraceTable
 from store.outbox import PendingMessage
@@ -102,43 +103,6 @@ class Probe:
     status: Literal["ok", "warn", "fail"]
     found: str
     hint: str = ""
-
-
-@dataclass(frozen=True)
-class Mute:
-    """A time in which one place pages nobody for a rule, or for one group of it (values by label).
-
-    ``key`` is its name at that place, ``ours`` whether :meth:`Sink.mute` made it.
-    """
-
-    place: str
-    key: str
-    rule: str
-    group: Mapping[str, str]
-    from_us: int
-    until_us: int
-    by: str
-    comment: str
-    ours: bool
-
-
-@dataclass(frozen=True)
-class Holding:
-    """One thing that stands at the other side because of a trace: a tag with its ``value``, or a record in
-    ``place``, whose id is ``place_id``; several traces may stand behind one record.
-    """
-
-    kind: Literal["tag", "record"]
-    trace_id: str
-    name: str
-    value: str = ""
-    place: str = ""
-    place_id: str = ""
-
-    @property
-    def thing(self) -> tuple[str, ...]:
-        """The same for all traces that stand behind one thing."""
-        return (self.trace_id, self.name) if self.kind == "tag" else (self.place_id, self.name)
 
 
 class Sink(ABC):

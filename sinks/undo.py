@@ -14,11 +14,12 @@ from typing import Any
 
 import polars as pl
 
-from sinks.base import Holding, Payload
+from sinks.base import Payload
 from sinks.delivery import Delivery
 from sinks.drain import drain
 from sinks.errors import SinkError
 from sinks.registry import class_of
+from sinks.shown import Holding
 from store import Store
 from store.outbox import Outbox, OutboxMessage
 
@@ -157,7 +158,9 @@ def undo(store: Store, deliveries: Sequence[Delivery], clock: Callable[[], int],
     withdrawn = outbox.enqueue(withdrawals(store), clock())
     waiting = drain(deliveries, outbox, clock, seconds, idle_s=IDLE_S)
     if waiting:
-        return Undone(withdrawn, waiting, "; ".join(one.reason for one in deliveries if one.reason))
+        return Undone(
+            withdrawn, waiting, "; ".join(dict.fromkeys(one.reason for one in deliveries if one.reason))
+        )
     removed: list[str] = []
     reason = ""
     try:

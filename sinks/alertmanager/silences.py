@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rules.units import iso_time
-from sinks.base import Mute
 from sinks.errors import Refused
+from sinks.shown import Mute
 
 OURS = "tracesieve"  # as the creator of a silence
 _RULE = "alertname"

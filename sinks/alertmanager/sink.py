@@ -19,7 +19,6 @@ from sinks.alertmanager.config import KEY, AlertmanagerConfig
 from sinks.alertmanager.instance import Instance, probe
 from sinks.base import (
     MessageKind,
-    Mute,
     Outcome,
     Payload,
     Probe,
@@ -30,6 +29,7 @@ from sinks.base import (
 )
 from sinks.credentials import missing_in
 from sinks.errors import Refused, RetryLater
+from sinks.shown import Mute
 from store.outbox import PendingMessage
 
 RESEND_US = MINUTE_US

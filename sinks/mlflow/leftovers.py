@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sinks.base import Holding, Payload, Sink
+from sinks.base import Payload, Sink
 from sinks.mlflow.dataset_server import DatasetServer
 from sinks.mlflow.records import GONE, LEAVING, Records
 from sinks.mlflow.server import classify_error
+from sinks.shown import Holding
 from store import Store
 
 

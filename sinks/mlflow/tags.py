@@ -15,11 +15,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from sinks.base import Holding, MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, SinkContext
+from sinks.base import MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, SinkContext
 from sinks.delivery import each
 from sinks.errors import RetryLater
 from sinks.mlflow.config import SERVER
 from sinks.mlflow.server import classify_error, client, probe
+from sinks.shown import Holding
 from store import Store
 from store.outbox import PendingMessage
 

@@ -11,8 +11,9 @@ from rules.alerting.contract import AlertRule
 from rules.errors import RuleFilesError
 from rules.groups import label_names
 from rules.loading.packs import load_packs
-from sinks.base import Mute, Sink
+from sinks.base import Sink
 from sinks.errors import SinkError
+from sinks.shown import Mute
 from store import Store, StoreError, open_store
 from store.rule_sets import RuleSets
 from tracesieve.alerts.listing import list_alerts

@@ -13,7 +13,7 @@ from tracesieve.json_output import echo_json, iso
 from tracesieve.terminal import group_names, plain, wrapped
 
 if TYPE_CHECKING:
-    from sinks.base import Mute
+    from sinks.shown import Mute
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
 _EVIDENCE = 5
