@@ -46,6 +46,23 @@ class TraceTable:
         one = rows.tail(1).to_arrow(compat_level=pl.CompatLevel.oldest())
         return pa.table({name: _ours(name, one.column(name)) for name in one.column_names})
 
+    def ids(self, beginning: str, most: int) -> list[str]:
+        """At most ``most`` ids of traces that begin so, sorted.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        try:
+            table = self._open()
+            if table is None:
+                return []
+            name = self._theirs.get("trace_id", "trace_id")
+            column = pl.scan_delta(table, use_pyarrow=False).select(pl.col(name).alias("trace_id"))
+            found = column.filter(pl.col("trace_id").str.starts_with(beginning)).unique().sort("trace_id")
+            return [str(one) for one in found.head(most).collect()["trace_id"]]
+        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+            raise StoreError(f"{self._uri} cannot be read: {error}") from error
+
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
         """Request and response of traces by id, given the start of each; those that are gone are left out.
 

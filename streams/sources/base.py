@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -119,6 +119,19 @@ class Probe:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """A trace that a source has: a row in the columns of ``store.schemas.TRACES``, and where it stands.
+
+    ``state``: ``before_start`` or ``not_watched``, where no run of this config reads it, with ``why``; else
+    ``not_read``: a run will, or has done so.
+    """
+
+    row: Mapping[str, Any]
+    state: Literal["before_start", "not_watched", "not_read"] = "not_read"
+    why: str = ""
+
+
 class Source(BaseModel):
     """One kind of source: its keys in the config, and all that the program asks of it.
 
@@ -153,6 +166,15 @@ class Source(BaseModel):
         """
         return None
 
+    def look_up(self, store: Store, text: str) -> Sequence[Sighting]:
+        """What the source itself has of the trace of that id, or of those whose ids begin so, also where it
+        was never read; nothing where :meth:`query_table` holds all that there is.
+
+        Raises:
+            SourceError: it cannot be asked.
+        """
+        return ()
+
     @property
     def relists_us(self) -> int:
         """How far back a landing looks at the source again: what landed since must stay in the store."""
@@ -175,6 +197,7 @@ __all__ = [
     "Landing",
     "Probe",
     "QueryTable",
+    "Sighting",
     "Source",
     "SourcePlace",
     "Survey",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pytest
 import requests
 from click.testing import CliRunner, Result
+from support.json_times import wrong_times
 from support.servers import PASSWORD, alertmanager, free_port, self_signed
 from support.web_hook import WebHook, web_hook
 
@@ -143,6 +144,7 @@ def test_a_mute_of_a_group_is_listed_and_ended_and_that_of_others_stays(server: 
     }
     requests.post(f"{server}/api/v2/silences", json=by_hand, timeout=10).raise_for_status()
     listed = json.loads(alerts(file, "mutes", "--json").stdout)["mutes"]
+    assert wrong_times(listed) == []
     found = {(one["rule"], one["group"].get("environment"), one["by"]) for one in listed}
     expected = {
         ("too-loud", "dev", "tracesieve"),

@@ -10,6 +10,7 @@ from sinks.base import MessageKind
 from sinks.registry import class_of
 from store import Store
 from store.outbox import Outbox
+from tracesieve.json_output import iso, with_times
 
 STATES = {"dead": "refused", "dropped": "dropped"}  # all other outcomes wait
 _OF_TRACE = {MessageKind.TAGS: "tags of", MessageKind.MEMBERSHIP: "records of"}
@@ -45,7 +46,7 @@ def subject(row: Mapping[str, Any]) -> str:
 
 def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
     payload: dict[str, Any] = json.loads(row["payload"] or "{}")
-    return {
+    delivery = {
         "number": row["seq"],
         "key": row["key"],
         "sink": row["sink"],
@@ -58,5 +59,6 @@ def _as_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "group": payload.get("group") or {},
         "status": payload.get("status"),
         "created_us": row["created_us"],
-        "tried_us": row["at_us"],
+        "tried": iso(row["at_us"]),
     }
+    return with_times(delivery, created="created_us")

@@ -1,21 +1,30 @@
-"""Explaining one trace: how it was counted, what it is evidence of, and how each rule sees it.
+"""Explaining one trace: how it was counted or why it was not, what it is evidence of, what was written of it,
+and how each rule sees it.
 
-Rules are evaluated by the matcher that production uses, on the trace as its table holds it now.
+Rules are evaluated by the matcher that production uses, on the trace as its table, or the source itself,
+holds it now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
 
-from rules.matcher import explain, raw_table
+from rules.matcher import explain, explained_columns, raw_table
 from rules.rule_set import RuleSet
-from store.store import Store, net_facts
+from store.schemas import TRACES
+from store.store import Store
+from streams.sources.base import Sighting
+from tracesieve.analysis.whereabouts import Known, placed, whole_id
+from tracesieve.analysis.written import written
+from tracesieve.config.trace_table import trace_table
 from tracesieve.errors import AnswerIsNoError
 from tracesieve.json_output import with_times
+
+if TYPE_CHECKING:
+    from tracesieve.config.settings import Settings
 
 _COUNTED = (
     "state",
@@ -31,30 +40,37 @@ _COUNTED = (
 
 
 def explain_trace(
-    store: Store,
-    rule_set: RuleSet,
-    trace_id: str,
-    row_of: Callable[[str, int | None], pa.Table | None],
+    settings: Settings, store: Store, rule_set: RuleSet, text: str, now_us: int
 ) -> dict[str, Any]:
-    """The document of ``explain --json``.
-
-    ``row_of`` finds a trace by its id and, if known, its start (µs), as a table of one row; None: it is gone.
+    """The document of ``explain --json``, of the trace whose id is ``text`` or begins so.
 
     Raises:
-        AnswerIsNoError: neither the store nor the source has the trace.
-        StoreError: the trace table cannot be read.
+        AnswerIsNoError: neither the store nor the source has it.
+        TracesieveError: several ids begin so.
+        StoreError, SourceError: the trace table, or the source, cannot be read.
     """
-    facts = net_facts(store.table("facts").read(where=pl.col("trace_id") == trace_id)).to_dicts()
-    fact = facts[0] if facts else None
-    row = row_of(trace_id, fact["start_us"] if fact else None)
-    if row is None:
-        raise AnswerIsNoError(f"there is no trace {trace_id} in the store or its source")
+    table = trace_table(settings)
+    found = whole_id(store, table, text, lambda one: settings.source.look_up(store, one))
+    if found is None:
+        raise AnswerIsNoError(f"there is no trace {text} in the store or its source")
+    trace_id, sighting = found
+    known = Known.of(store, trace_id)
+    fact = known.fact
+    row = table.row(trace_id, fact["start_us"] if fact else None)
+    if row is None and sighting is not None:
+        row = pa.Table.from_pylist([dict(sighting.row)], schema=TRACES)
+    elif row is not None:
+        sighting = Sighting(row.to_pylist()[0])
+    state, why = placed(settings, store, known, sighting, now_us)
     of_trace = pl.col("trace_id") == trace_id
     return {
         "trace_id": trace_id,
+        "state": state,
+        "why": why,
         "counted": _counted(fact) if fact else None,
         "evidence_of": store.table("evidence").read(["rule", "episode"], of_trace).to_dicts(),
-        "rules": _by_rule(rule_set, row),
+        "rules": _by_rule(rule_set, row) if row is not None else [],
+        **written(store, trace_id),
     }
 
 
@@ -69,6 +85,6 @@ def _by_rule(rule_set: RuleSet, row: pa.Table) -> list[dict[str, Any]]:
     for rule in rule_set.ranked:
         if (condition := rule.per_trace) is None:
             continue
-        explained = explain(condition, raw_table(row, condition.columns))
+        explained = explain(condition, raw_table(row, explained_columns(condition)))
         found.append({"rule": rule.id, "kind": rule.kind, "tag": rule.category, **explained})
     return found

@@ -9,7 +9,7 @@ import click
 
 from rules.units import iso_time
 from tracesieve.errors import AnswerIsNoError
-from tracesieve.json_output import echo_json, with_times
+from tracesieve.json_output import echo_json
 from tracesieve.terminal import fitted, wrapped
 
 _CONFIG = click.option("-c", "config", default="tracesieve.yaml", show_default=True, help="the config file")
@@ -32,8 +32,7 @@ def list_(config: str, as_json: bool) -> None:
 
     rows = listed(open_store(load_settings(config).store_path, create=False))
     if as_json:
-        times = {"created": "created_us", "tried": "tried_us"}
-        echo_json({"deliveries": [with_times(row, **times) for row in rows]})
+        echo_json({"deliveries": rows})
         return
     for row in rows:
         head = f"{row['number']:>6}  {row['state']:8} {iso_time(row['created_us'])}  {row['sink']}"

@@ -152,6 +152,19 @@ class MlflowReader:
         )
         return list(infos), after or None
 
+    def infos(self, ids: Sequence[str]) -> list[Any]:
+        """Those of some traces, without spans, that the server has, in any experiment."""
+        found: list[Any] = self._call(lambda client: client.store.batch_get_trace_infos(list(ids)))
+        return found
+
+    def beginning_with(self, experiments: Sequence[str], text: str, most: int = 11) -> list[Any]:
+        """At most ``most`` traces of those experiments whose ids begin with ``text``, which needs no
+        quoting.
+        """
+        query = f"trace.request_id LIKE '{text}%'"
+        found = [info for one in experiments for info in self._search(one, query, most, None)[0]]
+        return [info for info in found if info.trace_id.startswith(text)]  # `_` is any character
+
     def current_name(self, experiment: str) -> str | None:
         """The experiment's present name; None once it was deleted."""
         from mlflow import MlflowClient

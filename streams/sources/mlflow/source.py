@@ -6,7 +6,7 @@ Auth comes from MLflow's own environment variables (``MLFLOW_TRACKING_USERNAME``
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 from rules.address_key import TrackingUri
 from rules.duration_key import DurationUs
 from rules.units import DAY_US, MINUTE_US, SECOND_US, parse_duration_us
-from streams.sources.base import InitOffer, Landing, Probe, Source, SourcePlace
+from streams.sources.base import InitOffer, Landing, Probe, Sighting, Source, SourcePlace
 from streams.sources.landed import LandedTable
 from streams.sources.mlflow.survey import MlflowOffer
 
@@ -105,6 +105,16 @@ class MlflowSource(Source):
         from streams.sources.mlflow.landing import MlflowLanding
 
         return MlflowLanding(self, store, stopping=stopping)
+
+    def look_up(self, store: Store, text: str) -> Sequence[Sighting]:
+        """The server's own answer, whichever experiment the trace is in.
+
+        Raises:
+            SourceDown: no server, no access.
+        """
+        from streams.sources.mlflow.look_up import look_up
+
+        return look_up(self, store, text)
 
     @property
     def relists_us(self) -> int:

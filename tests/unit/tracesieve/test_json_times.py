@@ -65,8 +65,9 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": [],
     "init": ["--table", "traces", "--force"],
 }
-# What starts Spark is looked at where it is run: `answer` in tests/support/command_line.py does it each time.
-ELSEWHERE = {"run", "apply"}
+# What starts Spark is looked at where it is run: `answer` in tests/support/command_line.py does it each time;
+# mutes, beside an Alertmanager.
+ELSEWHERE = {"run", "apply", "alerts mutes"}
 
 
 def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
