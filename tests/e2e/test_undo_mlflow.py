@@ -13,7 +13,8 @@ from support.made_facts import fact
 from support.mlflow_traces import log_trace
 from support.servers import MlflowServer
 
-from sinks.delivery import Delivery, drain
+from sinks.delivery import Delivery
+from sinks.drain import drain
 from sinks.mlflow.datasets import MlflowDatasets
 from sinks.registry import open_sinks
 from store import Store, open_store
