@@ -21,6 +21,7 @@ from store.content import TraceTable
 from store.final_through import stored_final_through_us
 from store.store import Store, net_facts
 from tracesieve.analysis.candidates import candidates
+from tracesieve.analysis.error_patterns import error_patterns
 from tracesieve.analysis.matches import matches_in
 from tracesieve.json_output import iso
 
@@ -71,6 +72,7 @@ def report(
     matches = matches_in(store, facts, from_us)
     document |= {"candidates": matches.candidates, "rules": matches.rules}
     document |= candidates(store, facts.select("trace_id"), matches, prefix)
+    document |= error_patterns(store, from_us, until, document["errors"])
     failed = facts.filter("error").sort("end_us", "trace_id", descending=True).head(SAMPLES)
     table = content or TraceTable(store.table("traces").uri)
     samples = table.samples(dict(failed.select("trace_id", "start_us").iter_rows()))

@@ -49,7 +49,7 @@ def command(
 
 def show(document: dict[str, Any]) -> None:
     """The document as tables no wider than the terminal, and two paragraphs."""
-    from tracesieve.analysis.candidates import lines
+    from tracesieve.analysis import candidates, error_patterns
 
     first, end = (readable_time(parse_time_us(document[key])) for key in ("from", "to"))
     click.echo(f"from {first} to {end}\n")
@@ -60,7 +60,9 @@ def show(document: dict[str, Any]) -> None:
     click.echo("\n".join(table(headings, rows[:_MOST_GROUPS], numbers=range(1, len(headings)))))
     if len(rows) > _MOST_GROUPS:
         click.echo(f"and {len(rows) - _MOST_GROUPS} more groups (--json has them all)")
-    click.echo("\n" + "\n".join(lines(document)))
+    click.echo("\n" + "\n".join(candidates.lines(document)))
+    for line in error_patterns.lines(document):
+        click.echo(line)
     for sample in document["error_samples"][:3]:
         click.echo(wrapped(f"error: {sample['trace_id']} {sample['error'] or ''}"[:150].rstrip(), "  "))
     fresh = document["freshness"]
