@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Watch traces: count, tag, alert",
     "apply": "Apply the present rules to traces already counted",
     "report": "Error rate, latency, tokens and cost of a range of time",
+    "profile": "Where the time and the tokens went, by span type and name",
     "alerts": "List what is firing and what fired",
     "explain": "Say for every rule whether a trace matched, and why",
     "outbox": "List, retry or drop deliveries",

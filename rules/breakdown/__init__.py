@@ -10,6 +10,7 @@ from rules.breakdown.columns import AMOUNTS, SUMS, breakdown_columns
 from rules.breakdown.entries import MOST_ENTRIES, OTHER, Entries, entries
 from rules.breakdown.spans import Spans, read_spans
 from rules.breakdown.stored import restored, stored
+from rules.breakdown.totals import Pair, Total, by_type, totals
 from rules.breakdown.usage import disagreement, spans_usage
 
 __all__ = [
@@ -18,12 +19,16 @@ __all__ = [
     "OTHER",
     "SUMS",
     "Entries",
+    "Pair",
     "Spans",
+    "Total",
     "breakdown_columns",
+    "by_type",
     "disagreement",
     "entries",
     "read_spans",
     "restored",
     "spans_usage",
     "stored",
+    "totals",
 ]

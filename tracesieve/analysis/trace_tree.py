@@ -1,0 +1,125 @@
+"""A trace as a tree for the terminal: a line a span, with a bar from its start to its end.
+
+Of a large trace the longest spans are shown, with all that is above them, and how many are left out where.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rules.breakdown import Spans
+from tracesieve.terminal import columns, fitted, plain
+
+MOST_LINES = 60
+_DEEPEST = 8  # beyond that, lines are not indented further
+_NARROWEST_BAR = 12
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the tree: a span, or (``span`` -1) how many children of a span are left out, and how long
+    they ran.
+    """
+
+    depth: int
+    span: int
+    hidden: int = 0
+    hidden_us: int = 0
+
+
+def tree(spans: Spans, most: int = MOST_LINES) -> list[Line]:
+    """The ``most`` longest spans of one trace below each other, siblings by their start."""
+    order = np.lexsort((-spans.duration_us, spans.start_us, spans.parent))
+    first = np.searchsorted(spans.parent[order], np.arange(-1, len(spans) + 1))
+
+    def children(span: int) -> list[int]:
+        found: list[int] = order[first[span + 1] : first[span + 2]].tolist()
+        return found
+
+    shown: set[int] = set()
+    waiting = [(-int(spans.duration_us[one]), one) for one in children(-1)]
+    heapq.heapify(waiting)
+    while waiting and len(shown) < most:
+        _, span = heapq.heappop(waiting)
+        shown.add(span)
+        for one in children(span):
+            heapq.heappush(waiting, (-int(spans.duration_us[one]), one))
+    return _lines(spans, shown, children)
+
+
+def _lines(spans: Spans, shown: set[int], children: Callable[[int], list[int]]) -> list[Line]:
+    lines, stack = [], [Line(-1, -1)]
+    while stack:
+        line = stack.pop()
+        if line.depth >= 0:
+            lines.append(line)
+        if line.hidden:
+            continue
+        below = children(line.span)
+        hidden = [one for one in below if one not in shown]
+        if hidden:
+            length_us = int(spans.duration_us[hidden].sum())
+            stack.append(Line(line.depth + 1, -1, len(hidden), length_us))
+        stack.extend(Line(line.depth + 1, one) for one in reversed(below) if one in shown)
+    return lines
+
+
+def drawn(spans: Spans, most: int = MOST_LINES) -> list[str]:
+    """The lines of the tree, no wider than the terminal: name, type, duration, bar.
+
+    A bar is full where the span is on the critical path, light where it is not; ``!`` marks what failed.
+    """
+    if not len(spans):
+        return []
+    from rich.cells import cell_len
+
+    lines = tree(spans, most)
+    timed = spans.timed
+    begin_us = int(spans.start_us[timed].min()) if timed.any() else 0
+    end_us = int((spans.start_us + spans.duration_us)[timed].max()) if timed.any() else 0
+    width = columns()
+    label = min(max(cell_len(_label(spans, line)) for line in lines), width - 11 - _NARROWEST_BAR)
+    room = min(width - label - 11, 60)
+    shown = []
+    for line in lines:
+        text = fitted(_label(spans, line), label)
+        text += " " * (label - cell_len(text))
+        took = line.hidden_us if line.hidden else int(spans.duration_us[line.span])
+        unknown = not line.hidden and not timed[line.span]
+        bar = (
+            ""
+            if line.hidden or unknown
+            else _bar(spans, line.span, begin_us, max(end_us - begin_us, 1), room)
+        )
+        shown.append(f"{text} {'?' if unknown else short_time(took):>8}  {bar}".rstrip())
+    return shown
+
+
+def _label(spans: Spans, line: Line) -> str:
+    indent = "  " * min(line.depth, _DEEPEST)
+    if line.hidden:
+        return f"{indent}… {line.hidden:,} more"
+    name, kind = (texts.words[texts.codes[line.span]] for texts in (spans.names, spans.types))
+    mark = "! " if spans.failed[line.span] else ""
+    return f"{indent}{mark}{plain(name, 60) or '(no name)'} {plain(kind, 20)}"
+
+
+def _bar(spans: Spans, span: int, begin_us: int, whole_us: int, room: int) -> str:
+    start = (int(spans.start_us[span]) - begin_us) * room // whole_us
+    length = max(round(int(spans.duration_us[span]) * room / whole_us), 1)
+    start = min(start, room - 1)
+    mark = "█" if spans.critical_us[span] > 0 else "░"
+    return " " * start + mark * min(length, room - start)
+
+
+def short_time(us: float) -> str:
+    """A duration in at most six characters: ``834 ms``, ``1.3 s``, ``12 m``, ``3.4 h``."""
+    for unit, size in (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)):
+        if us >= size * (1 if unit in ("ms", "s") else 2):
+            number = us / size
+            return f"{number:,.1f} {unit}" if number < 10 else f"{number:,.0f} {unit}"
+    return f"{us:,.0f} µs"
