@@ -57,7 +57,7 @@ def read(*of_traces: list[Span]) -> tuple[Spans, list[list[dict[str, Any]]]]:
 
 @settings(deadline=None, max_examples=200)
 @given(traces())
-def test_every_time_and_amount_is_that_of_a_slow_calculation(spans: list[Span]) -> None:
+def test_sem_34_35_every_time_and_amount_is_that_of_a_slow_calculation(spans: list[Span]) -> None:
     found, _ = read(spans)
     critical = oracle.critical_us(oracle.linked(spans))
     assert found.duration_us.tolist() == [len(one.micros) for one in spans]
@@ -70,7 +70,7 @@ def test_every_time_and_amount_is_that_of_a_slow_calculation(spans: list[Span]) 
 
 @settings(deadline=None)
 @given(traces())
-def test_self_times_add_up_to_the_roots_and_what_ran_at_once_or_outside(spans: list[Span]) -> None:
+def test_sem_34_self_times_add_up_to_the_roots_and_what_ran_at_once_or_outside(spans: list[Span]) -> None:
     """Exactly: the durations of the roots, what ran beside a sibling, and what ran outside its parent."""
     found, _ = read(spans)
     roots = oracle.linked(spans)
@@ -81,7 +81,7 @@ def test_self_times_add_up_to_the_roots_and_what_ran_at_once_or_outside(spans: l
 
 @settings(deadline=None)
 @given(st.lists(traces(most=6), max_size=5), st.randoms(use_true_random=False))
-def test_order_and_company_make_no_difference(of_traces: list[list[Span]], rng: random.Random) -> None:
+def test_sem_34_order_and_company_make_no_difference(of_traces: list[list[Span]], rng: random.Random) -> None:
     """All traces use the same ids, so that one could be taken for another's parent."""
     together = read(*of_traces)[1]
     assert together == [read(spans)[1][0] for spans in of_traces]

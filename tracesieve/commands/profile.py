@@ -170,7 +170,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         *(_time(row[key]) for key in ("total_ms", "mean_ms", "p50_ms", "p95_ms", "self_ms")),
         "-" if share is None else f"{share:.0%}",
         "-" if tokens is None else _count(tokens),
-        "-" if cost is None else f"{cost:,.2f}" if cost >= 0.01 or not cost else f"{cost:.0e}",
+        "-" if cost is None else f"{cost:,.2f}" if cost >= 1 or not cost else f"{cost:.2g}",
     )
 
 

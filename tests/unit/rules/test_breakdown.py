@@ -36,7 +36,7 @@ def by_name(of_trace: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in of_trace}
 
 
-def test_a_trace_in_which_two_tools_ran_at_once() -> None:
+def test_sem_34_a_trace_in_which_two_tools_ran_at_once() -> None:
     """agent 0–100 waits for the slower tool (30–80), not for the faster (30–50)."""
     found = by_name(
         read(
@@ -73,7 +73,7 @@ def test_one_call_has_no_histogram_and_several_have_one() -> None:
         (5, [10, 20], 0, 30),  # a roll-up that knows only part of it
     ],
 )
-def test_what_an_agent_reports_for_its_calls_is_not_counted_twice(
+def test_sem_35_what_an_agent_reports_for_its_calls_is_not_counted_twice(
     agent: int | None, calls: list[int | None], own: int | None, total: int
 ) -> None:
     spans = [Span("r", None, 0, 100, "agent", "AGENT", tokens=agent), Span("m", "r", 0, 90, "chain", "CHAIN")]
@@ -83,7 +83,7 @@ def test_what_an_agent_reports_for_its_calls_is_not_counted_twice(
     assert spans_usage(found.used, found.owners, 1)["tokens_total"].to_pylist() == [total]
 
 
-def test_a_trace_that_says_other_than_its_spans_disagrees() -> None:
+def test_sem_35_a_trace_that_says_other_than_its_spans_disagrees() -> None:
     def amounts(total: list[int | None], cost: list[int | None]) -> dict[str, pa.Array]:
         parts = {f"tokens_{name}": pa.array(total, pa.int64()) for name in ("input", "output", "total")}
         return {**parts, "cost_nusd": pa.array(cost, pa.int64())}
@@ -93,7 +93,7 @@ def test_a_trace_that_says_other_than_its_spans_disagrees() -> None:
     assert disagreement(trace, spans).to_pylist() == [False, True, False, None, True]
 
 
-def test_more_names_than_are_kept_are_added_up_by_type() -> None:
+def test_sem_34_more_names_than_are_kept_are_added_up_by_type() -> None:
     spans = [Span("r", None, 0, 10_000, "agent", "AGENT")]
     spans += [Span(f"t{i:03}", "r", i * 10, i * 10 + 1 + i % 7, f"tool {i:03}") for i in range(200)]
     spans += [Span(f"o{i}", "r", 9000 + i, 9000 + i, f"x{i}", f"Own type {i}") for i in range(50)]
