@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -12,11 +12,17 @@ import pyarrow as pa
 from rules.breakdown import Spans, breakdown_columns, entries, read_spans, totals
 from rules.matcher import raw_table
 from rules.matcher.batch import Batch
-from store.store import Store, net_facts
+from store.content import TraceTable
+from store.schemas import TRACES
+from store.store import Store
+from streams.sources.base import Sighting
 from tracesieve.analysis.profile import numbers
+from tracesieve.analysis.whereabouts import whole_id
+from tracesieve.config.trace_table import trace_table
 from tracesieve.errors import AnswerIsNoError
 
-RowOf = Callable[[str, int | None], pa.Table | None]
+if TYPE_CHECKING:
+    from tracesieve.config.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -27,26 +33,36 @@ class TraceProfile:
     spans: Spans
 
 
-def profile_traces(store: Store, trace_ids: Sequence[str], row_of: RowOf) -> list[TraceProfile]:
-    """The profiles of some traces, as the trace table holds them now.
-
-    ``row_of`` finds a trace by its id and, if known, its start (µs), as a table of one row; None: it is gone.
+def profile_traces(settings: Settings, store: Store, texts: Sequence[str]) -> list[TraceProfile]:
+    """The profiles of the traces whose ids are ``texts`` or begin so, as the trace table holds them now.
 
     Raises:
-        AnswerIsNoError: some of them are neither in the store nor in the source.
-        StoreError: the trace table cannot be read.
+        AnswerIsNoError: some of them are neither in the store nor in the source, or their content is gone.
+        TracesieveError: several ids begin with a text.
+        StoreError, SourceError: the trace table, or the source, cannot be read.
     """
-    columns = ["batch_id", "weight", "trace_id", "content_hash", "arrived_us", "start_us"]
-    wanted = pl.col("trace_id").is_in(list(trace_ids))
-    facts = net_facts(store.table("facts").read(columns, wanted))
-    starts = dict(facts.select("trace_id", "start_us").iter_rows())
-    rows = {trace_id: row_of(trace_id, starts.get(trace_id)) for trace_id in dict.fromkeys(trace_ids)}
-    gone = [trace_id for trace_id, row in rows.items() if row is None]
+    table = trace_table(settings)
+    rows: dict[str, pa.Table] = {}
+    gone = []
+    for text in dict.fromkeys(texts):
+        found = whole_id(store, table, text, lambda one: settings.source.look_up(store, one))
+        row = None if found is None else _row(store, table, *found)
+        if found is None:
+            gone.append(f"there is no trace {text} in the store or its source")
+        elif row is None:
+            gone.append(f"the content of {found[0]} is gone, its spans too")
+        else:
+            rows[found[0]] = row
     if gone:
-        raise AnswerIsNoError(
-            "\n".join(f"there is no trace {trace_id} in the store or its source" for trace_id in gone)
-        )
-    return [_profile(trace_id, row) for trace_id, row in rows.items() if row is not None]
+        raise AnswerIsNoError("\n".join(gone))
+    return [_profile(trace_id, row) for trace_id, row in rows.items()]
+
+
+def _row(store: Store, table: TraceTable, trace_id: str, sighting: Sighting | None) -> pa.Table | None:
+    if sighting is not None:
+        return pa.Table.from_pylist([dict(sighting.row)], schema=TRACES)
+    starts = store.table("facts").read(["start_us"], pl.col("trace_id") == trace_id)["start_us"]
+    return table.row(trace_id, starts[-1] if len(starts) else None)
 
 
 def _profile(trace_id: str, row: pa.Table) -> TraceProfile:

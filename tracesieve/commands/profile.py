@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import click
@@ -41,7 +40,7 @@ def command(
 ) -> None:
     """Where the time, the tokens and the failures went, by span type and name.
 
-    Over a range of time, or of the traces TRACE_ID, each as a tree.
+    Over a range of time, or of the traces TRACE_ID, each as a tree; the beginning of an id is enough.
     """
     from store import open_store
     from tracesieve.config.loading import load_settings
@@ -82,9 +81,8 @@ def _group(groups: Sequence[str], known: Sequence[str]) -> dict[str, str]:
 def _traces(store: Any, settings: Any, trace_ids: Sequence[str], as_json: bool) -> None:
     from tracesieve.analysis.trace_profile import profile_traces
     from tracesieve.analysis.trace_tree import drawn
-    from tracesieve.config.trace_table import trace_row
 
-    found = profile_traces(store, trace_ids, partial(trace_row, settings))
+    found = profile_traces(settings, store, trace_ids)
     if as_json:
         echo_json({"traces": [one.document for one in found]})
         return

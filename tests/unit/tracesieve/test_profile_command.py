@@ -77,8 +77,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> str:
     count(open_store(str(folder / "st")), 0, [trace(*one) for one in spans.items()])
     file = folder / "c.yaml"
     file.write_text(
-        "source: {kind: mlflow, tracking_uri: 'http://127.0.0.1:1', experiments: [support]}\n"
-        "store: st\ngroup_by: [experiment, environment]\n"
+        "source: {kind: delta_traces, table: st/traces}\nstore: st\ngroup_by: [experiment, environment]\n"
     )
     return str(file)
 
@@ -109,7 +108,7 @@ def test_the_documents_have_the_keys_that_scripts_rely_on(config: str) -> None:
 
 
 def test_a_trace_is_a_tree_with_bars_light_where_nobody_waited(config: str) -> None:
-    result = run(config, "t-once")
+    result = run(config, "t-on")
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert lines[0] == "t-once: OK, 1,000 ms, 3 spans"
@@ -147,6 +146,7 @@ def test_what_does_not_go_together_or_is_not_there_is_one_message(config: str) -
         (("--group", "experiment"), 2, "--group experiment: write KEY=VALUE"),
         (("--group", "model=x"), 2, "a key of group_by (experiment, environment)"),
         (("t-once", "gone", "lost"), 1, gone),
+        (("t-",), 2, "4 traces begin with t-: t-evil, t-huge, t-none, t-once"),
     ):
         result = run(config, *arguments)
         assert isinstance(result.exception, Exception)
