@@ -1,5 +1,6 @@
 """What is shipped: the wheel's top level and data files, and the image and compose files that name them."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,14 +14,17 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {"tracesieve", "streams", "sinks", "store", "rules"}
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
+def files_of_wheel(source, folder):
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
     return set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    return files_of_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_has_our_five_packages_and_nothing_else_at_its_top(shipped):
@@ -69,9 +73,20 @@ def test_the_compose_file_and_the_image_name_files_that_are_there():
     assert mounts
     for path in [*mounts, compose["services"]["tracesieve"]["build"]["dockerfile"]]:
         assert (ROOT / path).is_file(), path
-    copied = {
-        line.split()[1]
-        for line in (ROOT / "deploy/Dockerfile").read_text().splitlines()
-        if line.startswith("COPY ")
-    }
+
+
+def test_the_image_builds_the_same_wheel_from_what_it_copies(shipped, tmp_path):
+    steps = [line.split() for line in (ROOT / "deploy/Dockerfile").read_text().splitlines()]
+    copied = {name for step in steps if step[:1] == ["COPY"] for name in step[1:-1]}
     assert copied >= PACKAGES
+    left_out = shutil.ignore_patterns("__pycache__")
+    for name in copied:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / "source" / name, ignore=left_out)
+        else:
+            (tmp_path / "source").mkdir(exist_ok=True)
+            shutil.copy2(ROOT / name, tmp_path / "source" / name)
+    (tmp_path / "wheel").mkdir()
+    assert files_of_wheel(tmp_path / "source", tmp_path / "wheel") == shipped
+    program = next(step[1:] for step in steps if step[:1] == ["ENTRYPOINT"])
+    assert program == ['["tracesieve"]']
