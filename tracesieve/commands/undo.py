@@ -81,8 +81,12 @@ def _ask(planned: Plan, yes: bool) -> None:
 
 
 def _totals(planned: Plan) -> str:
-    datasets = f"{planned.places} dataset{'' if planned.places == 1 else 's'}"
-    return f"{planned.tags:,} tags on {planned.traces:,} traces, {planned.records:,} records in {datasets}"
+    tags, traces = _number(planned.tags, "tag"), _number(planned.traces, "trace")
+    return f"{tags} on {traces}, {_number(planned.records, 'record')} in {_number(planned.places, 'dataset')}"
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def show(planned: Plan) -> None:
