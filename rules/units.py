@@ -19,6 +19,7 @@ SECOND_US: Final = 1_000_000
 MINUTE_US: Final = 60 * SECOND_US
 HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
+LONGEST_TRACE_MS: Final = 1e12  # a longer duration of a trace, of over 30 years, is unknown
 LONGEST_US: Final = 2**63 - 1  # what a column of a table can hold
 
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")

@@ -17,11 +17,13 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from rules.units import SECOND_US, utc
 from store.errors import StoreError
 from store.schemas import TRACES
 from store.table import RENEW
 
 SLACK = timedelta(days=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _CONTENT = ("trace_id", "request_time", "execution_duration_ms", "landed_us", "request", "response")
 
 
@@ -91,8 +93,11 @@ class TraceTable:
         """
         rows = self._rows(starts_us, (*_CONTENT, "spans"))
         found: dict[str, tuple[str | None, str | None]] = {}
-        for row in rows.iter_rows(named=True) if rows is not None else ():
-            spans = [span for span in row.get("spans") or [] if span and span.get("status_message")]
+        if rows is None:
+            return found
+        wanted = rows.select("trace_id", "request", _statuses(rows.schema).alias("spans"))
+        for row in wanted.iter_rows(named=True):
+            spans = [span for span in row["spans"] or [] if span and span.get("status_message")]
             failed = [
                 span for span in spans if "ERROR" in str(span.get("status_code") or "").upper()
             ] or spans
@@ -151,9 +156,27 @@ class TraceTable:
 
 def _around(low_us: int, high_us: int, *, zoned: bool) -> tuple[datetime, datetime]:
     """The times with slack, as the column has them: with a time zone or, as ``timestamp_ntz``, without."""
-    low, high = (datetime.fromtimestamp(one // 1_000_000, UTC) for one in (low_us, high_us))
-    low, high = low - SLACK, high + SLACK + timedelta(seconds=1)
+    low, high = _moved(low_us, -SLACK), _moved(high_us, SLACK + timedelta(seconds=1))
     return (low, high) if zoned else (low.replace(tzinfo=None), high.replace(tzinfo=None))
+
+
+def _statuses(schema: pl.Schema) -> pl.Expr:
+    """The spans with their statuses alone: their times may be no dates, which Python cannot hold."""
+    spans = schema.get("spans")
+    inner = spans.inner if isinstance(spans, pl.List) else None
+    fields = {field.name for field in inner.fields} if isinstance(inner, pl.Struct) else set()
+    names = [name for name in ("status_code", "status_message") if name in fields]
+    if not names:
+        return pl.lit(None)
+    return pl.col("spans").list.eval(pl.struct(pl.element().struct.field(name) for name in names))
+
+
+def _moved(time_us: int, by: timedelta) -> datetime:
+    """The time moved, or the first or last there is."""
+    try:
+        return utc(time_us // SECOND_US * SECOND_US) + by
+    except OverflowError:
+        return _FIRST if by < timedelta(0) else _LAST
 
 
 def _ours(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -171,5 +194,5 @@ def _last_standing(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.sort("landed_us", maintain_order=True, nulls_last=False)
     known = "execution_duration_ms" in rows.columns
     took_ms = pl.col("execution_duration_ms").cast(pl.Float64).fill_null(0.0) if known else pl.lit(0.0)
-    end = pl.col("request_time").dt.epoch("us") + (took_ms * 1000).cast(pl.Int64)
+    end = pl.col("request_time").dt.epoch("us") + (took_ms * 1000).cast(pl.Int64, strict=False).fill_null(0)
     return rows.sort(end, maintain_order=True, nulls_last=False)

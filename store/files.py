@@ -7,6 +7,7 @@ same credentials (the environment variables that delta-rs reads).  A write is wh
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -112,3 +113,12 @@ def file_system(uri: str, storage_options: dict[str, str] | None = None) -> Any:
 
 def _local(uri: str) -> Path:
     return Path(unquote(urlparse(uri).path))
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The objects of a file with one on each line, as Delta's log is.
+
+    Only a line feed ends a line: JSON leaves other separators of Unicode (U+2028, U+0085) as they are, and
+    the log holds the least and the greatest texts of a column.
+    """
+    return [json.loads(line) for line in text.split("\n") if line.strip()]

@@ -8,14 +8,13 @@ its output.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
 from store.errors import TailLost
-from store.files import file_system
+from store.files import file_system, json_lines
 from store.rewrite import read_files
 from store.table import Table
 
@@ -82,10 +81,9 @@ class Tail:
         path = f"_delta_log/{version:020d}.json"
         try:
             with self._files.open_input_stream(path) as stream:
-                lines = stream.read().decode().splitlines()
+                actions = json_lines(stream.read().decode())
         except FileNotFoundError:
             return None
-        actions = [json.loads(line) for line in lines if line]
         adds = [action["add"] for action in actions if "add" in action]
         transactions = {
             action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action

@@ -40,7 +40,7 @@ def checkpoint_of(store_path: str) -> str:
 def offset(checkpoint: str, batch_id: int) -> Offset | None:
     """Up to where that batch reads, None where the checkpoint does not say (yet, or any more)."""
     text = SmallFiles(checkpoint).read(f"offsets/{batch_id}") if batch_id >= 0 else None
-    found = json.loads(text.strip().splitlines()[-1]) if text else None
+    found = json.loads(text.strip().split("\n")[-1]) if text else None
     if not isinstance(found, dict) or "reservoirVersion" not in found:
         return None
     version, in_snapshot = int(found["reservoirVersion"]), bool(found.get("isStartingVersion"))

@@ -8,7 +8,6 @@ batch spans.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from rules.units import readable_time
-from store.files import SmallFiles
+from store.files import SmallFiles, json_lines
 from streams.checkpoint import Offset, next_offset, offset
 from streams.errors import SourceError
 
@@ -59,8 +58,7 @@ def versions(table: str, first: int, last: int) -> Iterator[Version]:
 
 def _version(number: int, text: str) -> Version:
     time_ms, deleted, files = 0, 0, []
-    for line in text.splitlines():
-        action = json.loads(line) if line.strip() else {}
+    for action in json_lines(text):
         if info := action.get("commitInfo"):
             time_ms = int(info.get("inCommitTimestamp") or info.get("timestamp") or 0)
             metrics = (info.get("operationMetrics") or {}).items()

@@ -21,6 +21,7 @@ from rules.matcher import values as v
 from rules.matcher.batch import Batch
 
 LONGEST_US = 2**43  # a longer duration of a span, of over 101 days, is taken for unknown
+_FARTHEST_US = 2.0**62  # from 1970: what is farther is no date, and its end might not fit 64 bits
 MOST_TYPE, MOST_NAME = 64, 128  # characters
 UNKNOWN = "UNKNOWN"  # MLflow's own word for a span without a type
 
@@ -97,7 +98,7 @@ def _times(batch: Batch) -> tuple[Ints, Ints, Bools]:
     """Start, end, and whether both are known; an end before the start is the start."""
     start, end = (v.epoch_us(batch.flat(name)) for name in (START, END))
     took = end - start
-    timed = took <= LONGEST_US  # not where one is NaN
+    timed = (took <= LONGEST_US) & (np.abs(start) < _FARTHEST_US)  # not where one is NaN
     begin = np.where(timed, start, 0.0).astype(np.int64)
     return begin, begin + np.where(timed, np.maximum(took, 0.0), 0.0).astype(np.int64), timed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,4 +73,7 @@ def shown(value: v.Texts | v.Numbers, index: int = 0) -> Any:
     """One value as plain JSON data."""
     if isinstance(value, v.Texts):
         return value.words[value.codes[index]] if value.known[index] else None
-    return None if np.isnan(value[index]) else float(value[index])
+    number = float(value[index])
+    if math.isinf(number):  # JSON has no such number
+        return "Infinity" if number > 0 else "-Infinity"
+    return None if math.isnan(number) else number

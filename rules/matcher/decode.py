@@ -12,6 +12,7 @@ from rules.dialect.fields import MODEL, SPAN_TYPE
 from rules.dialect.nodes import Field
 from rules.matcher import values as v
 from rules.matcher.batch import Batch
+from rules.units import LONGEST_TRACE_MS
 
 
 def decode(batch: Batch, field: Field) -> v.Texts | v.Numbers:
@@ -21,7 +22,7 @@ def decode(batch: Batch, field: Field) -> v.Texts | v.Numbers:
     if kind in _OF_WORDS:
         return _OF_WORDS[kind](batch, field)
     if kind == "duration":
-        return np.maximum(v.numbers(batch.flat(first)), 0.0)
+        return _durations_ms(batch.flat(first))
     if kind == "json":
         return json_numbers(batch, first, argument)
     if kind.startswith("assessment"):
@@ -66,6 +67,12 @@ def first_model(batch: Batch) -> pa.Array:
     return pa.array(result, pa.string())
 
 
+def _durations_ms(column: pa.Array) -> v.Numbers:
+    """Durations as facts have them: a negative one is zero, one that is too long is unknown."""
+    given = v.numbers(column)
+    return np.where(np.abs(given) < LONGEST_TRACE_MS, np.maximum(given, 0.0), np.nan)
+
+
 def _time(batch: Batch, field: Field) -> v.Numbers:
     start = v.epoch_us(batch.flat(field.raw[0]))
     if field.decode == "time":
@@ -73,8 +80,8 @@ def _time(batch: Batch, field: Field) -> v.Numbers:
     if field.decode == "time_ms":
         return np.floor(start / 1000)
     if field.decode == "end_ms":
-        took = v.numbers(batch.flat(field.raw[1]))
-        return np.floor(start / 1000) + np.where(np.isnan(took), 0, np.maximum(took, 0))
+        took = _durations_ms(batch.flat(field.raw[1]))
+        return np.floor(start / 1000) + np.where(np.isnan(took), 0, took)
     return np.maximum(v.epoch_us(batch.flat(field.raw[1])) - start, 0) / 1000
 
 

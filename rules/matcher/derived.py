@@ -12,7 +12,6 @@ from rules.matcher.decode import json_numbers
 
 derived_columns: tuple[str, ...] = (USAGE, COST)
 NANO = 1_000_000_000
-_LARGEST = 2.0**62  # beyond that it is no amount, and would overflow
 
 
 def derive(table: pa.Table | Batch) -> pa.Table:
@@ -24,16 +23,14 @@ def derive(table: pa.Table | Batch) -> pa.Table:
         f"tokens_{name}": _integers(json_numbers(batch, USAGE, f"{name}_tokens"), 1)
         for name in ("input", "output", "total")
     }
-    cost = json_numbers(batch, COST, "total_cost")
-    columns["cost_nusd"] = _integers(cost, NANO)
-    too_large = ~np.isnan(cost) & (np.abs(cost * NANO) >= _LARGEST)
+    columns["cost_nusd"] = _integers(json_numbers(batch, COST, "total_cost"), NANO)
     faults = {
         "broken_token_json": _broken(batch, USAGE),
         "broken_cost_json": _broken(batch, COST),
         "tokens_out_of_range": batch.texts(USAGE).where(batch.objects(USAGE).out_of_range),
-        "cost_out_of_range": batch.texts(COST).where(batch.objects(COST).out_of_range) | too_large,
+        "cost_out_of_range": batch.texts(COST).where(batch.objects(COST).out_of_range),
     }
-    columns["json_error"] = _first(faults, len(cost))
+    columns["json_error"] = _first(faults, batch.rows)
     return pa.table(columns)
 
 
@@ -46,9 +43,9 @@ def _first(faults: dict[str, v.Bools], size: int) -> pa.Array:
 
 
 def _integers(values: v.Numbers, factor: int) -> pa.Array:
-    scaled = np.rint(values * factor)
-    known = np.abs(scaled) < _LARGEST
-    return pa.array(np.where(known, scaled, 0).astype(np.int64), pa.int64(), mask=~known)
+    known = ~np.isnan(values)
+    scaled = np.rint(np.where(known, values, 0) * factor)
+    return pa.array(scaled.astype(np.int64), pa.int64(), mask=~known)
 
 
 def _broken(batch: Batch, raw: str) -> v.Bools:

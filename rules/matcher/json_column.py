@@ -19,7 +19,10 @@ import pyarrow.json as pj
 
 Bools = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
-MOST = 1e15  # an amount is a number from 0 up to this; a counter that fell by another would look restarted
+MOST = 1e15  # of a number in JSON; what is larger is none
+# An amount is a number from 0 up to this: a counter that fell would look restarted, and sums of millions of
+# traces must fit a 64-bit column.
+MOST_TOKENS, MOST_USD = 1e12, 1e6
 KEYS = (
     "input_tokens",
     "output_tokens",
@@ -70,9 +73,13 @@ class JsonColumn:
         plain, table = self._plain
         if table is not None:
             given = [_column(table, key) for key in KEYS]
-            found[plain] = np.any([~np.isnan(one) & np.isnan(_amounts(one)) for one in given], axis=0)
+            amounts = [_amounts(one, key) for one, key in zip(given, KEYS, strict=True)]
+            odd = [~np.isnan(one) & np.isnan(two) for one, two in zip(given, amounts, strict=True)]
+            found[plain] = np.any(odd, axis=0)
         rest, objects = self._rest
-        found[rest] = [any(_is_odd(value.get(key)) for key in KEYS) if value else False for value in objects]
+        found[rest] = [
+            any(_is_odd(value.get(key), key) for key in KEYS) if value else False for value in objects
+        ]
         return found
 
     @cached_property
@@ -107,17 +114,21 @@ def _parsed(words: pa.Array) -> pa.Table | None:
 def _total(table: pa.Table, key: str) -> Numbers:
     given = _column(table, key)
     if key not in _PARTS:
-        return _amounts(given)
-    one, other = (_amounts(_column(table, part)) for part in _PARTS[key])
-    return _amounts(np.where(np.isnan(given), one + other, given))
+        return _amounts(given, key)
+    one, other = (_amounts(_column(table, part), part) for part in _PARTS[key])
+    return _amounts(np.where(np.isnan(given), one + other, given), key)
 
 
 def _column(table: pa.Table, key: str) -> Numbers:
     return np.asarray(table[key].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _amounts(values: Numbers) -> Numbers:
-    return np.where((values >= 0) & (values < MOST), values, np.nan)
+def _amounts(values: Numbers, key: str) -> Numbers:
+    return np.where((values >= 0) & (values < _most(key)), values, np.nan)
+
+
+def _most(key: str) -> float:
+    return MOST_USD if key.endswith("_cost") else MOST_TOKENS
 
 
 def json_object(word: str) -> dict[str, Any] | None:
@@ -136,8 +147,8 @@ def number_under(key: str, value: dict[str, Any] | None) -> float:
     found = value.get(key) if value else None
     if found is None and value and key in _PARTS:
         parts = [value.get(name) for name in _PARTS[key]]
-        found = sum(parts) if all(_is_amount(part) for part in parts) else None  # type: ignore[arg-type]
-    return float(found) if _is_amount(found) else np.nan  # type: ignore[arg-type]
+        found = sum(parts) if all(_is_amount(part, key) for part in parts) else None  # type: ignore[arg-type]
+    return float(found) if _is_amount(found, key) else np.nan  # type: ignore[arg-type]
 
 
 def is_number(value: Any) -> bool:
@@ -149,11 +160,11 @@ def _is_numeric(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
-def _is_amount(value: Any) -> bool:
+def _is_amount(value: Any, key: str) -> bool:
     """Whether it is a number of tokens or of dollars."""
-    return is_number(value) and value >= 0
+    return _is_numeric(value) and 0 <= value < _most(key)
 
 
-def _is_odd(value: Any) -> bool:
+def _is_odd(value: Any, key: str) -> bool:
     """Whether it is a number, and no amount."""
-    return _is_numeric(value) and not _is_amount(value)
+    return _is_numeric(value) and not _is_amount(value, key)

@@ -167,8 +167,13 @@ def json_text(word: str) -> str:
             value = json.loads(word)
         except ValueError:
             return word
-        return value if isinstance(value, str) else word
+        return _encodable(value) if isinstance(value, str) else word
     return word
+
+
+def _encodable(text: str) -> str:
+    """The text; half of a surrogate pair, which JSON can write and no column can hold, as a question mark."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def span_status(word: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rules.units import MINUTE_US
+from rules.units import LONGEST_TRACE_MS, MINUTE_US
 from store.batches import is_backlog
 from streams.batch.person_labels import LABELS
 
@@ -39,7 +39,7 @@ VALUES = (
     "hits",
     *BREAKDOWN,
 )
-_LONGEST_MS = 1e14  # a longer duration, of over 3,000 years, is taken for unknown
+EARLIEST_US, LATEST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # of the years 1 to 9999
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def classify(
             pl.lit(list(group_by), dtype=pl.List(pl.String)).alias("group_by"),
             pl.col("landed_us").is_not_null().alias("dated"),
         )
-        .with_columns((pl.col("start_us") + pl.col("duration_us").fill_null(0)).alias("end_us"))
+        .with_columns(_end_us().alias("end_us"))
         .with_columns((_is_judged(verdicts_through_us) & ~is_backlog(run_began_us)).alias("late"))
     )
     return Classified(
@@ -106,6 +106,8 @@ def _refusal() -> pl.Expr:
         .then(pl.lit("no_trace_id"))
         .when(pl.col("start_us").is_null())
         .then(pl.lit("no_request_time"))
+        .when(~pl.col("start_us").is_between(EARLIEST_US, LATEST_US))
+        .then(pl.lit("request_time_out_of_range"))
         .when(~pl.col("state").fill_null("STATE_UNSPECIFIED").is_in(STATES))
         .then(pl.lit("unknown_state"))
         .otherwise(None)
@@ -127,6 +129,11 @@ def _quarantined(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([refused, unclear, untimed]).select("trace_id", "reason", "detail", "arrived_us")
 
 
+def _end_us() -> pl.Expr:
+    """The end of a trace; that of one that goes on after the last day of the calendar is that day's."""
+    return (pl.col("start_us") + pl.col("duration_us").fill_null(0)).clip(upper_bound=LATEST_US)
+
+
 def _left_out(include_evaluation: bool) -> pl.Expr:
     """Whether a row is a trace of an evaluation run or of a judge, and those are not asked for."""
     if include_evaluation:
@@ -142,4 +149,4 @@ def _duration_us() -> pl.Expr:
 
 def _is_usable() -> pl.Expr:
     """Whether the duration is a sensible number."""
-    return pl.col("duration_ms").is_finite() & (pl.col("duration_ms").abs() < _LONGEST_MS)
+    return pl.col("duration_ms").is_finite() & (pl.col("duration_ms").abs() < LONGEST_TRACE_MS)

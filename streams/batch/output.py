@@ -56,7 +56,7 @@ def append(
     """Append a batch's rows to a table, once."""
     table = store.table(name)
     table.append(
-        _typed(batch.labelled(rows), name),
+        typed(batch.labelled(rows), name),
         app_id=f"{name}:{batch.stream_id}",
         version=batch.batch_id,
         metadata=metadata,
@@ -100,7 +100,7 @@ def _window_hashes(store: Store, among: pl.Series) -> set[str]:
     return set(rows["rule_hash"].to_list())
 
 
-def _typed(frame: pl.DataFrame, table: str) -> pa.Table:
+def typed(frame: pl.DataFrame, table: str) -> pa.Table:
     """The frame in the table's own schema, column by column."""
     schema = TABLES[table].schema
     arrow = frame.select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())

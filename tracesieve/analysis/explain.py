@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from rules.matcher import explain, explained_columns, raw_table
 from rules.rule_set import RuleSet
+from rules.units import utc
 from store.schemas import TRACES
 from store.store import Store
 from streams.sources.base import Sighting
@@ -26,6 +27,7 @@ from tracesieve.json_output import with_times
 if TYPE_CHECKING:
     from tracesieve.config.settings import Settings
 
+_SIGHTED = ("trace_id", "state", "trace_metadata", "tags")
 _COUNTED = (
     "state",
     "error",
@@ -60,7 +62,7 @@ def explain_trace(
     if row is None and sighting is not None:
         row = pa.Table.from_pylist([dict(sighting.row)], schema=TRACES)
     elif row is not None:
-        sighting = Sighting(row.to_pylist()[0])
+        sighting = _sighted(row)
     state, why = placed(settings, store, known, sighting, now_us)
     of_trace = pl.col("trace_id") == trace_id
     return {
@@ -69,9 +71,20 @@ def explain_trace(
         "why": why,
         "counted": _counted(fact) if fact else None,
         "evidence_of": store.table("evidence").read(["rule", "episode"], of_trace).to_dicts(),
-        "rules": _by_rule(rule_set, row) if row is not None else [],
+        "rules": by_rule(rule_set, row) if row is not None else [],
         **written(store, trace_id),
     }
+
+
+def _sighted(row: pa.Table) -> Sighting:
+    """What of a row says where its trace stands; a start that is no date of the calendar is none."""
+    there = row.select([name for name in _SIGHTED if name in row.column_names]).to_pylist()[0]
+    start_us = row.column("request_time").cast(pa.timestamp("us"), safe=False).cast(pa.int64())[0].as_py()
+    try:
+        start = None if start_us is None else utc(start_us)
+    except OverflowError:
+        start = None
+    return Sighting({**dict.fromkeys(_SIGHTED), **there, "request_time": start})
 
 
 def _counted(fact: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +92,7 @@ def _counted(fact: dict[str, Any]) -> dict[str, Any]:
     return with_times(counted, starts="start_us", ends="end_us")
 
 
-def _by_rule(rule_set: RuleSet, row: pa.Table) -> list[dict[str, Any]]:
+def by_rule(rule_set: RuleSet, row: pa.Table) -> list[dict[str, Any]]:
     """What the condition of each rule that looks at single traces comes to, part by part."""
     found = []
     for rule in rule_set.ranked:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from rules.units import HOUR_US
 from streams.errors import NoAccess, SourceDown, SourceRefuses, UnknownExperiment
-from streams.sources.mlflow.failures import source_down
+from streams.sources.mlflow.failures import UNREADABLE, source_down, unreadable
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 10  # traces in one batchGet call, the most a server takes
@@ -39,6 +39,8 @@ class MlflowReader:
         self._store: Any = None
 
     def _call(self, call: Callable[[Any], _T]) -> _T:
+        from google.protobuf.json_format import Error as ParseError  # type: ignore[import-untyped]
+        from google.protobuf.message import Error as ProtobufError  # type: ignore[import-untyped]
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
 
@@ -50,6 +52,8 @@ class MlflowReader:
             return call(self._store)
         except (MlflowException, RequestException, OSError, JSONDecodeError, NotImplementedError) as error:
             raise source_down(self.uri, error) from error
+        except (*UNREADABLE, ProtobufError, ParseError) as error:
+            raise unreadable(self.uri, error) from error
 
     def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
         """Name by id of the experiments named, in that order; a name wins over an id.

@@ -11,6 +11,18 @@ _LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACK
 _NO_ACCESS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"})
 _BUSY = frozenset({"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"})
 
+# What MLflow's client raises besides its own errors where an answer is none that it knows.
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+
+def unreadable(uri: str, error: Exception) -> SourceDown:
+    """The server answered, and its client breaks at that; only the type is said, the text may hold content of
+    traces.
+    """
+    return SourceDown(
+        f"source.tracking_uri: {uri}: MLflow's client cannot read the answer ({type(error).__name__})"
+    )
+
 
 def source_down(uri: str, error: Exception) -> SourceDown:
     """The error in one line that says what mends it."""

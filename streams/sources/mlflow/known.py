@@ -128,5 +128,6 @@ def read_cursors(landing: Table) -> dict[str, Cursor]:
     }
 
 
-def _us(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def _us(moment: datetime | None) -> int:
+    """A start, µs; 0 for one that is no date."""
+    return 0 if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)

@@ -3,6 +3,9 @@
 Attributes keep the JSON that MLflow stores (quotes included).  The light hash covers what a listing without
 spans shows (state, times, tags but our own, metadata, assessments), so that a sweep finds feedback and
 tags given later without fetching spans.
+
+Whatever a server holds has a row, so that no trace keeps another out of the store: text that has no UTF-8 is
+replaced, and a time that is no date of the calendar is null (the batch then refuses and counts the trace).
 """
 
 from __future__ import annotations
@@ -13,9 +16,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rules.units import utc
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OWN_TAGS = "tracesieve."
 _STATUS = {"STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "STATUS_CODE_UNSET": "UNSET"}
+
+_TOO_DEEP = '"nested too deep to be read"'
 
 Row = dict[str, Any]
 
@@ -39,13 +46,13 @@ def info_row(info: Any, experiment_name: str | None) -> Row:
     return {
         "trace_id": info.trace_id,
         "experiment_id": info.experiment_id,
-        "experiment_name": experiment_name,
-        "client_request_id": info.client_request_id,
-        "request_time": _EPOCH + timedelta(milliseconds=info.request_time),
+        "experiment_name": _text(experiment_name),
+        "client_request_id": _text(info.client_request_id),
+        "request_time": _from_ms(info.request_time),
         "state": getattr(info.state, "value", str(info.state)),
         "execution_duration_ms": None if duration is None else float(duration),
-        "request": info.request_preview,
-        "response": info.response_preview,
+        "request": _text(info.request_preview),
+        "response": _text(info.response_preview),
         "trace_metadata": _strings(info.trace_metadata),
         "tags": _strings(info.tags),
         "spans": [],
@@ -116,12 +123,12 @@ def _span(span: Any, trace_id: str) -> Row:
         "start_time": _from_ns(raw["start_time_unix_nano"]),
         "end_time": _from_ns(raw["end_time_unix_nano"]),
         "status_code": _STATUS.get(code, code),
-        "status_message": status.get("message") or None,
-        "name": raw["name"],
+        "status_message": _text(status.get("message")) or None,
+        "name": _text(raw["name"]),
         "attributes": _strings(raw["attributes"]),
         "events": [
             {
-                "name": event["name"],
+                "name": _text(event["name"]),
                 "timestamp": _from_ns(event["time_unix_nano"]),
                 "attributes": _strings(event.get("attributes")),
             }
@@ -135,32 +142,52 @@ def _assessment(one: Any) -> Row:
     error = getattr(feedback, "error", None)
     return {
         "assessment_id": one.assessment_id,
-        "assessment_name": one.name,
+        "assessment_name": _text(one.name),
         "source_type": str(one.source.source_type) if one.source else None,
-        "source_id": one.source.source_id if one.source else None,
-        "create_time": _EPOCH + timedelta(milliseconds=one.create_time_ms),
-        "last_update_time": _EPOCH + timedelta(milliseconds=one.last_update_time_ms),
-        "feedback_value": json.dumps(feedback.value, sort_keys=True) if feedback is not None else None,
-        "feedback_error": (error.error_message or error.error_code) if error is not None else None,
-        "expectation_value": json.dumps(expectation.value, sort_keys=True)
-        if expectation is not None
-        else None,
-        "rationale": one.rationale,
+        "source_id": _text(one.source.source_id) if one.source else None,
+        "create_time": _from_ms(one.create_time_ms),
+        "last_update_time": _from_ms(one.last_update_time_ms),
+        "feedback_value": _json(feedback.value, sort_keys=True) if feedback is not None else None,
+        "feedback_error": _text(error.error_message or error.error_code) if error is not None else None,
+        "expectation_value": _json(expectation.value, sort_keys=True) if expectation is not None else None,
+        "rationale": _text(one.rationale),
         "span_id": one.span_id,
     }
 
 
 def _strings(values: Mapping[str, Any] | None) -> dict[str, str]:
     return {
-        str(k): _clean(v if isinstance(v, str) else json.dumps(v, default=str))
-        for k, v in (values or {}).items()
+        _clean(str(key)): _clean(value if isinstance(value, str) else _json(value))
+        for key, value in (values or {}).items()
     }
 
 
+def _json(value: Any, *, sort_keys: bool = False) -> str:
+    try:
+        return json.dumps(value, default=str, sort_keys=sort_keys)
+    except RecursionError:
+        return _TOO_DEEP
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else _clean(str(value))
+
+
 def _clean(text: str) -> str:
-    """A lone surrogate, which JSON can carry, has no UTF-8: it becomes a replacement character."""
+    """Half of a surrogate pair, which JSON can carry, has no UTF-8: it becomes a question mark."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def _from_ms(milliseconds: int) -> datetime | None:
+    return _from_us(int(milliseconds) * 1000)
+
+
 def _from_ns(nanoseconds: int | None) -> datetime | None:
-    return None if nanoseconds is None else _EPOCH + timedelta(microseconds=int(nanoseconds) // 1000)
+    return None if nanoseconds is None else _from_us(int(nanoseconds) // 1000)
+
+
+def _from_us(microseconds: int) -> datetime | None:
+    try:
+        return utc(microseconds)
+    except OverflowError:
+        return None

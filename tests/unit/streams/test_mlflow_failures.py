@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
+from google.protobuf.json_format import ParseError
 from support.recording_proxy import answering
 from support.servers import free_port
 
@@ -65,3 +66,22 @@ def test_a_failure_that_was_handled_before_is_not_the_reason_of_the_next() -> No
     error = MlflowException("no credentials")
     error.__context__ = handled
     assert str(source_down("databricks", error)) == "source.tracking_uri: databricks: no credentials"
+
+
+@pytest.mark.parametrize("kind", [KeyError, RecursionError, ValueError, ParseError])
+def test_an_answer_at_which_mlflows_client_breaks_is_said_without_its_content(kind: type[Exception]) -> None:
+    class Breaking:
+        """MLflow's own client, at an answer that it does not know."""
+
+        def batch_get_traces(self, ids: list[str]) -> list[object]:
+            raise kind("secret")
+
+        def batch_get_trace_infos(self, ids: list[str]) -> list[object]:
+            return []
+
+    reader = MlflowReader("http://127.0.0.1:1")
+    reader._store = type("Client", (), {"store": Breaking()})()
+    with pytest.raises(SourceDown, match=rf"cannot read the answer .{kind.__name__}.") as caught:
+        reader._call(lambda client: client.store.batch_get_traces(["a"]))
+    assert "secret" not in str(caught.value)
+    assert reader._whole(["a", "b"]) == []  # they land without spans, and nothing ends
