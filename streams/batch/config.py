@@ -23,6 +23,7 @@ class BatchConfig:
     config_hash: str = ""
     group_by: tuple[str, ...] = DEFAULT_GROUP_BY
     include_evaluation: bool = False
+    usage_from_spans: bool = False
     dedupe_horizon_us: int = 30 * DAY_US
     table: QueryTable = field(default_factory=LandedTable)
     run_began_us: int | None = None  # None: there is no run, and so no backlog

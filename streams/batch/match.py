@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rules.breakdown import (
+    AMOUNTS,
     breakdown_columns,
     disagreement,
     entries,
@@ -97,12 +98,15 @@ _DERIVED = ("tokens_input", "tokens_output", "tokens_total", "cost_nusd", "json_
 class Plan:
     """What to evaluate on each trace: ids and hashes parallel to the conditions, and the keys of the
     group.
+
+    ``usage_from_spans``: a trace's tokens and cost are those of its spans together, where they report any.
     """
 
     ids: tuple[str, ...]
     hashes: tuple[str, ...]
     conditions: tuple[Any, ...]
     group_by: tuple[str, ...]
+    usage_from_spans: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -113,13 +117,13 @@ class Plan:
         return tuple(dict.fromkeys(wanted))
 
 
-def plan(rule_set: RuleSet, group_by: tuple[str, ...]) -> Plan:
+def plan(rule_set: RuleSet, group_by: tuple[str, ...], *, usage_from_spans: bool = False) -> Plan:
     """The trace rules, and the ``where`` of the window rules that have one (those without count every
     trace).
     """
     rules = [(rule.id, rule.hash, condition) for rule, condition in rule_set.per_trace]
     ids, hashes, conditions = zip(*rules, strict=True) if rules else ((), (), ())
-    return Plan(tuple(ids), tuple(hashes), tuple(conditions), group_by)
+    return Plan(tuple(ids), tuple(hashes), tuple(conditions), group_by, usage_from_spans)
 
 
 def hits(pairs: tuple[Any, Any], rows: int, ids: tuple[str, ...], hashes: tuple[str, ...]) -> pa.Array:
@@ -141,7 +145,10 @@ def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
     columns |= {name: derived.column(name) for name in _DERIVED}
     spans = read_spans(batch)
     columns |= stored(entries(spans), table.num_rows)
-    columns["usage_disagrees"] = disagreement(columns, spans_usage(spans.used, spans.owners, table.num_rows))
+    of_spans = spans_usage(spans.used, spans.owners, table.num_rows)
+    columns["usage_disagrees"] = disagreement(columns, of_spans)
+    if todo.usage_from_spans:
+        columns |= {name: pc.coalesce(of_spans[name], columns[name]) for name in AMOUNTS}
     columns["failure"] = failures(batch)
     columns["group"] = group_values(batch, todo.group_by)
     columns["hits"] = hits(matcher.hits(batch), table.num_rows, todo.ids, todo.hashes)

@@ -23,7 +23,7 @@ def narrow_plan(frame: DataFrame, rules: RuleSet, config: BatchConfig) -> DataFr
     It belongs to the query: what ``foreachBatch`` is given has been read whole, and no column of that is
     pruned.
     """
-    todo = plan(rules, config.group_by)
+    todo = plan(rules, config.group_by, usage_from_spans=config.usage_from_spans)
     return raw_frame(frame, todo.columns, dict(config.table.columns)).mapInArrow(mapper(todo), PACKED_DDL)
 
 

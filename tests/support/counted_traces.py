@@ -22,12 +22,19 @@ GROUP_BY = ("experiment", "environment")
 NONE = build_rule_set([])
 
 
-def count(store: Store, number: int, rows: Sequence[dict[str, Any]], rules: RuleSet = NONE) -> pa.Table:
+def count(
+    store: Store,
+    number: int,
+    rows: Sequence[dict[str, Any]],
+    rules: RuleSet = NONE,
+    *,
+    usage_from_spans: bool = False,
+) -> pa.Table:
     """Count rows (``store.schemas.TRACES``) as batch ``number``; the store's ``traces`` gets them too."""
     landed = [{"landed_us": number * 10_000 + place, **row} for place, row in enumerate(rows)]
     table = pa.Table.from_pylist(landed, TRACES)
     RuleSets(store).put(rules, GROUP_BY, number)
-    todo = plan(rules, GROUP_BY)
+    todo = plan(rules, GROUP_BY, usage_from_spans=usage_from_spans)
     raw = raw_table(table, todo.columns)
     for name, column in _plain(table).items():
         raw = raw.append_column(f"_{name}", column)

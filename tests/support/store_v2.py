@@ -87,6 +87,7 @@ def _report_of_version_2(store: Store, at_us: int) -> dict[str, Any]:
     new = ("categories", "categories_total")
     found = {name: value for name, value in report_of(store, at_us).items() if name not in new}
     assert found["candidates"].pop("golden") == 1
+    assert found["freshness"].pop("usage_disagrees") == 0  # it did not look at spans
     assert found["freshness"].pop("backlog") == 0  # nor when its runs began
     for row, name in ((found, "from"), (found, "to"), (found["freshness"], "final_through")):
         row[name] = row[name] and parse_time_us(row[name]) / 1e6

@@ -43,6 +43,7 @@ _COLUMNS = (
     *_TOKENS,
     "cost_nusd",
     "hits",
+    "usage_disagrees",
 )
 
 
@@ -83,7 +84,8 @@ def report(
         }
         for trace_id in failed["trace_id"]
     ]
-    document["freshness"] = _freshness(store)
+    differ = int(facts["usage_disagrees"].sum() or 0)
+    document["freshness"] = {**_freshness(store), "usage_disagrees": differ}
     return document
 
 

@@ -114,6 +114,10 @@ class Settings(BaseSettings):
     include_evaluation: bool = Field(
         default=False, description="also count traces of evaluation runs and judges"
     )
+    usage_from: Literal["trace", "spans"] = Field(
+        default="trace",
+        description="whose tokens and cost a trace has: its own, or those of its spans together",
+    )
     base_dir: str = Field(
         default=".", exclude=True, description="the folder of the config file; set by load_settings"
     )
@@ -177,6 +181,8 @@ class Settings(BaseSettings):
     def config_hash(self) -> str:
         """Twelve hex digits over everything in the config that changes what counts."""
         meaning = self.model_dump(include={"source", "group_by", "include_evaluation"})
+        if self.usage_from != "trace":  # hashes of before this key stay as they were
+            meaning["usage_from"] = self.usage_from
         meaning["dedupe_horizon"] = self.dedupe_horizon / SECOND_US  # stores hold hashes over seconds
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:12]
 

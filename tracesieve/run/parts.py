@@ -247,6 +247,7 @@ def _batch_config(settings: Settings, store: Store, rebuild: bool, began_us: int
         config_hash=settings.config_hash,
         group_by=settings.group_by,
         include_evaluation=settings.include_evaluation,
+        usage_from_spans=settings.usage_from == "spans",
         dedupe_horizon_us=settings.dedupe_horizon,
         table=settings.source.query_table(settings.place),
         run_began_us=began_us,

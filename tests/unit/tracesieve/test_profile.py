@@ -15,6 +15,7 @@ from support.counted_traces import count
 from rules.rule_set import build_rule_set, parse_rule
 from store import Store, open_store
 from tracesieve.analysis.profile import profile
+from tracesieve.analysis.report import report
 from tracesieve.errors import TracesieveError
 
 T0 = 1_800_000_000_000_000
@@ -197,8 +198,9 @@ def test_one_sentence_names_what_takes_most_of_the_time_and_never_a_wrapper(tmp_
     assert (wrapped["bottleneck"], wrapped["bottleneck_span"]) == (None, None)
 
 
-def test_traces_that_say_other_than_their_spans_are_counted(tmp_path: Path) -> None:
-    """As servers that added them up twice do (mlflow#22746)."""
+@pytest.mark.parametrize("from_spans", [False, True])
+def test_sem_35_traces_that_say_other_than_their_spans_are_counted(tmp_path: Path, from_spans: bool) -> None:
+    """As servers that added them up twice do (mlflow#22746); the config says who is believed."""
     store = open_store(str(tmp_path))
     rows = []
     for number, total in enumerate([150, 300, None]):
@@ -206,7 +208,12 @@ def test_traces_that_say_other_than_their_spans_are_counted(tmp_path: Path) -> N
         spans.append(span(number, 1, "LLM", "model", T0, T0 + 5, tokens=100))
         usage = [] if total is None else [("mlflow.trace.tokenUsage", json.dumps({"total_tokens": total}))]
         rows.append(trace(random.Random(1), number, spans=spans, trace_metadata=usage))
-    count(store, 0, rows)
+    rows.append(trace(random.Random(1), 3, spans=[], trace_metadata=rows[0]["trace_metadata"]))
+    count(store, 0, rows, usage_from_spans=from_spans)
+    totals = dict(store.table("facts").read(["trace_id", "tokens_total"]).iter_rows())
+    believed = (150, 150, 150, 150) if from_spans else (150, 300, None, 150)
+    assert totals == dict(zip(("t0", "t1", "t2", "t3"), believed, strict=True))
+    assert report(store, T0, T0 + 10 * HOUR, [], T0 + 20 * HOUR)["freshness"]["usage_disagrees"] == 1
     found = of(store)
     assert found["usage_disagrees"] == 1
     tokens = {row["span_type"]: row["tokens"] for row in found["by_span_type"]}
