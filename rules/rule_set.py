@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pydantic import ValidationError
+
 from rules.alerting.contract import AlertRule
 from rules.dialect import Condition
-from rules.kinds import RuleModel, all_kinds, kind_of
+from rules.errors import ConditionError
+from rules.kinds import RuleModel, all_kinds, has_kind, kind_of
 from rules.rule import SEVERITY_ORDER, Rule, Severity
 
 
@@ -24,6 +27,7 @@ class RuleSet:
 
     rules: tuple[Rule, ...]
     source: str  # the rules as canonical JSON, enough to build them again
+    unread: tuple[str, ...] = ()  # ids of rules in the text that this program cannot build
 
     @cached_property
     def ranked(self) -> tuple[Rule, ...]:
@@ -70,8 +74,14 @@ class RuleSet:
 
     @classmethod
     def from_json(cls, text: str) -> RuleSet:
-        """The rule set of a text that :meth:`to_json` gave."""
-        return build_rule_set([parse_rule(item) for item in json.loads(text)])
+        """The rule set of a text that :meth:`to_json` gave, perhaps of a program with other kinds of rules.
+
+        A rule that this program cannot build is left out and named in :attr:`unread`.
+        """
+        items = json.loads(text)
+        rules = [stored_rule(item) for item in items]
+        unread = [str(item.get("id")) for item, rule in zip(items, rules, strict=True) if rule is None]
+        return cls(tuple(rule for rule in rules if rule is not None), text, tuple(unread))
 
 
 def parse_rule(item: dict[str, Any]) -> RuleModel:
@@ -81,6 +91,16 @@ def parse_rule(item: dict[str, Any]) -> RuleModel:
         pydantic.ValidationError: with every mistake in it.
     """
     return kind_of(item).model.model_validate(item)
+
+
+def stored_rule(item: dict[str, Any]) -> Rule | None:
+    """A rule of a store; None where this program has no such kind, or does not know its keys or conditions:
+    the store was written by a newer program, or by one with a kind that was taken away since.
+    """
+    try:
+        return build(parse_rule(item)) if has_kind(item) else None
+    except (ValidationError, ConditionError):
+        return None
 
 
 def build(model: RuleModel) -> Rule:
@@ -111,4 +131,5 @@ __all__ = [
     "build",
     "build_rule_set",
     "parse_rule",
+    "stored_rule",
 ]

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sinks.base import Outcome, Payload, Sink
 from sinks.errors import Refused, RetryLater
 from store.outbox import Ack, Outbox, PendingMessage
+from store.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 MAX_BACKOFF_S = 60.0
@@ -132,15 +133,28 @@ class Delivery:
         now = time.monotonic()
         if now < self._not_before:
             return 0
+        watch = Stopwatch()
         due = self._due(now)
         if not due:
             return 0
+        watch.done("read")
         outcomes = self._refuse_hopeless(self._delivered(due))
+        watch.done("deliver")
         acks = [_ack(one) for one in outcomes if not isinstance(one.error, RetryLater)]
         failed = [one for one in outcomes if isinstance(one.error, RetryLater)]
         down = not acks and not any(isinstance(one.error, RetryLater) and one.error.partly for one in failed)
         self._outbox.ack([*acks, *self._put_off(failed, all_failed=down)], now_us)
         self._count(acks, failed)
+        watch.done("acknowledge")
+        log.debug(
+            "%s: %d of %d messages settled, %d put off; %s",
+            self.sink.name,
+            len(acks),
+            len(due),
+            len(failed),
+            watch,
+            extra=watch.extra,
+        )
         return len(acks)
 
     def _delivered(self, due: Sequence[PendingMessage]) -> list[Outcome]:

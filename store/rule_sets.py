@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from rules.rule_set import Rule, RuleSet, build, parse_rule
+from rules.rule_set import Rule, RuleSet, stored_rule
 from store.store import Store
 
 
@@ -85,7 +85,8 @@ class RuleSets:
                     continue
                 text = json.dumps(item, sort_keys=True)
                 if text not in built:
-                    built[text] = build(parse_rule(item)).hash
+                    rule = stored_rule(item)
+                    built[text] = rule.hash if rule is not None else ""
                 if built[text] == wanted[item["id"]]:
                     found[built[text]].add(rule_set_hash)
         return found

@@ -52,6 +52,7 @@ class Handle:
         self._started = begin()
         self._restarts = 0  # since a batch was done
         self._due_s: float | None = None  # when it starts anew; None: no restart is due
+        self._rows: dict[tuple[str, int], int] = {}  # of the batches that are done
 
     @property
     def query(self) -> Any:
@@ -85,6 +86,13 @@ class Handle:
             return None
         end = self._started.end()
         return line_of(str(failure)) if end is None else end.message
+
+    def rows_and_batches(self) -> tuple[int, int]:
+        """How many rows were read so far, and in how many batches; for people, from any thread."""
+        for one in self.query.recentProgress:
+            if rows := int(one["numInputRows"] or 0):
+                self._rows[str(one["runId"]), int(one["batchId"])] = rows
+        return sum(self._rows.values()), len(self._rows)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it has ended; False when it still runs after ``timeout_s`` seconds.

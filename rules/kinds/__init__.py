@@ -36,6 +36,11 @@ def kind_of(item: Any) -> Kind:
     return next((kind for kind in KINDS if kind.key in keys), KINDS[-1])
 
 
+def has_kind(item: Mapping[str, Any]) -> bool:
+    """Whether a rule is of one of these kinds: it has the key that only that kind has."""
+    return any(kind.key in item for kind in KINDS)
+
+
 class _FileBase(Strict):
     """One rule file."""
 
@@ -50,4 +55,4 @@ def file_model() -> type[Strict]:
     return create_model("FileModel", __base__=_FileBase, __doc__=_FileBase.__doc__, rules=rules)
 
 
-__all__ = ["KINDS", "Kind", "RuleModel", "all_kinds", "file_model", "kind_of"]
+__all__ = ["KINDS", "Kind", "RuleModel", "all_kinds", "file_model", "has_kind", "kind_of"]

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sinks.credentials import missing, secret
 from sinks.errors import BadCertificate, PortInUse
+from sinks.http.buckets import BUCKETS_S, BucketsS
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -50,6 +51,10 @@ class MetricsConfig(BaseModel):
     )
     tls_cert: str | None = Field(default=None, description="a certificate file, for https")
     tls_key: str | None = Field(default=None, description="its key, if that is in a file of its own")
+
+    buckets_s: BucketsS = Field(
+        default=BUCKETS_S, description="where the buckets of trace durations end, s; longer ones are in +Inf"
+    )
 
     @field_validator("listen")
     @classmethod
@@ -93,6 +98,11 @@ class MetricsServer(ThreadingHTTPServer):
         self.config, self.registry, self.ready = config, registry, ready
         self._tls = _tls(config)
         super().__init__((host, int(port)), _Handler)
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it: with the port that was taken, where 0 was asked for."""
+        return f"{self.config.url.rpartition(':')[0]}:{self.server_port}"
 
     def server_bind(self) -> None:
         """Bind without asking a name server what this machine is called."""

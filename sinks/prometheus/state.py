@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,9 +23,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from rules.groups import label_names
+from sinks.http.buckets import BUCKETS_S
 from sinks.prometheus.families import FAMILIES, Family
 
-BUCKETS_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 102.4, 204.8, 409.6)
 OVERFLOW = "__overflow__"
 MAX_CHARACTERS = 128  # of a label's value
 _TOTALS = {
@@ -46,7 +47,10 @@ LabelValues = tuple[str, ...]
 class MetricsState:
     """What ``/metrics`` says; every method may be called from any thread."""
 
-    def __init__(self, group_by: Sequence[str], max_values: int = 200) -> None:
+    def __init__(
+        self, group_by: Sequence[str], max_values: int = 200, buckets_s: Sequence[float] = BUCKETS_S
+    ) -> None:
+        self._bounds_s = tuple(buckets_s)
         self.labels = label_names(group_by)
         self._max = max_values
         self._lock = threading.Lock()
@@ -75,7 +79,7 @@ class MetricsState:
                 for kind in ("input", "output"):
                     self._values["tracesieve_tokens"].setdefault((*group, kind), 0.0)
                 self._values["tracesieve_cost_usd"].setdefault(group, 0.0)
-                self._buckets.setdefault(group, [0] * (len(BUCKETS_S) + 1))
+                self._buckets.setdefault(group, [0] * (len(self._bounds_s) + 1))
             for one in categories.items():
                 self._values["tracesieve_rule_matches"].setdefault(one, 0.0)
 
@@ -132,6 +136,11 @@ class MetricsState:
         with self._lock:
             self._values |= {name: dict(values) for name, values in gauges.items()}
 
+    def values(self) -> dict[str, dict[LabelValues, float]]:
+        """What all counters and gauges stand at now, by family and labels."""
+        with self._lock:
+            return {name: dict(values) for name, values in self._values.items()}
+
     def capped(self, values: Sequence[str]) -> LabelValues:
         """A group's values as labels: those beyond a label's cap replaced."""
         with self._lock:
@@ -170,8 +179,8 @@ class MetricsState:
         return tuple(result)
 
     def _observe_duration(self, group: LabelValues, seconds: float, trace_id: str, at_s: float) -> None:
-        counts = self._buckets.setdefault(group, [0] * (len(BUCKETS_S) + 1))
-        index = next((i for i, bound in enumerate(BUCKETS_S) if seconds <= bound), len(BUCKETS_S))
+        counts = self._buckets.setdefault(group, [0] * (len(self._bounds_s) + 1))
+        index = bisect_left(self._bounds_s, seconds)
         counts[index] += 1
         self._seconds[group] += seconds
         if _TRACE_ID.fullmatch(trace_id):
@@ -202,7 +211,7 @@ class MetricsState:
             buckets: list[Any] = []
             for index, count in enumerate(counts):
                 total += count
-                bound = str(BUCKETS_S[index]) if index < len(BUCKETS_S) else "+Inf"
+                bound = str(float(self._bounds_s[index])) if index < len(self._bounds_s) else "+Inf"
                 found = self._exemplars[group].get(index)
                 exemplar = Exemplar({"trace_id": found[0]}, found[1], found[2]) if found else None
                 buckets.append((bound, total, exemplar))

@@ -8,10 +8,9 @@ batch that is repeated after a crash goes on where it stopped.  Its results leav
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from store import Store, StoreError, open_store
 from store.errors import first_line
 from store.query_ends import FAILED, RULES_CHANGED, QueryEnd, QueryEnds
 from store.rule_sets import InForce, RuleSets
+from store.stopwatch import Stopwatch
 from streams.batch.classify import classify
 from streams.batch.config import BatchConfig, Clock
 from streams.batch.narrow import matched, with_arrivals
@@ -38,22 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("streams.batch.process")
 BUG = 70  # the exit code of an error that is none of the program's own
 LARGE = 20_000  # rows of a batch
-
-
-@dataclass
-class Stages:
-    """How long the stages of one batch took, in seconds (a stop watch, not a clock: nothing is decided by
-    it).
-    """
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    _since: float = field(default_factory=time.perf_counter)
-
-    def done(self, name: str) -> None:
-        """Book the time since the last call on ``name``."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._since, 6)
-        self._since = now
 
 
 def in_force(rule_sets: RuleSets) -> InForce:
@@ -122,7 +106,7 @@ class BatchWorker:
 
     def process(self, frame: Any, batch_id: int) -> None:
         """Do one batch; see :func:`process_batch`."""
-        stages, batches = Stages(), self.store.table("batches")
+        stages, batches = Stopwatch(), self.store.table("batches")
         ended = batches.app_version(f"batches:{self.config.stream_id}")
         if ended is not None and ended >= batch_id:
             return
@@ -144,8 +128,7 @@ class BatchWorker:
         end = [batch.row("end", counters)]
         batches.append(end, app_id=f"batches:{batch.stream_id}", version=batch_id)
         stages.done("end")
-        rows, seconds = counters["rows"], stages.seconds
-        log.debug("batch %d: %d rows, %s", batch_id, rows, seconds, extra={"stages": seconds})
+        log.debug("batch %d: %d rows; %s", batch_id, counters["rows"], stages, extra=stages.extra)
 
     def note_end(self, batch_id: int, error: Exception) -> None:
         """Keep why the query ends, here and, where it can be written, in the store."""
@@ -199,7 +182,7 @@ class BatchWorker:
             return None
         return facts.app_metadata(app_id, batch_id) or {}
 
-    def _write_facts(self, frame: Any, batch: Batch, stages: Stages) -> dict[str, int]:
+    def _write_facts(self, frame: Any, batch: Batch, stages: Stopwatch) -> dict[str, int]:
         """Have Spark read and match, then resolve, and append; the counters, which the facts' commit holds
         too.
         """

@@ -101,6 +101,13 @@ class Landing(ABC):
             SourceError, Stopped: as :meth:`step`.
         """
 
+    def progress(self) -> tuple[int, int | None]:
+        """How many traces this pass has landed, and how many it has to land as far as that is known.
+
+        For people alone, and from any thread.
+        """
+        return 0, None
+
     @abstractmethod
     def watermarks(self) -> Sequence[Watermark]:
         """How far it is complete by now, one for each part of the source (such as an experiment).
@@ -117,6 +124,28 @@ class Probe:
 
     found: str
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Traces that a source has and a run does not take: how many (None: not known), and before when they
+    began.
+    """
+
+    traces: int | None
+    before_us: int
+
+
+@dataclass(frozen=True)
+class LeftOutCount:
+    """How to count what is left out, which may take a while, and whether ``dedupe_horizon`` says so or the
+    source's own key ``start``.
+
+    ``ask`` may be called in another thread. It raises ``SourceError`` where the source does not answer.
+    """
+
+    ask: Callable[[], LeftOut]
+    by_horizon: bool
 
 
 @dataclass(frozen=True)
@@ -174,6 +203,14 @@ class Source(BaseModel):
             SourceError: it cannot be asked.
         """
         return ()
+
+    def left_out(self, store: Store, place: SourcePlace, now_us: int, horizon_us: int) -> LeftOutCount | None:
+        """How to count what the source has and a first start at ``now_us`` does not take; None at a later
+        start, or where nothing is left out.
+
+        What began longer than ``horizon_us`` ago is never counted. Looks at the store alone.
+        """
+        return None
 
     @property
     def relists_us(self) -> int:

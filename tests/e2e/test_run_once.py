@@ -4,7 +4,9 @@ server.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,6 +168,37 @@ def test_sem_22_26_once_against_mlflow_tags_then_nothing_then_undo(
     undone = answer("undo", "-c", str(config))
     assert undone["withdrawn"] >= 3
     assert tagged(mlflow_server, number) == {}
+
+
+@pytest.mark.e2e
+def test_the_log_of_a_run_has_its_stages_and_what_is_left_out(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, name = experiment
+    log_traces(mlflow_server, number, 6, failing=2)
+    config = write_config(tmp_path, mlflow_server, name)
+    monkeypatch.setenv("TRACESIEVE_LOG__LEVEL", "debug")
+    done = tracesieve("run", "--once", "--json", "-c", str(config))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["traces"] == 6
+    for stages in (
+        r"landing: 6 traces landed, 0 of them again, \d+ known; list \d+ ms, fetch \d+ ms, convert \d+ ms",
+        r"batch 0: 6 rows; begin \d+ ms, read_and_match \d+ ms",
+        r"mlflow_tags: 2 of 2 messages settled, 0 put off; read \d+ ms, deliver \d+ ms, acknowledge \d+ ms",
+    ):
+        assert re.search(stages, done.stderr), done.stderr
+    assert "the tool is down" not in done.stderr and "left out" not in done.stderr
+    monkeypatch.setenv("TRACESIEVE_STORE", "other")
+    monkeypatch.setenv("TRACESIEVE_SOURCE__START", "now")
+    monkeypatch.setenv("TRACESIEVE_LOG__LEVEL", "info")
+    late = tracesieve("run", "--once", "-c", str(config))
+    assert late.returncode == 0, late.stderr
+    assert re.search(
+        r"left out: 6 traces that began before .* UTC \(`source.start: now`; an earlier one takes them\)",
+        late.stderr,
+    )
+    again = tracesieve("run", "--once", "-c", str(config))
+    assert again.returncode == 0 and "left out" not in again.stderr
 
 
 @pytest.mark.e2e

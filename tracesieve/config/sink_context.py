@@ -20,6 +20,12 @@ def sink_context(settings: Settings, store: Store, *, once: bool = False) -> Sin
         store=store,
         trace_table=partial(trace_table, settings),
         own_experiments=settings.source.mlflow_ids,
-        own_url=settings.metrics.url + "/metrics" if settings.metrics else "",
+        own_url=_own_url(settings),
         once_every_us=settings.alerts.once_every if once else None,
     )
+
+
+def _own_url(settings: Settings) -> str:
+    """Where our ``/metrics`` is; "" where there is none, or its port is not known before it listens."""
+    fixed = settings.metrics is not None and not settings.metrics.listen.endswith(":0")
+    return f"{settings.metrics.url}/metrics" if settings.metrics is not None and fixed else ""

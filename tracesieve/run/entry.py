@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from sinks import registry
 from sinks.mlflow.config import dataset_prefix
 from tracesieve.errors import TracesieveError
+from tracesieve.run.left_out import log_left_out
 from tracesieve.run.live import run_live
 from tracesieve.run.once import run_once
 from tracesieve.run.parts import Run, open_run, wall_us
+from tracesieve.run.progress import Progress
 from tracesieve.run.shutdown import handle_signals
 from tracesieve.run.summary import last_batch, summary
 
@@ -44,7 +46,8 @@ def take_once(
         _check_repeated(settings)
     with _opened(settings, dry_run=dry_run, rebuild=rebuild, once=True) as run:
         before, since_us = last_batch(run.store, run.config.stream_id), wall_us()
-        waiting = run_once(run)
+        with Progress() as progress:
+            waiting = run_once(run, progress)
         prefix = dataset_prefix(settings.sinks)
         document = summary(run.store, run.config.stream_id, before, since_us, waiting, prefix)
         return document, run.stop.is_set()
@@ -66,6 +69,8 @@ def _opened(settings: Settings, *, dry_run: bool, rebuild: bool, once: bool) -> 
     stop = threading.Event()
     with ExitStack() as stack:
         handle_signals(stop)
-        yield open_run(
+        run = open_run(
             settings, stack, dry_run=dry_run, rebuild=rebuild, now_us=wall_us(), stop=stop, once=once
         )
+        log_left_out(run, wall_us())
+        yield run

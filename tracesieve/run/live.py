@@ -13,6 +13,7 @@ from sinks.http.server import serve
 from streams.errors import Stopped
 from streams.query import Handle, start
 from tracesieve.errors import OutsideError
+from tracesieve.run.activity import Activity
 from tracesieve.run.apply import Applier
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.shutdown import finish
@@ -34,6 +35,7 @@ def run_live(run: Run) -> None:
         server = serve(run.settings.metrics, run.metrics.registry(), ready.is_set)
         run.stack.callback(server.server_close)
         run.stack.callback(server.shutdown)
+        log.info("metrics at %s/metrics", server.url)
     threads = []
     if run.landing is not None:
         threads.append(_thread(run, "landing", 1.0, lambda now: run.landing.step(now)))  # type: ignore[union-attr]
@@ -47,6 +49,7 @@ def run_live(run: Run) -> None:
     threads.append(_thread(run, "apply", 1.0, Applier(run, spark).step))
     ready.set()
     log.info("watching; the store is %s", run.settings.store_path)
+    activity = Activity(run.metrics)
     while not run.stop.is_set():
         now = wall_us()
         run.lease.check()
@@ -54,6 +57,7 @@ def run_live(run: Run) -> None:
         run.follow(now)
         handle.poll()
         _still_active(handle)
+        activity.step()
         run.stop.wait(TICK_S)
     log.info("stopping: the batch under way first")
     finish(handle, threads, lambda: _flush(run))

@@ -12,8 +12,19 @@ log = logging.getLogger("tracesieve.run")
 _MOST_NAMED = 8
 
 
+def log_unread_rules(before: RuleSet | None) -> None:
+    """Log which rules of the last run this program cannot read: it has no such kind, or not these keys."""
+    if before is not None and before.unread:
+        log.warning(
+            "the last run had rules that this program does not know (a kind of rule was taken away, or the "
+            "program is older than the one before): %s; they match nothing now, and their alerts end",
+            ", ".join(before.unread),
+        )
+
+
 def log_new_rules(store: Store, before: RuleSet | None, after: RuleSet, config_file: str = "") -> None:
     """Log which rules apply from now on, where there are traces that were counted without them."""
+    log_unread_rules(before)
     if before is None or last_stream(store) is None:
         return
     known = {rule.hash for rule in before.rules}

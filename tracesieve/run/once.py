@@ -8,28 +8,32 @@ them.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from rules.units import SECOND_US
 from sinks.drain import drain
 from streams.errors import Stopped
 from streams.query import start
+from streams.sources.base import Landing
 from tracesieve.run.apply import Applier
 from tracesieve.run.parts import Run, spark_of, wall_us
+from tracesieve.run.progress import Progress, of_about
 from tracesieve.run.shutdown import finish_batch
 
 log = logging.getLogger("tracesieve.run")
 DRAIN_S = 60.0
 
 
-def run_once(run: Run) -> int:
+def run_once(run: Run, progress: Progress | None = None) -> int:
     """Take all that ended up to now, deliver for up to ``DRAIN_S`` seconds; how many deliveries still wait.
 
-    When ``run.stop`` is set before that, one pass of deliveries is made.
+    When ``run.stop`` is set before that, one pass of deliveries is made. ``progress`` is told of each stage.
     """
-    fixed_us = wall_us()
-    counted = _count(run, fixed_us)
+    fixed_us, progress = wall_us(), progress or Progress()
+    counted = _count(run, fixed_us, progress)
     run.lease.check()
+    progress.stage(lambda: "verdicts, notifications and messages")
     if counted:
         run.follow(fixed_us, fixed_us)
     else:
@@ -37,6 +41,7 @@ def run_once(run: Run) -> int:
         run.enqueue(fixed_us)
     waiting = 0
     if not run.dry_run:
+        progress.stage(_delivering(run))
         if run.stop.is_set():
             run.deliver_once()
         waiting = drain(run.deliveries, run.outbox, wall_us, DRAIN_S, run.stop.is_set)
@@ -44,17 +49,39 @@ def run_once(run: Run) -> int:
             run.resend(delivery)
     run.lease.check()
     if not run.stop.is_set():
+        progress.stage(lambda: "maintenance of the store")
         run.maintenance.all(fixed_us)
     return waiting
 
 
-def _count(run: Run, fixed_us: int) -> bool:
+def _delivering(run: Run) -> Callable[[], str]:
+    sinks = [one.sink.name for one in run.deliveries]
+    whole = sum(map(run.outbox.count, sinks))
+
+    def describe() -> str:
+        waiting = sum(map(run.outbox.count, sinks))
+        return f"delivering: {of_about(max(whole - waiting, 0), whole, 'messages')}"
+
+    return describe
+
+
+def _landing(landing: Landing) -> Callable[[], str]:
+    def describe() -> str:
+        landed, total = landing.progress()
+        return f"landing: {of_about(landed, total, 'traces')}"
+
+    return describe
+
+
+def _count(run: Run, fixed_us: int, progress: Progress) -> bool:
     """Land and count all that ended up to ``fixed_us``; False when asked to stop before that."""
     with ThreadPoolExecutor(
         1, thread_name_prefix="spark"
     ) as starting:  # Spark takes as long to start as most landings
         spark = starting.submit(spark_of, run)
+        progress.stage(lambda: "starting Spark")
         if run.landing is not None:
+            progress.stage(_landing(run.landing))
             run.stop.wait(run.landing.settle_us / SECOND_US)
             try:
                 run.landing.land_through(fixed_us)
@@ -62,9 +89,12 @@ def _count(run: Run, fixed_us: int) -> bool:
                 return False
     if run.stop.is_set():
         return False
+    progress.stage(lambda: "starting Spark")
     handle = start(spark.result(), run.config, lambda: fixed_us, once=True)
+    progress.stage(lambda: "counting: {:,} rows in {:,} batches".format(*handle.rows_and_batches()))
     while not handle.wait(0.2):
         if run.stop.is_set():
             finish_batch(handle)
             return False
+    progress.stage(lambda: "applying rules to the past, as was asked")
     return Applier(run, spark.result()).step(fixed_us)  # what was asked while no run went on

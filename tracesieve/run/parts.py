@@ -19,6 +19,7 @@ from rules.rule_set import RuleSet
 from sinks import registry
 from sinks.base import MessageKind
 from sinks.delivery import Delivery
+from sinks.http.buckets import BUCKETS_S
 from sinks.prometheus.state import MetricsState
 from store import Store, open_store
 from store.final_through import FinalThrough, evaluate_through_us
@@ -26,6 +27,7 @@ from store.lease import Lease
 from store.maintenance.schedule import Maintenance
 from store.outbox import Outbox
 from store.rule_sets import RuleSets
+from store.stopwatch import Stopwatch
 from streams.batch.config import BatchConfig
 from streams.checkpoint import checkpoint_of, stream_id
 from streams.query import check_source
@@ -44,6 +46,7 @@ from tracesieve.run.new_rules import log_new_rules
 from tracesieve.run.rule_files import RuleFiles
 
 log = logging.getLogger("tracesieve.run")
+_WORTH_A_LINE_S = 0.05  # a pass that finds nothing new takes less, and there is one a second
 
 
 def wall_us() -> int:
@@ -119,10 +122,17 @@ class Run:
         final_us = self._final.through_us(self._verdicts.arrived_us())
         if through_us is None:
             through_us = evaluate_through_us(final_us, now_us, self.settings.evaluate_after)
+        watch = Stopwatch()
         self._verdicts.step(self.rule_set, through_us, now_us)
+        watch.done("verdicts")
         self._notifications.step(self.rule_set, now_us, self._verdicts.evaluated())
+        watch.done("notifications")
         self.enqueue(now_us)
+        watch.done("messages")
         self._metrics.step(self.rule_set, now_us, final_us, self._notifications.alerts())
+        watch.done("metrics")
+        if watch.total_s >= _WORTH_A_LINE_S:
+            log.debug("what follows from batches: %s", watch, extra=watch.extra)
 
     def follow_past(self, now_us: int) -> None:
         """The same of what is counted, without any instant that was not evaluated before: traces that came
@@ -206,7 +216,7 @@ def open_run(
     before = rule_sets.in_force()
     rule_sets.put(loaded.rule_set, settings.group_by, now_us)
     log_new_rules(store, before.rules if before else None, loaded.rule_set, settings.config_file)
-    metrics = MetricsState(settings.group_by)
+    metrics = _metrics_state(settings)
     run = Run(
         settings=settings,
         store=store,
@@ -227,6 +237,11 @@ def open_run(
     context = sink_context(settings, store, once=once)
     run.deliveries += registry.deliveries(sinks, context, run.outbox, metrics.delivered)
     return run
+
+
+def _metrics_state(settings: Settings) -> MetricsState:
+    buckets_s = settings.metrics.buckets_s if settings.metrics else BUCKETS_S
+    return MetricsState(settings.group_by, buckets_s=buckets_s)
 
 
 def _checked_landing(settings: Settings, store: Store, stop: threading.Event) -> Landing | None:

@@ -6,15 +6,19 @@ The table has the shape of MLflow's unified trace view, one row a trace.  Delete
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from deltalake import DeltaTable
 from pydantic import Field
 
+from store.batches import last_stream
 from streams.checkpoint import checkpoint_of
-from streams.sources.base import InitOffer, Probe, Source, SourcePlace
+from streams.sources.base import InitOffer, LeftOutCount, Probe, Source, SourcePlace
 from streams.sources.delta_traces.offer import DeltaTracesOffer
 from streams.sources.delta_traces.table import DeltaTracesTable
+
+if TYPE_CHECKING:
+    from store import Store
 
 
 class DeltaTracesSource(Source):
@@ -35,6 +39,16 @@ class DeltaTracesSource(Source):
     def query_table(self, place: SourcePlace) -> DeltaTracesTable:
         """The table itself."""
         return DeltaTracesTable(place.resolved(self.table), tuple(self.columns.items()))
+
+    def left_out(self, store: Store, place: SourcePlace, now_us: int, horizon_us: int) -> LeftOutCount | None:
+        """Of a table that no stream has read yet."""
+        if last_stream(store) is not None:
+            return None
+        from streams.sources.delta_traces.left_out import rows_before
+
+        column = self.columns.get("request_time", "request_time")
+        uri = place.resolved(self.table)
+        return LeftOutCount(lambda: rows_before(uri, column, now_us - horizon_us), by_horizon=True)
 
     def probe(self, place: SourcePlace, timeout_s: float) -> Probe:
         """Its version and its files.

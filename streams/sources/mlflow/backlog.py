@@ -30,7 +30,7 @@ class Backlog:
     high_us: int = 0  # and where slices stood then
     announced: bool = False
     landed: int = 0
-    _expected: int | None = None
+    expected: int | None = None  # finished traces, as the server counts them; None: it does not say
     _size_us: int = _FIRST_US
     _logged_s: float = field(default_factory=time.monotonic)
 
@@ -41,7 +41,7 @@ class Backlog:
 
     def announce(self, expected: int | None) -> None:
         """Log once what is to be done; ``expected`` finished traces, None where the server does not say."""
-        self.announced, self._expected = True, expected
+        self.announced, self.expected = True, expected
         since = readable_time(self.start_us, "minutes")
         if expected:
             seconds = expected * _MS_A_TRACE / 1000
@@ -70,8 +70,8 @@ class Backlog:
             self._size_us = min(self._size_us * 2, _MOST_US)
         if not self.left_us and self.landed:
             _LOG.info("%s: the backlog has been read, %d traces", self.name, self.landed)
-        elif self._expected != 0 and time.monotonic() - self._logged_s >= _LOG_EVERY_S:
+        elif self.expected != 0 and time.monotonic() - self._logged_s >= _LOG_EVERY_S:
             self._logged_s = time.monotonic()
-            of = f" of about {self._expected}" if self._expected else ""
+            of = f" of about {self.expected}" if self.expected else ""
             back_to = readable_time(self.low_us, "minutes")
             _LOG.info("%s: %d%s traces of the backlog, back to %s", self.name, self.landed, of, back_to)

@@ -12,6 +12,17 @@ _MOST_COUNTED_US = 30 * DAY_US  # of time in one call for counts
 _IN_PROGRESS = "IN_PROGRESS"
 
 
+def finished(reader: MlflowReader, experiment: str, from_us: int, to_us: int) -> int | None:
+    """The server's number of finished traces that started in the range; None where it does not say."""
+    total = 0
+    for begin_us in range(from_us, to_us, _MOST_COUNTED_US):
+        counts = reader.counts(experiment, begin_us, min(begin_us + _MOST_COUNTED_US, to_us), DAY_US)
+        if counts is None:
+            return None
+        total += sum(number for (_, state), number in counts.items() if state != _IN_PROGRESS)
+    return total
+
+
 class Comparison:
     """Finds traces that slices have missed."""
 
@@ -19,14 +30,8 @@ class Comparison:
         self._reader, self._intake = reader, intake
 
     def finished(self, one: Experiment, from_us: int, to_us: int) -> int | None:
-        """The server's number of finished traces that started in the range; None where it does not say."""
-        total = 0
-        for begin_us in range(from_us, to_us, _MOST_COUNTED_US):
-            counts = self._reader.counts(one.id, begin_us, min(begin_us + _MOST_COUNTED_US, to_us), DAY_US)
-            if counts is None:
-                return None
-            total += sum(number for (_, state), number in counts.items() if state != _IN_PROGRESS)
-        return total
+        """See :func:`finished`."""
+        return finished(self._reader, one.id, from_us, to_us)
 
     def in_progress(self, one: Experiment, from_us: int, to_us: int) -> int:
         """The server's number of unfinished traces that started in the range; 0 where it does not say."""

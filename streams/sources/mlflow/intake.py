@@ -4,10 +4,12 @@ appended.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rules.units import SECOND_US
+from store.stopwatch import Stopwatch
 from streams.errors import Stopped
 from streams.sources.landed import LandingTables
 from streams.sources.mlflow.client import MlflowReader
@@ -15,6 +17,7 @@ from streams.sources.mlflow.experiment import Experiment, LandingStep
 from streams.sources.mlflow.known import Known
 from streams.sources.mlflow.rows import Row, client_span_count, end_us, info_row, trace_row
 
+log = logging.getLogger(__name__)
 _FETCH = 500  # traces with spans in memory and in one commit
 _SPANLESS_US = 15 * SECOND_US  # a finished trace waits this long for its spans
 
@@ -36,13 +39,14 @@ class Intake:
         self._reader, self._tables = reader, tables
         self.known = known
         self._overlap_us, self._stopping = overlap_us, stopping
-        self.step = LandingStep()
+        self.step, self._watch = LandingStep(), Stopwatch()
         self._spanless_us = _SPANLESS_US
         self._tried: set[str] = set()  # whose spans were asked for in this pass
 
     def begin_pass(self, *, last: bool) -> LandingStep:
         """Begin to count anew; in the ``last`` pass of a run no trace waits for its spans."""
         self.step, self._spanless_us = LandingStep(), 0 if last else _SPANLESS_US
+        self._watch = Stopwatch()
         self._tried.clear()
         return self.step
 
@@ -59,6 +63,7 @@ class Intake:
             SourceDown: the server failed; what was appended stays.
             Stopped: the run is to end.
         """
+        self._watch.done("list")
         wanted = []
         for info in infos:
             if _state(info) == "IN_PROGRESS" or end_us(info) > through_us:
@@ -82,6 +87,7 @@ class Intake:
 
     def _append(self, one: Experiment, infos: Sequence[Any], through_us: int) -> None:
         traces, spanless = self._reader.fetch(infos)
+        self._watch.done("fetch")
         self.step.gone += len(infos) - len(traces) - len(spanless)
         self._tried.update(info.trace_id for info in spanless)
         due_us = through_us - self._spanless_us
@@ -92,9 +98,19 @@ class Intake:
             if end_us(info) <= due_us and not self._is_known(info)
         ]
         rows = [row for row in rows if row["state"] != "IN_PROGRESS"]
+        self._watch.done("convert")
         if rows:
             self._tables.append(rows)
             self._note(rows, infos)
+            self._watch.done("append")
+
+    def log_pass(self) -> None:
+        """Log at level debug what the pass did and how long its stages took, if anything was landed."""
+        step, watch = self.step, self._watch
+        watch.done("list")  # the server's counts are among it
+        if step.landed:
+            text = "landing: %d traces landed, %d of them again, %d known; %s"
+            log.debug(text, step.landed, step.amended, step.skipped, watch, extra=watch.extra)
 
     def _note(self, rows: Sequence[Row], infos: Sequence[Any]) -> None:
         listed = {info.trace_id: info for info in infos}

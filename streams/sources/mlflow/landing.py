@@ -79,6 +79,7 @@ class MlflowLanding(Landing):
                 self._read_backlog(one, through_us, now_us)
             step.in_progress += one.in_progress
             step.backlog_us += one.backlog.left_us
+        self._intake.log_pass()
         return step
 
     def land_through(self, t_us: int) -> LandingStep:
@@ -97,12 +98,19 @@ class MlflowLanding(Landing):
                 self._read_backlog(one, through_us, t_us)
             self._reconcile(one, through_us, t_us, sweep=not fresh)
             step.in_progress += one.in_progress
+        self._intake.log_pass()
         return step
 
     def watermarks(self) -> list[Watermark]:
         """How far each experiment is complete, by the server's own counts; none while there is a backlog."""
         known = [one.watermark for one in self._experiments or []]
         return [] if None in known else [one for one in known if one is not None]
+
+    def progress(self) -> tuple[int, int | None]:
+        """The traces of this pass; what is to land is known while a backlog is read."""
+        backlogs = [one.backlog for one in self._experiments or []]
+        expected = [one.expected for one in backlogs if one.expected is not None]
+        return self._intake.step.landed, sum(expected) if expected and any(expected) else None
 
     def _open(self, now_us: int) -> list[Experiment]:
         """At the first pass: the experiments, where each one's landing stands, and what is in the table."""

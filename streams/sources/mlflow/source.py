@@ -14,7 +14,16 @@ from pydantic import Field, field_validator
 from rules.address_key import TrackingUri
 from rules.duration_key import DurationUs
 from rules.units import DAY_US, MINUTE_US, SECOND_US, parse_duration_us
-from streams.sources.base import InitOffer, Landing, Probe, Sighting, Source, SourcePlace
+from streams.sources.base import (
+    InitOffer,
+    Landing,
+    LeftOut,
+    LeftOutCount,
+    Probe,
+    Sighting,
+    Source,
+    SourcePlace,
+)
 from streams.sources.landed import LandedTable
 from streams.sources.mlflow.survey import MlflowOffer
 
@@ -115,6 +124,22 @@ class MlflowSource(Source):
         from streams.sources.mlflow.look_up import look_up
 
         return look_up(self, store, text)
+
+    def left_out(self, store: Store, place: SourcePlace, now_us: int, horizon_us: int) -> LeftOutCount | None:
+        """Of the experiments from which nothing was landed yet."""
+        from streams.sources.mlflow.client import MlflowReader
+        from streams.sources.mlflow.known import read_cursors
+        from streams.sources.mlflow.left_out import traces_before
+
+        start_us = self.start_us(now_us, 0)
+        landed = read_cursors(store.table("landing"))
+
+        def ask() -> LeftOut:
+            reader = MlflowReader(self.tracking_uri)
+            new = [one for one in self.experiment_names(reader) if one not in landed]
+            return traces_before(reader, new, max(start_us, now_us - horizon_us))
+
+        return LeftOutCount(ask, by_horizon=start_us < now_us - horizon_us)
 
     @property
     def relists_us(self) -> int:

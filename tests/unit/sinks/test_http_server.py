@@ -123,3 +123,13 @@ def test_a_port_in_use_and_bad_certificates_are_the_users_mistakes(serving: Serv
     with pytest.raises(ValidationError, match="go together"):
         MetricsConfig(username="prom")
     assert MetricsConfig().listen.startswith("127.0.0.1:")
+
+
+def test_a_free_port_is_taken_where_none_is_named_and_the_url_has_it() -> None:
+    server = serve(MetricsConfig(listen="127.0.0.1:0"), MetricsState([]).registry(), lambda: True)
+    try:
+        assert server.server_port and server.url == f"http://127.0.0.1:{server.server_port}"
+        assert requests.get(f"{server.url}/healthz", timeout=5).text == "ok\n"
+    finally:
+        server.shutdown()
+        server.server_close()

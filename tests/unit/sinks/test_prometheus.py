@@ -16,8 +16,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from support.servers import needs
 
+from sinks.http.buckets import BUCKETS_S
+from sinks.http.server import MetricsConfig
 from sinks.prometheus.families import FAMILIES
-from sinks.prometheus.state import BUCKETS_S, OVERFLOW, MetricsState
+from sinks.prometheus.state import OVERFLOW, MetricsState
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
 HOSTILE = [
@@ -157,6 +159,36 @@ def test_a_histogram_is_cumulative_and_carries_trace_ids_as_exemplars() -> None:
         one.exemplar.labels["trace_id"] for family in parsed for one in family.samples if one.exemplar
     ]
     assert exemplars == ["tr-0", "tr-2", "tr-3"]
+
+
+def test_the_ends_of_the_buckets_are_those_of_the_config() -> None:
+    state = MetricsState(["experiment"], buckets_s=(1, 2.5, 3600.0))
+    state.expect([["shop"]], {})
+    for seconds in (0.2, 1, 2.500001, 3600, 4000):
+        state.observe_fact(fact(duration_us=int(seconds * 1e6)), {})
+    buckets = samples(state, "tracesieve_trace_duration_seconds_bucket")
+    assert {dict(key)["le"]: value for key, value in buckets.items()} == {
+        "1.0": 2,
+        "2.5": 2,
+        "3600.0": 4,
+        "+Inf": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ([], "1 to 100 bounds in seconds are expected, not 0"),
+        ([1, 2, 2], "each bound must be more than the one before: 2 follows 2"),
+        ([0, 1], "seconds above 0 are expected"),
+        ([1, float("inf")], "seconds above 0 are expected"),
+        ([1, float("nan")], "seconds above 0 are expected"),
+        ([0.1 * n for n in range(1, 102)], "1 to 100 bounds"),
+    ],
+)
+def test_ends_of_buckets_that_are_none_are_refused(bounds: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MetricsConfig(buckets_s=bounds)
 
 
 @pytest.mark.parametrize("value", HOSTILE)
