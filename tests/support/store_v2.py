@@ -84,7 +84,7 @@ def _report_of_version_2(store: Store, at_us: int) -> dict[str, Any]:
     """The same without what version 2 did not have, which counted no label of a person, and with times in
     seconds.
     """
-    new = ("categories", "categories_total")
+    new = ("categories", "categories_total", "failures", "error_patterns")
     found = {name: value for name, value in report_of(store, at_us).items() if name not in new}
     assert found["candidates"].pop("golden") == 1
     assert found["freshness"].pop("usage_disagrees") == 0  # it did not look at spans
