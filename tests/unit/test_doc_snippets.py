@@ -5,13 +5,17 @@ code is, too.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.doc_blocks import PAGES, ROOT, Block, all_blocks
 from support.doc_checks import CHECKS, command_fault, commands, faults, yaml_faults
 from support.doc_run import RUN_BY_OTHERS, RUN_PAGES
 
+from rules.dialect import compile_condition
+from rules.errors import ConditionError
 from tracesieve.config.settings import OWN_FIELDS, settings_model
 
 BLOCKS = all_blocks()
@@ -84,3 +88,36 @@ def test_what_is_typed_what_comes_back_and_the_reason_are_told_apart() -> None:
     assert list(one.exchanges()) == [("a", "b\nc\n"), ("d", "")]
     assert one.not_run == "it needs two\nmachines."
     assert block("yaml", "# a.yaml, the config\na: 1\n").file == "a.yaml"
+
+
+# Conditions in lines of code: a field or a function, and a comparison. Pages show those below as refused.
+CONDITION = re.compile(
+    r"(?:(?:tags|metadata|attributes|span|feedback|tokens)\.\S+|status|name|error_rate|p\d\d_ms|traces|execution_time_ms|run_id"
+    r"|(?:any|all|count|sum|max|min|avg|length|lower|upper|coalesce|number|hour|dayofweek|has)\(.*\))"
+    r".* (?:=|<>|!=|<=?|>=?|IN|I?LIKE|RLIKE|BETWEEN|IS|AND) [^…]+"
+)
+REFUSED = {"execution_time_ms > '5'": "docs/rules.md", "p50_ms <= p95_ms <= p99_ms": "docs/rules.md"}
+
+
+def is_condition(text: str) -> bool:
+    """On a trace, on a span of one, or on a window."""
+    tried: tuple[tuple[str, Literal["trace", "measure"]], ...]
+    tried = ((text, "trace"), (f"any(span, {text})", "trace"), (text, "measure"))
+    for condition, kind in tried:
+        with suppress(ConditionError):
+            compile_condition(condition, kind=kind)
+            return True
+    return False
+
+
+def test_conditions_in_lines_of_code_are_conditions() -> None:
+    found: dict[str, str] = {}
+    for page in PAGES:
+        text = re.sub(
+            r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+        )
+        spans = re.findall(r"(?<!`)(?:``\s?([^\n]+?)\s?``|`([^`\n]+)`)(?!`)", text)
+        codes = [(double or single).replace(r"\|", "|") for double, single in spans]
+        found |= {code: str(page.relative_to(ROOT)) for code in codes if CONDITION.fullmatch(code)}
+    assert len(found) >= 20
+    assert {text: page for text, page in found.items() if not is_condition(text)} == REFUSED
