@@ -7,10 +7,11 @@ gives the one that landed last, or ended last where the table does not say when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -19,8 +20,12 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from rules.units import SECOND_US, utc
 from store.errors import StoreError
-from store.schemas import TRACES
+from store.schemas import LOCATED, LOCATION, TRACES
 from store.table import RENEW
+from store.wanted_rows import Wanted, asks_nothing_of_readers, scanned
+
+if TYPE_CHECKING:
+    from store.data_files import DataFiles
 
 SLACK = timedelta(days=1)
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -35,6 +40,7 @@ class TraceTable:
         self._theirs = dict(columns or {})
         self._handle: DeltaTable | None = None
         self._opened_at = 0
+        self._files: DataFiles | None = None
 
     def row(self, trace_id: str, start_us: int | None) -> Any:
         """The trace as an Arrow table of one row with our column names, None if it is gone.
@@ -46,7 +52,13 @@ class TraceTable:
         if rows is None or rows.is_empty():
             return None
         one = rows.tail(1).to_arrow(compat_level=pl.CompatLevel.oldest())
-        return pa.table({name: _ours(name, one.column(name)) for name in one.column_names})
+        found = {name: _ours(name, one.column(name)) for name in one.column_names}
+        if LOCATION in found:
+            place = found[LOCATION][0].as_py()
+            found |= {
+                name: pa.array([located(place, name)], pa.string()) for name in LOCATED if name not in found
+            }
+        return pa.table(found)
 
     def ids(self, beginning: str, most: int) -> list[str]:
         """At most ``most`` ids of traces that begin so, sorted.
@@ -59,10 +71,14 @@ class TraceTable:
             if table is None:
                 return []
             name = self._theirs.get("trace_id", "trace_id")
-            column = pl.scan_delta(table, use_pyarrow=False).select(pl.col(name).alias("trace_id"))
-            found = column.filter(pl.col("trace_id").str.starts_with(beginning)).unique().sort("trace_id")
-            return [str(one) for one in found.head(most).collect()["trace_id"]]
-        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+            if asks_nothing_of_readers(table):
+                ids = pl.scan_delta(table, use_pyarrow=False).select(pl.col(name).cast(pl.String)).collect()
+                column = ids[name]
+            else:
+                column = pl.Series(self._data_files(table).column(name), dtype=pl.String)
+            found = column.filter(column.str.starts_with(beginning)).unique().sort()
+            return found.drop_nulls().head(most).to_list()
+        except (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
 
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
@@ -118,29 +134,37 @@ class TraceTable:
         try:
             table = self._open()
             return None if table is None else self._read(table, starts_us, columns)
-        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+        except (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
 
     def _read(
         self, table: DeltaTable, starts_us: Mapping[str, Any], columns: Sequence[str] | None
     ) -> pl.DataFrame:
-        frame = pl.scan_delta(table, use_pyarrow=False)
+        there = [field.name for field in table.schema().fields]
         # Where the config takes a name from another column, the column that has this name itself is not used.
-        frame = frame.drop(self._theirs.keys() - self._theirs.values(), strict=False)
-        frame = frame.rename({theirs: ours for ours, theirs in self._theirs.items()}, strict=False)
-        schema = frame.collect_schema()
-        wanted = pl.col("trace_id").is_in(list(starts_us))
-        if None not in starts_us.values():
-            zoned = getattr(schema["request_time"], "time_zone", None) is not None
-            low, high = _around(min(starts_us.values()), max(starts_us.values()), zoned=zoned)
-            wanted &= pl.col("request_time").is_between(low, high)
-        frame = frame.filter(wanted)
+        names = {name: name for name in there if name not in {*self._theirs, *self._theirs.values()}}
+        names |= {ours: theirs for ours, theirs in self._theirs.items() if theirs in there}
+        if lacking := [name for name in ("trace_id", "request_time") if name not in names]:
+            raise StoreError(f"{self._uri} has no column {', '.join(lacking)}")
+        picked = {name: names[name] for name in names if columns is None or name in columns}
+        low, high = (None, None) if None in starts_us.values() else _around(starts_us.values())
+        wanted = Wanted(names["trace_id"], list(starts_us), names["request_time"], low, high)
+        if asks_nothing_of_readers(table):
+            frame = scanned(table, wanted, picked)
+        else:
+            rows = self._data_files(table).rows(wanted, list(dict.fromkeys(picked.values())))
+            frame = pl.DataFrame({ours: rows[theirs] for ours, theirs in picked.items()})
         if columns is not None:
-            missing = [
-                pl.lit(None, pl.String).alias(name) for name in ("request", "response") if name not in schema
-            ]
-            frame = frame.select(*(name for name in columns if name in schema), *missing)
-        return _last_standing(frame.collect())
+            absent = [name for name in ("request", "response") if name not in picked]
+            frame = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+        return _last_standing(frame)
+
+    def _data_files(self, table: DeltaTable) -> DataFiles:
+        from store.data_files import DataFiles  # it loads what most commands do without
+
+        if self._files is None or self._files.version != table.version():
+            self._files = DataFiles(table)
+        return self._files
 
     def _open(self) -> DeltaTable | None:
         if self._handle is None or self._handle.version() - self._opened_at >= RENEW:
@@ -154,10 +178,20 @@ class TraceTable:
         return self._handle
 
 
-def _around(low_us: int, high_us: int, *, zoned: bool) -> tuple[datetime, datetime]:
-    """The times with slack, as the column has them: with a time zone or, as ``timestamp_ntz``, without."""
-    low, high = _moved(low_us, -SLACK), _moved(high_us, SLACK + timedelta(seconds=1))
-    return (low, high) if zoned else (low.replace(tzinfo=None), high.replace(tzinfo=None))
+def _around(starts_us: Collection[int]) -> tuple[datetime, datetime]:
+    """The first and the last of the times, with slack, UTC without a zone."""
+    low, high = _moved(min(starts_us), -SLACK), _moved(max(starts_us), SLACK + timedelta(seconds=1))
+    return low.replace(tzinfo=None), high.replace(tzinfo=None)
+
+
+def located(place: object, name: str) -> str | None:
+    """What a trace's ``trace_location``, a struct or JSON, says of one of :data:`store.schemas.LOCATED`."""
+    if isinstance(place, str):
+        with suppress(ValueError, RecursionError):
+            place = json.loads(place)
+    for one in LOCATED[name]:
+        place = place.get(one) if isinstance(place, Mapping) else None
+    return None if place is None or isinstance(place, Mapping | list) else str(place)
 
 
 def _statuses(schema: pl.Schema) -> pl.Expr:

@@ -28,13 +28,15 @@ _DELETED = ("numdeletedrows", "numtargetrowsdeleted")
 @dataclass(frozen=True)
 class Version:
     """One version: when it was committed (µs), the files it added (paths in the table), how many rows it
-    deleted.
+    deleted; the schema that it gave the table (JSON, None: it left that alone), and by which operation.
     """
 
     number: int
     time_us: int
     files: tuple[str, ...]
     deleted: int
+    schema: str | None = None
+    operation: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,19 @@ def versions(table: str, first: int, last: int) -> Iterator[Version]:
 
 def _version(number: int, text: str) -> Version:
     time_ms, deleted, files = 0, 0, []
+    schema, operation = None, ""
     for action in json_lines(text):
         if info := action.get("commitInfo"):
+            operation = str(info.get("operation") or "")
             time_ms = int(info.get("inCommitTimestamp") or info.get("timestamp") or 0)
             metrics = (info.get("operationMetrics") or {}).items()
             plain = {str(key).replace("_", "").lower(): value for key, value in metrics}
             deleted = sum(int(plain.get(name) or 0) for name in _DELETED)
         elif added := action.get("add"):
             files.append(unquote(added["path"]))
-    return Version(number, time_ms * 1000, tuple(files), deleted)
+        elif metadata := action.get("metaData"):
+            schema = str(metadata["schemaString"])
+    return Version(number, time_ms * 1000, tuple(files), deleted, schema, operation)
 
 
 def oldest(table: str) -> Version | None:
@@ -104,6 +110,16 @@ def check_versions(table: str, label: str, checkpoint: str, counted_through_us: 
             f"committed {since} and before {readable_time(first.time_us)} cannot be told from what was "
             f"counted; {rebuild}"
         )
+
+
+def schema_changes(table: str, checkpoint: str) -> Iterator[Version]:
+    """The versions, from the one that a stream reads next on, that gave the table a schema; none where it has
+    read nothing.
+    """
+    wanted = next_offset(checkpoint)
+    if wanted is not None:
+        newest = DeltaTable(table).version()
+        yield from (one for one in versions(table, wanted.version, newest) if one.schema is not None)
 
 
 def arrivals(table: str, checkpoint: str, batch_id: int, files: list[str]) -> Arrivals:

@@ -4,10 +4,11 @@
 
     StreamsError              exit 3
     ├── SourceError           the source cannot be read as it is
-    │   ├── UnknownExperiment   an experiment of the config is not on the server
+    │   ├── UnknownExperiment   no experiment of the config is on the server
     │   └── SourceDown          the server does not answer, or answers with a failure of its own
     │       ├── NoAccess        it wants a login that it was not given
-    │       └── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading
+    │       ├── SourceRefuses   it answers with an error: no such call, no such trace, a failure while reading
+    │       └── PartlyLanded    some parts of it cannot be read; what the others had has landed
     ├── InitRefused           exit 2: an option of `init` names what the source does not have
     ├── SparkUnavailable      Spark cannot be started
     │   ├── JavaMissing         there is no Java that it runs on
@@ -43,7 +44,7 @@ class SourceError(StreamsError):
 
 
 class UnknownExperiment(SourceError):  # noqa: N818
-    """An experiment named in the config is not on the server; the message lists those there are."""
+    """No experiment that the config names is on the server; the message lists those there are."""
 
 
 class SourceDown(SourceError):  # noqa: N818
@@ -58,6 +59,10 @@ class NoAccess(SourceDown):
 
 class SourceRefuses(SourceDown):
     """The server answered, with an error: what was asked for cannot be had, though other things may."""
+
+
+class PartlyLanded(SourceDown):
+    """Some parts of the source, such as an experiment, cannot be read; what the others had has landed."""
 
 
 class InitRefused(StreamsError):  # noqa: N818

@@ -16,7 +16,7 @@ from streams.batch.config import BatchConfig, Clock
 from streams.batch.narrow import narrow_plan
 from streams.batch.process import BatchWorker, in_force, process_batch
 from streams.errors import QueryFailed
-from streams.spark_errors import line_of
+from streams.spark_errors import line_of, schema_moved_on
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -37,9 +37,9 @@ class Started:
 class Handle:
     """A running query.
 
-    Rules are part of its plan, so a batch ends it when other rules have come into force; :meth:`poll` and
-    :meth:`wait` then start it anew, at once the first time, later and later while no batch gets done.
-    ``monotonic_s`` and ``sleep`` are given by tests.
+    Rules and the source's schema are part of its plan, so it ends when other rules have come into force, and
+    where the source's schema changes; :meth:`poll` and :meth:`wait` then start it anew, at once the first
+    time, later and later while no batch gets done. ``monotonic_s`` and ``sleep`` are given by tests.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Handle:
 
     @property
     def active(self) -> bool:
-        """Whether it runs, or ended only to start anew with other rules; asking changes nothing."""
-        return bool(self.query.isActive) or self._rules_changed()
+        """Whether it runs, or ended only to start anew; asking changes nothing."""
+        return bool(self.query.isActive) or self._starts_anew()
 
     def poll(self) -> None:
-        """Start the query anew if it ended because other rules are in force, once the time for it has come.
+        """Start the query anew if it ended for that, once the time for it has come.
 
         Raises:
             SourceError, NoRuleSet: it cannot be started.
@@ -74,7 +74,7 @@ class Handle:
             if self._restarts and self._done() is not None:
                 self._restarts = 0
             return
-        if self._rules_changed() and self._now_s() >= self._restart_at():
+        if self._starts_anew() and self._now_s() >= self._restart_at():
             self._restarts += 1
             self._due_s = None
             self._started = self._begin()
@@ -148,23 +148,28 @@ class Handle:
                 return True
             return bool(self.query.awaitTermination(max(0.001, until_s - self._now_s())))
         except StreamingQueryException as error:
-            if self._rules_changed():
+            if self._starts_anew():
                 return False
             raise QueryFailed(f"the streaming query ended: {self.error()}") from error
 
     def _in_a_batch(self) -> bool:
         return bool(self.query.isActive) and bool(self.query.status["isTriggerActive"])
 
-    def _rules_changed(self) -> bool:
-        """Whether the present start ended because other rules are in force."""
-        if self.query.isActive or self.query.exception() is None:
+    def _starts_anew(self) -> bool:
+        """Whether the present start ended because other rules are in force, or the source has another
+        schema.
+        """
+        failure = None if self.query.isActive else self.query.exception()
+        if failure is None:
             return False
         end = self._started.end()
-        return end is not None and end.reason == RULES_CHANGED
+        return schema_moved_on(str(failure)) if end is None else end.reason == RULES_CHANGED
 
     def _restart_at(self) -> float:
         """When the query that ended may start anew: at once the first time, then 1, 2, 4 … 30 s later."""
         if self._due_s is None:
+            if self._done() is not None:
+                self._restarts = 0
             delay_s = min(_LONGEST_DELAY_S, 2.0 ** (self._restarts - 1)) if self._restarts else 0.0
             self._due_s = self._now_s() + delay_s
         return self._due_s
@@ -197,20 +202,22 @@ def start(spark: SparkSession, config: BatchConfig, clock: Clock, *, once: bool 
     """
     store = open_store(config.store_path)
     rule_sets, ends = RuleSets(store), QueryEnds(store)
-    check_source(config)
-    reader = (
-        spark.readStream.format("delta")
-        .option("ignoreChanges", "true")
-        .option("maxBytesPerTrigger", _MOST_BYTES)
-    )
+    reader = spark.readStream.format("delta").option("maxBytesPerTrigger", _MOST_BYTES)
+    reader = reader.options(**config.table.reader_options(config.checkpoint))
     trigger = {"availableNow": True} if once else {"processingTime": _TRIGGER}
+    schema: str | None = None  # of the last start
 
     def begin() -> Started:
+        nonlocal schema
+        check_source(config)
         present = in_force(rule_sets)
-        work = replace(config, rule_set_hash=present.hash, query_id=uuid.uuid4().hex)
+        frame = reader.load(config.table.uri)
+        before, schema = schema, frame.schema.json()
+        table = config.table.as_read(schema, before)
+        work = replace(config, rule_set_hash=present.hash, query_id=uuid.uuid4().hex, table=table)
         worker = BatchWorker(work, clock)
         writer = (
-            narrow_plan(reader.load(config.table.uri), present.rules, work)
+            narrow_plan(frame, present.rules, work)
             .writeStream.queryName(f"tracesieve-{config.stream_id}")
             .option("checkpointLocation", config.checkpoint)
             .foreachBatch(partial(process_batch, worker=worker))

@@ -13,8 +13,7 @@ _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]*(?:\.[A-Z0-9_]+)*)\]")
 _DISK = re.compile(r"No space left on device|Disk quota exceeded")  # as the operating system says it
 
 _REREAD = "`tracesieve run --rebuild` reads the table again against the facts that are there"
-_ADDED = "columns were added to the source; the next run goes on with them where this one stopped"
-_RETYPED = f"a column of the source was renamed, dropped or retyped; {_REREAD}"
+_RETYPED = f"the source's schema changed within what one batch read; {_REREAD}"
 _OTHER_TABLE = f"the source is another table than before, though at the same place; {_REREAD}"
 _CLEANED = (
     "versions that a start of the stream asks for (those of the last batch too) were cleaned from the "
@@ -22,17 +21,27 @@ _CLEANED = (
 )
 _VACUUMED = f"files of the source were vacuumed away before they were read; {_REREAD}"
 LINES: Final = {
-    "DELTA_SCHEMA_CHANGED": _ADDED,
-    "DELTA_SCHEMA_CHANGED_WITH_STARTING_OPTIONS": _ADDED,
-    "DELTA_SCHEMA_CHANGED_WITH_VERSION": _ADDED,
+    "DELTA_SCHEMA_CHANGED": _RETYPED,
+    "DELTA_SCHEMA_CHANGED_WITH_STARTING_OPTIONS": _RETYPED,
+    "DELTA_SCHEMA_CHANGED_WITH_VERSION": _RETYPED,
     "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE": _RETYPED,
     "DELTA_STREAMING_INCOMPATIBLE_SCHEMA_CHANGE_USE_SCHEMA_LOG": _RETYPED,
+    "DELTA_STREAMING_SCHEMA_LOG_INIT_FAILED_INCOMPATIBLE_METADATA": _RETYPED,
+    "DELTA_STREAMING_SCHEMA_LOG_INCOMPATIBLE_DELTA_TABLE_ID": _OTHER_TABLE,
     "DIFFERENT_DELTA_TABLE_READ_BY_STREAMING_SOURCE": _OTHER_TABLE,
     "DELTA_MISSING_FILES_UNEXPECTED_VERSION": _CLEANED,
     "DELTA_LOG_FILE_NOT_FOUND_FOR_STREAMING_SOURCE": _CLEANED,
     "FAILED_READ_FILE.FILE_NOT_EXIST": _VACUUMED,
     "DELTA_FILE_NOT_FOUND_DETAILED": _VACUUMED,
 }
+
+
+_MOVED_ON = "DELTA_STREAMING_METADATA_EVOLUTION"
+
+
+def schema_moved_on(text: str) -> bool:
+    """Whether an error says that a stream has read all of one schema and is to be started with the next."""
+    return _MOVED_ON in _CONDITION.findall(text)
 
 
 def line_of(text: str) -> str:

@@ -9,12 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
-FactColumn = Literal["end_us", "error", "duration_us", "tokens_total", "cost_nusd"]
+FactColumn = Literal[
+    "end_us",
+    "error",
+    "duration_us",
+    "tokens_total",
+    "tokens_input",
+    "tokens_output",
+    "tokens_cache_read",
+    "tokens_cache_write",
+    "cost_nusd",
+]
 Bound = Literal[">", ">=", "<", "<="]
 _COLUMNS: dict[str, FactColumn] = {
     "errors": "error",
     "error_rate": "error",
     "tokens": "tokens_total",
+    "tokens.input": "tokens_input",
+    "tokens.output": "tokens_output",
+    "tokens.cache_read": "tokens_cache_read",
+    "tokens.cache_write": "tokens_cache_write",
     "cost_usd": "cost_nusd",
 }
 

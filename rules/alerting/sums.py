@@ -21,6 +21,11 @@ Floats = npt.NDArray[np.float64]
 QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 
 
+# Kinds of tokens, each a column of facts; those of a cache are a part of the input.
+TOKENS = ("input", "output", "total", "cache_read", "cache_write")
+_TOKEN_MEASURES = {"tokens" if kind == "total" else f"tokens.{kind}": f"tokens_{kind}" for kind in TOKENS}
+
+
 class Sum(NamedTuple):
     """One sum over facts.
 
@@ -39,12 +44,8 @@ SUMS: tuple[Sum, ...] = (
     Sum("errors", "true", "error", measured=True),
     Sum("timed", "known", "duration_us"),
     Sum("duration_sum_us", "total", "duration_us"),
-    Sum("tokens_input", "total", "tokens_input"),
-    Sum("tokens_input_known", "known", "tokens_input"),
-    Sum("tokens_output", "total", "tokens_output"),
-    Sum("tokens_output_known", "known", "tokens_output"),
-    Sum("tokens_total", "total", "tokens_total", measured=True),
-    Sum("tokens_total_known", "known", "tokens_total", measured=True),
+    *(Sum(f"tokens_{kind}", "total", f"tokens_{kind}", measured=True) for kind in TOKENS),
+    *(Sum(f"tokens_{kind}_known", "known", f"tokens_{kind}", measured=True) for kind in TOKENS),
     Sum("cost_nusd", "total", "cost_nusd", measured=True),
     Sum("cost_known", "known", "cost_nusd", measured=True),
 )
@@ -64,6 +65,14 @@ class Window:
     tokens_total_known: int = 0
     cost_nusd: int = 0
     cost_known: int = 0
+    tokens_input: int = 0
+    tokens_input_known: int = 0
+    tokens_output: int = 0
+    tokens_output_known: int = 0
+    tokens_cache_read: int = 0
+    tokens_cache_read_known: int = 0
+    tokens_cache_write: int = 0
+    tokens_cache_write_known: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,13 @@ class WindowSums:
             "traces": traces,
             "errors": errors,
             "error_rate": np.divide(errors, traces, out=none.copy(), where=traces > 0),
-            "tokens": np.where(self.sum_of("tokens_total_known") > 0, self.sum_of("tokens_total"), np.nan),
+            **{name: self._where_known(column) for name, column in _TOKEN_MEASURES.items()},
             "cost_usd": np.where(self.sum_of("cost_known") > 0, self.sum_of("cost_nusd") / 1e9, np.nan),
         }
         return found | {name: self.quantiles.get(name, none) for name in QUANTILES}
+
+    def _where_known(self, name: str) -> Floats:
+        return np.where(self.sum_of(f"{name}_known") > 0, self.sum_of(name), np.nan)
 
 
 def sums_of(windows: Sequence[Window]) -> WindowSums:

@@ -86,7 +86,8 @@ _PREFIXES = {
 }
 _STATES = ("OK", "ERROR", "IN_PROGRESS", "STATE_UNSPECIFIED")
 WORDS = {"status": _STATES, "state": _STATES, "span.status": ("OK", "ERROR", "UNSET")}
-MEASURES = ("traces", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", "tokens", "cost_usd")
+TOKEN_MEASURES = ("tokens", "tokens.input", "tokens.output", "tokens.cache_read", "tokens.cache_write")
+MEASURES = ("traces", "errors", "error_rate", "p50_ms", "p95_ms", "p99_ms", *TOKEN_MEASURES, "cost_usd")
 ABSENT = ("issue", "prompt", "assessment")
 KEYED = ("tags.", "metadata.", "attributes.")  # fields whose values are texts that users write
 TRACE_NAMES, SPAN_NAMES = tuple(_TRACE), tuple(_SPAN)

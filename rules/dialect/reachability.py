@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from rules.dialect.contradictions import pushed
+from rules.dialect.fields import TOKEN_MEASURES
 from rules.dialect.nodes import (
     FLIPPED,
     Arithmetic,
@@ -27,7 +28,7 @@ from rules.dialect.nodes import (
 )
 from rules.dialect.ranges import ALL, Range, arithmetic
 
-_COUNTS = ("traces", "errors", "tokens")
+_COUNTS = ("traces", "errors", *TOKEN_MEASURES)
 _NEVER_NULL = ("traces", "errors", "error_rate")
 _QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
 _NEVER_ABOVE = {("errors", "traces"), ("p50_ms", "p95_ms"), ("p95_ms", "p99_ms"), ("p50_ms", "p99_ms")}
@@ -58,7 +59,7 @@ class Given:
             "traces": Range(float(self.min_traces)),
             "errors": Range(0.0),
             "error_rate": rate,
-            "tokens": Range(0.0),
+            **dict.fromkeys(TOKEN_MEASURES, Range(0.0)),
             "cost_usd": Range(0.0),
             **{name: Range(max(low, 0.0), high) for name in _QUANTILES},
         }

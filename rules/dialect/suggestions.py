@@ -73,6 +73,11 @@ _MEASURE_ELSEWHERE = {
     "median": "p50_ms",
     "cost": "cost_usd",
     "total_tokens": "tokens",
+    "tokens_input": "tokens.input",
+    "tokens_output": "tokens.output",
+    "tokens_cache_read": "tokens.cache_read",
+    "tokens_cache_write": "tokens.cache_write",
+    "cached_tokens": "tokens.cache_read",
 }
 _CLOSE = 0.6
 _SHORTEST = 3  # what is shorter is part of too many names

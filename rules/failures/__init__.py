@@ -3,11 +3,11 @@ what differs from trace to trace masked, and the merging of patterns that are al
 """
 
 from rules.failures.clustering import merged_patterns
-from rules.failures.failure import FAILURE, failure_columns, failures
+from rules.failures.failure import FAILURE_KEYS, failure_columns, failures
 from rules.failures.masking import MESSAGE_LENGTH, fingerprint, masked
 
 __all__ = [
-    "FAILURE",
+    "FAILURE_KEYS",
     "MESSAGE_LENGTH",
     "failure_columns",
     "failures",

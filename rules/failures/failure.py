@@ -12,6 +12,7 @@ What is read of a trace is bounded: names 128 characters, messages :data:`MESSAG
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,16 +43,9 @@ failure_columns: Final[tuple[str, ...]] = (
     EXCEPTION_TYPE,
     EXCEPTION_MESSAGE,
 )
-FAILURE: Final = pa.struct(
-    [
-        pa.field("span_type", pa.string()),
-        pa.field("span_name", pa.string()),
-        pa.field("error_type", pa.string()),
-        pa.field("message", pa.string()),
-        pa.field("pattern", pa.string()),  # the fingerprint of the masked message and the error's type
-        pa.field("handled", pa.bool_()),  # the trace ended well all the same
-    ]
-)
+# What a failure is stored as: a JSON object with these keys. A column of structs would do, but statistics of
+# a Delta table stop after 32 columns, in the middle of a struct if need be, and Polars refuses such tables.
+FAILURE_KEYS: Final = ("span_type", "span_name", "error_type", "message", "pattern", "handled")
 _LEADING_TYPE = re.compile(
     r"([A-Za-z_][\w.]{0,120}(?:Error|Exception|Timeout|Interrupt|Exit|Failure))\s*(?:[:(]|$)"
 )
@@ -79,9 +73,10 @@ class FailedSpan:
 
 
 def failures(batch: Batch) -> pa.Array:
-    """One :data:`FAILURE` a trace, null where neither the trace nor a span of it failed.
+    """One JSON object of :data:`FAILURE_KEYS` a trace, null where neither the trace nor a span of it failed.
 
-    A trace that failed without a failed span has a failure without a span or message.
+    ``pattern`` is the fingerprint of the masked message and the error's type; ``handled``: the trace ended
+    well all the same. A trace that failed without a failed span has a failure without a span or message.
     """
     ended_badly = v.remap(batch.texts("state"), v.span_status)
     bad = ended_badly.codes == ended_badly.code("ERROR")
@@ -91,11 +86,13 @@ def failures(batch: Batch) -> pa.Array:
     for row, spans in _failed_spans(batch):
         rows[row] = _of_span(_origin(batch, row, spans), handled=not bad[row])
     _mark_patterns(rows)
-    return pa.array(rows, FAILURE)
+    return pa.array(
+        [row and json.dumps({key: row[key] for key in FAILURE_KEYS}) for row in rows], pa.string()
+    )
 
 
 def _without_span() -> dict[str, Any]:
-    return {"error_type": "", "message": "", "handled": False}
+    return {"span_type": None, "span_name": None, "error_type": "", "message": "", "handled": False}
 
 
 def _of_span(span: FailedSpan, *, handled: bool) -> dict[str, Any]:

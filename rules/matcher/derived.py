@@ -11,17 +11,22 @@ from rules.matcher.batch import Batch
 from rules.matcher.decode import json_numbers
 
 derived_columns: tuple[str, ...] = (USAGE, COST)
+# By the names of facts, the keys in MLflow's JSON.
+_TOKENS = {
+    **{name: f"{name}_tokens" for name in ("input", "output", "total")},
+    "cache_read": "cache_read_input_tokens",
+    "cache_write": "cache_creation_input_tokens",
+}
 NANO = 1_000_000_000
 
 
 def derive(table: pa.Table | Batch) -> pa.Table:
-    """Columns ``tokens_input|output|total`` and ``cost_nusd`` (int64, null where unknown) and ``json_error``
-    (a code or null).
+    """Columns ``tokens_input|output|total|cache_read|cache_write`` and ``cost_nusd`` (int64, null where
+    unknown) and ``json_error`` (a code or null).
     """
     batch = table if isinstance(table, Batch) else Batch(table)
     columns = {
-        f"tokens_{name}": _integers(json_numbers(batch, USAGE, f"{name}_tokens"), 1)
-        for name in ("input", "output", "total")
+        f"tokens_{name}": _integers(json_numbers(batch, USAGE, key), 1) for name, key in _TOKENS.items()
     }
     columns["cost_nusd"] = _integers(json_numbers(batch, COST, "total_cost"), NANO)
     faults = {

@@ -25,7 +25,13 @@ FAMILIES = (
     Family(
         "tracesieve_trace_duration_seconds", "histogram", "Duration of finished traces that have one.", True
     ),
-    Family("tracesieve_tokens", "counter", "Tokens of traces that say how many.", True, ("type",)),
+    Family(
+        "tracesieve_tokens",
+        "counter",
+        "Tokens of traces that say how many; those of type cache_read and cache_write are part of the input.",
+        True,
+        ("type",),
+    ),
     Family("tracesieve_cost_usd", "counter", "Cost in US dollars of traces that say it.", True),
     Family(
         "tracesieve_rule_matches", "counter", "Traces that a trace rule matched.", False, ("rule", "category")
@@ -70,6 +76,13 @@ FAMILIES = (
         "tracesieve_final_through_timestamp_seconds",
         "gauge",
         "Up to when everything that ended has been counted.",
+    ),
+    Family(
+        "tracesieve_source_missing",
+        "gauge",
+        "1 for each part of the source (an experiment) that the config names and that cannot be read.",
+        False,
+        ("part",),
     ),
     Family("tracesieve_in_progress_traces", "gauge", "Traces that have begun and not ended."),
     Family("tracesieve_rules_loaded", "gauge", "Rules in force."),

@@ -96,6 +96,9 @@ class MetricsState:
                 )
             for kind in ("input", "output"):
                 self._values["tracesieve_tokens"][*group, kind] += fact[f"tokens_{kind}"] or 0
+            for kind in ("cache_read", "cache_write"):  # a series only where a provider says it
+                if (tokens := fact.get(f"tokens_{kind}")) is not None:
+                    self._values["tracesieve_tokens"][*group, kind] += tokens
             self._values["tracesieve_cost_usd"][group] += (fact["cost_nusd"] or 0) / 1e9
             for hit in fact["hits"]:
                 if hit["rule"] in categories:

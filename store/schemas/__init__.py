@@ -12,7 +12,7 @@ from store.schemas import alerts, apply, facts, outbox, rule_sets, traces
 from store.schemas.facts import FACTS
 from store.schemas.outbox import FINAL, SETTLED
 from store.schemas.spec import TableSpec
-from store.schemas.traces import ASSESSMENT, SPAN, SPAN_EVENT, TRACES
+from store.schemas.traces import ASSESSMENT, LOCATED, LOCATION, SPAN, SPAN_EVENT, TRACES
 from store.schemas.types import HIT
 
 TABLES: Final[dict[str, TableSpec]] = {
@@ -29,6 +29,8 @@ __all__ = [
     "FACTS",
     "FINAL",
     "HIT",
+    "LOCATED",
+    "LOCATION",
     "SETTLED",
     "SPAN",
     "SPAN_EVENT",

@@ -7,7 +7,6 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 
-from rules.failures import FAILURE
 from store.schemas.spec import Expiry, TableSpec
 from store.schemas.types import HIT, I64, STR, STRINGS
 
@@ -30,6 +29,8 @@ FACTS: Final = pa.schema(
         pa.field("tokens_input", I64),
         pa.field("tokens_output", I64),
         pa.field("tokens_total", I64),
+        pa.field("tokens_cache_read", I64),  # a part of the input; null in rows of a program that knew none
+        pa.field("tokens_cache_write", I64),
         pa.field("cost_nusd", I64),
         pa.field("content_hash", I64),
         pa.field("change_us", I64),
@@ -41,8 +42,8 @@ FACTS: Final = pa.schema(
         pa.field("span_keys", STR),
         pa.field("span_sums", pa.binary()),
         pa.field("usage_disagrees", pa.bool_()),  # null: nothing to compare
-        # Where its failure began (rules/failures/failure.py); null where nothing failed.
-        pa.field("failure", FAILURE),
+        # Where its failure began, as JSON (rules/failures/failure.py); null where nothing failed.
+        pa.field("failure", STR),
     ]
 )
 
@@ -68,6 +69,10 @@ WINDOWS: Final = pa.schema(
         pa.field("tokens_output_known", I64),
         pa.field("tokens_total", I64),
         pa.field("tokens_total_known", I64),
+        pa.field("tokens_cache_read", I64),  # null, as those below, in rows of a program that knew none
+        pa.field("tokens_cache_read_known", I64),
+        pa.field("tokens_cache_write", I64),
+        pa.field("tokens_cache_write_known", I64),
         pa.field("cost_nusd", I64),
         pa.field("cost_known", I64),
     ]

@@ -69,6 +69,14 @@ TRACES: Final = pa.schema(
     ]
 )
 
+# Where a table has no such column, what it says in the column `trace_location` of Databricks' trace tables, a
+# struct or JSON: the experiment that a trace was logged to, or else the table.
+LOCATION: Final = "trace_location"
+LOCATED: Final = {
+    "experiment_id": ("mlflow_experiment", "experiment_id"),
+    "experiment_name": ("inference_table", "full_table_name"),
+}
+
 LANDING: Final = pa.schema(
     [
         pa.field("experiment_id", STR),

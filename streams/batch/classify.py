@@ -31,6 +31,8 @@ VALUES = (
     "tokens_input",
     "tokens_output",
     "tokens_total",
+    "tokens_cache_read",
+    "tokens_cache_write",
     "cost_nusd",
     "content_hash",
     "change_us",

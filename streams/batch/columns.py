@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from store.schemas import ASSESSMENT, SPAN, TRACES
+from store.schemas import ASSESSMENT, LOCATED, LOCATION, SPAN, TRACES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -71,10 +71,23 @@ class Shape:
         """A column of a trace in our type, null where the table has none."""
         source, kind = self._columns.get(name, name), TRACES.field(name).type
         if source not in self._have:
-            return f"cast(null as {_ddl(kind)})"
+            return self._located(name) or f"cast(null as {_ddl(kind)})"
         if pa.types.is_list(kind) or pa.types.is_map(kind) or self._have[source].simpleString() == _ddl(kind):
             return quoted(source)
         return f"try_cast({quoted(source)} as {_ddl(kind)})"
+
+    def _located(self, name: str) -> str:
+        """What the place of a trace says of a column that the table lacks; empty where it says nothing."""
+        path, place = LOCATED.get(name, ()), self._have.get(LOCATION)
+        if not path or place is None:
+            return ""
+        if place.typeName() == "string":
+            return f"get_json_object({quoted(LOCATION)}, {literal('$.' + '.'.join(path))})"
+        for one in path:
+            if place.typeName() != "struct" or one not in place.fieldNames():
+                return ""
+            place = place[one].dataType
+        return f"cast({'.'.join(map(quoted, (LOCATION, *path)))} as string)"
 
     def fields(self, column: str) -> dict[str, str]:
         """The fields of the structs in the list ``column`` and their types (none where the column is

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rules.alerting.sums import TOKENS
 from rules.breakdown import (
     AMOUNTS,
     breakdown_columns,
@@ -24,7 +25,7 @@ from rules.breakdown import (
     spans_usage,
     stored,
 )
-from rules.failures import FAILURE, failure_columns, failures
+from rules.failures import failure_columns, failures
 from rules.groups import group_columns, group_values
 from rules.matcher import Matcher, derive, derived_columns
 from store.schemas import HIT
@@ -52,13 +53,15 @@ NARROW = pa.schema(
         ("tokens_input", pa.int64()),
         ("tokens_output", pa.int64()),
         ("tokens_total", pa.int64()),
+        ("tokens_cache_read", pa.int64()),
+        ("tokens_cache_write", pa.int64()),
         ("cost_nusd", pa.int64()),
         ("json_error", pa.string()),
         ("hits", pa.list_(HIT)),
         ("span_keys", pa.string()),
         ("span_sums", pa.binary()),
         ("usage_disagrees", pa.bool_()),
-        ("failure", FAILURE),
+        ("failure", pa.string()),
     ]
 )
 PACKED_DDL = "narrow binary"
@@ -91,7 +94,7 @@ _PLAIN = (
     "content_hash",
     "change_us",
 )
-_DERIVED = ("tokens_input", "tokens_output", "tokens_total", "cost_nusd", "json_error")
+_DERIVED = (*(f"tokens_{kind}" for kind in TOKENS), "cost_nusd", "json_error")
 
 
 @dataclass(frozen=True)

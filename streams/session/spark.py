@@ -27,6 +27,8 @@ _CONF = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     # A source's log is read with two tasks: the default of 50 costs seconds on a small machine.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # A source's stream reads each part of the table with its own schema, which is looked at before.
+    "spark.databricks.delta.typeWidening.bypassStreamingTypeChangeCheck": "true",
     # What the matcher is given at once: few long columns are fast, but traces can be large.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
     "spark.sql.execution.arrow.maxBytesPerBatch": "64m",

@@ -59,6 +59,19 @@ class QueryTable(ABC):
         """
         check_versions(self.uri, self.label, checkpoint, counted_through_us)
 
+    def reader_options(self, checkpoint: str) -> dict[str, str]:
+        """How Spark's stream reads it: what a rewrite brings again is read again."""
+        return {"ignoreChanges": "true"}
+
+    def as_read(self, schema: str, before: str | None) -> QueryTable:
+        """This table with the columns of the part that a start of the stream reads, given the part's schema
+        as JSON, and that of the start ``before`` it in this process.
+
+        Raises:
+            SourceError: columns of that part are missing or of the wrong type.
+        """
+        return self
+
     @abstractmethod
     def arrivals(self, checkpoint: str, batch_id: int, files: list[str]) -> Arrivals:
         """When the files of a batch came, for rows that have no ``landed_us``; and how many rows were
@@ -98,6 +111,7 @@ class Landing(ABC):
         """Everything that ended up to ``t_us``; the caller has waited for ``settle_us``.
 
         Raises:
+            PartlyLanded: some parts failed; what the others had has landed.
             SourceError, Stopped: as :meth:`step`.
         """
 
@@ -107,6 +121,12 @@ class Landing(ABC):
         For people alone, and from any thread.
         """
         return 0, None
+
+    def missing(self) -> Mapping[str, str]:
+        """The parts of the source, as the config names them, that cannot be read, and why; the others are
+        landed all the same. Another thread may ask.
+        """
+        return {}
 
     @abstractmethod
     def watermarks(self) -> Sequence[Watermark]:
@@ -120,10 +140,13 @@ class Landing(ABC):
 
 @dataclass(frozen=True)
 class Probe:
-    """What ``doctor`` shows of a source that can be read; ``details`` is plain JSON data."""
+    """What ``doctor`` shows of a source that can be read; ``details`` is plain JSON data, ``problems`` are
+    lines about parts of it that cannot.
+    """
 
     found: str
     details: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

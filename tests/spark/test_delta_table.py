@@ -5,19 +5,16 @@ how.
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, Field, write_deltalake
-from deltalake.schema import PrimitiveType
-from support.delta_cases import SHORT, clock, ends, opened, result, run, trace, write
+from deltalake import DeltaTable
+from support.delta_cases import ends, opened, result, run, trace, write
 
 from streams.checkpoint import stream_id
-from streams.errors import QueryFailed, SourceError, StreamMismatch
-from streams.query import check_source, start
+from streams.errors import SourceError, StreamMismatch
+from streams.query import check_source
 
 pytestmark = pytest.mark.spark
 
@@ -48,24 +45,6 @@ def test_a_partitioned_table_with_column_mapping_and_deletion_vectors(spark: Any
         "quarantined": 0,
         "deleted": 1,
     }
-
-
-def test_a_column_added_while_it_runs_ends_the_query_with_a_line_and_the_next_run_goes_on(
-    spark: Any, tmp_path: Path
-) -> None:
-    source = tmp_path / "source"
-    write(source, [trace(1)])
-    store, config = opened(tmp_path / "store", source)
-    handle = start(spark, config, clock)
-    until = time.monotonic() + 120
-    while ends(store)["counted"] < 1 and time.monotonic() < until:
-        time.sleep(0.2)
-    DeltaTable(str(source)).alter.add_columns([Field("added", PrimitiveType("string"))])
-    row = pa.Table.from_pylist([trace(2)], schema=SHORT).append_column("added", pa.array(["x"]))
-    write_deltalake(str(source), row, mode="append")
-    with pytest.raises(QueryFailed, match=r"columns were added to the source; the next run goes on"):
-        handle.wait(120)
-    assert ends(run(spark, tmp_path / "store", source))["counted"] == 2
 
 
 def test_a_table_made_anew_cleaned_versions_and_an_old_checkpoint_are_refused(

@@ -30,7 +30,10 @@ MINUTE, DAY = 60_000_000, 86_400_000_000
 START_US = 1_795_000_000_000_000 // MINUTE * MINUTE
 EARLIER_US = START_US - 4 * DAY
 BEFORE_US, AFTER_US, UNDONE_US = (START_US + minutes * MINUTE for minutes in (36, 40, 41))
-_LATER = ("span_keys", "span_sums", "usage_disagrees", "failure")  # columns that version 2 did not know
+_CACHE = ("tokens_cache_read", "tokens_cache_write")
+_OF_SPANS = ("span_keys", "span_sums", "usage_disagrees", "failure")
+# Columns that version 2 did not know.
+_LATER = (*_OF_SPANS, *_CACHE, *(f"{name}_known" for name in _CACHE))
 _LEFT_OUT = ("stream_id", "batch_id", "weight", "written_us", "arrived_us", "late", *_LATER)
 
 
@@ -89,6 +92,8 @@ def _report_of_version_2(store: Store, at_us: int) -> dict[str, Any]:
     assert found["candidates"].pop("golden") == 1
     assert found["freshness"].pop("usage_disagrees") == 0  # it did not look at spans
     assert found["freshness"].pop("backlog") == 0  # nor when its runs began
+    for numbers in (found, *found["groups"]):
+        assert [numbers["tokens"].pop(name.removeprefix("tokens_")) for name in _CACHE] == [None, None]
     for row, name in ((found, "from"), (found, "to"), (found["freshness"], "final_through")):
         row[name] = row[name] and parse_time_us(row[name]) / 1e6
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from rules.alerting.evidence import EvidenceChoice
+from rules.alerting.sums import TOKENS
 from store import Store, net_facts
 from tracesieve.alerts.episodes import Episode
 
@@ -27,7 +28,7 @@ _COLUMNS = (
     "end_us",
     "error",
     "duration_us",
-    "tokens_total",
+    *(f"tokens_{kind}" for kind in TOKENS),
     "cost_nusd",
     "arrived_us",
     "hits",

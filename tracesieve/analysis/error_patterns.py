@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from rules.failures import masked, merged_patterns
+from rules.failures import FAILURE_KEYS, masked, merged_patterns
 from rules.units import parse_time_us, readable_time
 from store import Store, net_facts
 from tracesieve.json_output import iso
@@ -36,6 +36,7 @@ _COLUMNS = (
     "hits",
     "failure",
 )
+_FAILURE = pl.Struct({key: pl.Boolean if key == "handled" else pl.String for key in FAILURE_KEYS})
 NEW, ONGOING, BACK = "new", "ongoing", "back"
 
 
@@ -51,7 +52,8 @@ def error_patterns(store: Store, from_us: int, to_us: int, errors: int) -> dict[
     before it), else ``ongoing``; null where facts do not reach back before the range.
     """
     known = pl.col("failure").is_not_null() & (pl.col("end_us") < to_us)
-    facts = net_facts(store.table("facts").read(list(_COLUMNS), known)).unnest("failure")
+    facts = net_facts(store.table("facts").read(list(_COLUMNS), known))
+    facts = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
     facts = facts.join(_merged(facts), on="pattern", how="left")
     inside = facts.filter(pl.col("end_us") >= from_us)
     oldest = store.table("facts").read(["end_us"], pl.col("end_us") < from_us)["end_us"].min()

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from rules.alerting.histogram import bucket_index, quantile_us
+from rules.alerting.sums import TOKENS
 from rules.units import MINUTE_US
 from sinks.mlflow.config import DatasetsConfig
 from store.content import TraceTable
@@ -27,7 +28,6 @@ from tracesieve.json_output import iso
 
 SAMPLES = 5
 _FRESH = ("late", "backlog", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
-_TOKENS = ("tokens_input", "tokens_output", "tokens_total")
 _COLUMNS = (
     "batch_id",
     "weight",
@@ -40,7 +40,7 @@ _COLUMNS = (
     "end_us",
     "error",
     "duration_us",
-    *_TOKENS,
+    *(f"tokens_{kind}" for kind in TOKENS),
     "cost_nusd",
     "hits",
     "usage_disagrees",
@@ -102,7 +102,7 @@ def _numbers(facts: pl.DataFrame) -> dict[str, Any]:
     for p in (50, 95, 99):
         value = quantile_us(counts, p / 100)
         result[f"p{p}_ms"] = None if value is None else value / 1000
-    result["tokens"] = {kind: _sum(facts[f"tokens_{kind}"]) for kind in ("input", "output", "total")}
+    result["tokens"] = {kind: _sum(facts[f"tokens_{kind}"]) for kind in TOKENS}
     cost = _sum(facts["cost_nusd"])
     result["cost_usd"] = None if cost is None else cost / 1e9
     return result

@@ -63,6 +63,8 @@ def show(document: dict[str, Any]) -> None:
     click.echo("\n" + "\n".join(candidates.lines(document)))
     for line in error_patterns.lines(document):
         click.echo(line)
+    if tokens := _tokens(document["tokens"]):
+        click.echo(wrapped(tokens))
     for sample in document["error_samples"][:3]:
         click.echo(wrapped(f"error: {sample['trace_id']} {sample['error'] or ''}"[:150].rstrip(), "  "))
     fresh = document["freshness"]
@@ -76,6 +78,18 @@ def show(document: dict[str, Any]) -> None:
         else f"counted through {readable_time(parse_time_us(through))}"
     )
     click.echo(wrapped(f"{until}; {counts}"))
+
+
+def _tokens(tokens: dict[str, int | None]) -> str:
+    """The tokens by kind, as far as they are known; empty where none of a cache is."""
+    read, written = tokens["cache_read"], tokens["cache_write"]
+    if read is None and written is None:
+        return ""
+    kinds = ("input", "output")
+    known = [f"{name} {tokens[name]:,}" for name in kinds if tokens[name] is not None]
+    of_cache = [("read from a cache", read), ("written to one", written)]
+    parts = [f"{number:,} {what}" for what, number in of_cache if number is not None]
+    return f"tokens: {', '.join(known)}; of the input {', '.join(parts)}"
 
 
 def _row(name: str, numbers: dict[str, Any]) -> tuple[str, ...]:

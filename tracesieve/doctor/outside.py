@@ -24,7 +24,12 @@ def source(settings: Settings) -> Iterator[Check]:
     except SourceError as error:
         yield Check("source", "fail", error.brief or one_line(error), error.hint)
     else:
-        yield Check("source", "ok", found.found, details=dict(found.details))
+        details = dict(found.details)
+        if found.problems:
+            hint = "correct `source:` in the config, or the source"
+            yield Check("source", "warn", "; ".join([found.found, *found.problems]), hint, details)
+        else:
+            yield Check("source", "ok", found.found, details=details)
 
 
 def sinks(settings: Settings) -> Iterator[tuple[str, Callable[[], Iterable[Check]]]]:

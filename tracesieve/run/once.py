@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rules.units import SECOND_US
 from sinks.drain import drain
-from streams.errors import Stopped
+from streams.errors import PartlyLanded, Stopped
 from streams.query import start
 from streams.sources.base import Landing
 from tracesieve.run.apply import Applier
@@ -29,16 +29,22 @@ def run_once(run: Run, progress: Progress | None = None) -> int:
     """Take all that ended up to now, deliver for up to ``DRAIN_S`` seconds; how many deliveries still wait.
 
     When ``run.stop`` is set before that, one pass of deliveries is made. ``progress`` is told of each stage.
+
+    Raises:
+        PartlyLanded: some parts of the source could not be read; the others were counted and delivered.
     """
     fixed_us, progress = wall_us(), progress or Progress()
-    counted = _count(run, fixed_us, progress)
+    partly: list[PartlyLanded] = []
+    counted = _count(run, fixed_us, progress, partly.append)
     run.lease.check()
     progress.stage(lambda: "verdicts, notifications and messages")
-    if counted:
-        run.follow(fixed_us, fixed_us)
-    else:
+    if not counted:
         log.warning("asked to stop before all was counted: the next run goes on from here")
         run.enqueue(fixed_us)
+    elif partly:
+        run.follow(fixed_us)  # as a run that goes on does: verdicts on what is old enough
+    else:
+        run.follow(fixed_us, fixed_us)
     waiting = 0
     if not run.dry_run:
         progress.stage(_delivering(run))
@@ -51,6 +57,8 @@ def run_once(run: Run, progress: Progress | None = None) -> int:
     if not run.stop.is_set():
         progress.stage(lambda: "maintenance of the store")
         run.maintenance.all(fixed_us)
+    if partly:
+        raise partly[0]
     return waiting
 
 
@@ -73,8 +81,10 @@ def _landing(landing: Landing) -> Callable[[], str]:
     return describe
 
 
-def _count(run: Run, fixed_us: int, progress: Progress) -> bool:
-    """Land and count all that ended up to ``fixed_us``; False when asked to stop before that."""
+def _count(run: Run, fixed_us: int, progress: Progress, partly: Callable[[PartlyLanded], None]) -> bool:
+    """Land and count all that ended up to ``fixed_us``; False when asked to stop before that. Where some
+    parts of the source cannot be read, the others are counted, and ``partly`` is called.
+    """
     with ThreadPoolExecutor(
         1, thread_name_prefix="spark"
     ) as starting:  # Spark takes as long to start as most landings
@@ -87,6 +97,8 @@ def _count(run: Run, fixed_us: int, progress: Progress) -> bool:
                 run.landing.land_through(fixed_us)
             except Stopped:
                 return False
+            except PartlyLanded as error:
+                partly(error)
     if run.stop.is_set():
         return False
     progress.stage(lambda: "starting Spark")

@@ -119,6 +119,8 @@ class Run:
         """
         if self.landing is not None:
             self._final.add(self.landing.watermarks())
+            missing: dict[tuple[str, ...], float] = {(part,): 1.0 for part in self.landing.missing()}
+            self.metrics.set_gauge("tracesieve_source_missing", missing)
         final_us = self._final.through_us(self._verdicts.arrived_us())
         if through_us is None:
             through_us = evaluate_through_us(final_us, now_us, self.settings.evaluate_after)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from store.schemas import TRACES
+from store.schemas import LOCATED, LOCATION, TRACES
 
 OPTIONAL = frozenset(
     {
@@ -19,7 +19,7 @@ OPTIONAL = frozenset(
         "landed_us",
     }
 )
-_SPAN_NEEDS = {"span_id", "name", "start_time"}  # what matching cannot do without
+SPAN_NEEDS = frozenset({"span_id", "name", "start_time"})  # what matching cannot do without
 
 
 def problems(schema: pa.Schema, columns: dict[str, str]) -> list[str]:
@@ -36,7 +36,49 @@ def _problem(field: pa.Field, schema: pa.Schema, columns: dict[str, str]) -> str
         needed = field.name in columns or field.name not in OPTIONAL
         return f"column {name} is missing (map it with source.columns.{field.name})" if needed else None
     have = schema.field(index).type
-    return None if fits(have, field.type) else f"column {name} is {have}, not {described(field.type)}"
+    if fits(have, field.type):
+        return None
+    if _is_variant(have):
+        return (
+            f"column {name} is a variant, not {described(field.type)} (write it as that, `to_json({name})`)"
+        )
+    if missing := sorted(SPAN_NEEDS - _fields(have)) if field.name == "spans" and _fields(have) else []:
+        return f"column {name} is missing the fields {', '.join(missing)}"
+    return f"column {name} is {have}, not {described(field.type)}"
+
+
+def _is_variant(kind: Any) -> bool:
+    """Whether a type is Delta's variant, which Arrow knows as a struct of two binaries."""
+    if not pa.types.is_struct(kind):
+        return False
+    return {(one.name, str(one.type)) for one in kind} == {("metadata", "binary"), ("value", "binary")}
+
+
+def present(schema: pa.Schema, columns: dict[str, str]) -> set[str]:
+    """The columns of a trace that a table has, and the fields of its spans and assessments, as dotted
+    paths by our names.
+    """
+    found = set()
+    for field in TRACES:
+        index = schema.get_field_index(columns.get(field.name, field.name))
+        if index >= 0:
+            inner = _fields(schema.field(index).type) & _fields(field.type)
+            found |= {field.name, *(f"{field.name}.{name}" for name in inner)}
+    return found
+
+
+def located(schema: pa.Schema, name: str) -> bool:
+    """Whether a column that the table lacks can be had from its ``trace_location``, a struct or JSON."""
+    if name not in LOCATED or LOCATION not in schema.names or name in schema.names:
+        return False
+    kind = schema.field(LOCATION).type
+    for one in LOCATED[name]:
+        if not pa.types.is_struct(kind):
+            return fits(kind, pa.string())
+        if kind.get_field_index(one) < 0:
+            return False
+        kind = kind.field(one).type
+    return True
 
 
 def described(kind: Any) -> str:
@@ -65,9 +107,13 @@ def fits(have: Any, want: Any) -> bool:
 
 
 def _struct_fits(have: Any, want: Any) -> bool:
-    listed = pa.types.is_list(have) or pa.types.is_large_list(have)
-    if not listed or not pa.types.is_struct(have.value_type):
-        return False
-    names = {have.value_type.field(i).name for i in range(have.value_type.num_fields)}
-    of_spans = any(field.name == "events" for field in want.value_type)
-    return not of_spans or names >= _SPAN_NEEDS
+    names, of_spans = _fields(have), "events" in _fields(want)
+    return bool(names) and (not of_spans or names >= SPAN_NEEDS)
+
+
+def _fields(kind: Any) -> set[str]:
+    """The fields of a list's structs; none where it is no such list."""
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return (
+        {field.name for field in kind.value_type} if listed and pa.types.is_struct(kind.value_type) else set()
+    )

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
-from store.schemas import TRACES
-from streams.errors import SourceError
-from streams.sources.delta_traces.columns import OPTIONAL, described, fits
+from store.schemas import LOCATION, TRACES
+from streams.sources.delta_traces.columns import OPTIONAL, described, fits, located
+from streams.sources.delta_traces.opening import open_table
 from streams.sources.offer import Draft, Survey
 
 # What others call our columns, the likeliest first.
@@ -63,6 +61,7 @@ class Column:
     type: str
     needed: bool
     problem: str = ""
+    located: bool = False  # it can be had from `trace_location`
 
     @property
     def mapped(self) -> bool:
@@ -74,6 +73,8 @@ class Column:
         """What a person reads of it."""
         if self.problem:
             return f"NO: {self.problem}"
+        if self.located:
+            return f"ok, from {LOCATION}"
         return "ok, by source.columns" if self.mapped else "ok" if self.theirs else "absent, may be"
 
 
@@ -81,15 +82,10 @@ def shape(table: str) -> list[Column]:
     """Every column of a trace beside what the table has.
 
     Raises:
-        SourceError: it is not a Delta table.
+        SourceError: it is not a Delta table, or none that can be read.
     """
-    try:
-        schema = pa.schema(DeltaTable(table).schema().to_arrow())
-    except (DeltaError, OSError) as error:
-        raise SourceError(
-            f"--table: {table} is not a Delta table (a view cannot be streamed: name its base tables)"
-        ) from error
-    free = {name.lower(): name for name in schema.names if name not in TRACES.names}
+    schema = pa.schema(open_table("--table", table).schema().to_arrow())
+    free = {name.lower(): name for name in schema.names if name not in {*TRACES.names, LOCATION}}
     return [_column(field, schema, free) for field in TRACES if field.name != "landed_us"]
 
 
@@ -101,7 +97,8 @@ def _column(field: pa.Field, schema: pa.Schema, free: dict[str, str]) -> Column:
     for guess in _ALSO.get(field.name, ()):
         if guess in free and fits(schema.field(free[guess]).type, field.type):
             return Column(field.name, free.pop(guess), kind, needed)
-    return Column(field.name, None, kind, needed, "is missing" if needed else "")
+    missing = "is missing" if needed else ""
+    return Column(field.name, None, kind, needed, missing, located(schema, field.name))
 
 
 def _draft(table: str, columns: Sequence[Column]) -> Draft:

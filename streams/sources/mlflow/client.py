@@ -15,7 +15,8 @@ from json import JSONDecodeError
 from typing import Any, TypeVar
 
 from rules.units import HOUR_US
-from streams.errors import NoAccess, SourceDown, SourceRefuses, UnknownExperiment
+from streams.errors import NoAccess, SourceDown, SourceRefuses
+from streams.sources.mlflow.configured import OnServer
 from streams.sources.mlflow.failures import UNREADABLE, source_down, unreadable
 
 _LOG = logging.getLogger(__name__)
@@ -55,35 +56,26 @@ class MlflowReader:
         except (*UNREADABLE, ProtobufError, ParseError) as error:
             raise unreadable(self.uri, error) from error
 
-    def experiments(self, wanted: Sequence[str]) -> dict[str, str]:
-        """Name by id of the experiments named, in that order; a name wins over an id.
-
-        Raises:
-            UnknownExperiment: one is missing.
-        """
+    def experiments(self) -> list[OnServer]:
+        """All experiments, those that were deleted too."""
         from mlflow import MlflowClient
+        from mlflow.entities import ViewType
 
         client = self._call(lambda _: MlflowClient(self.uri))
-        there: dict[str, str] = {}
+        there: list[OnServer] = []
         token: str | None = None
         while True:
-            found = self._call(lambda _, t=token: client.search_experiments(max_results=1000, page_token=t))  # type: ignore[misc]
-            there.update({one.experiment_id: one.name for one in found})
+            found = self._call(
+                lambda _, t=token: client.search_experiments(  # type: ignore[misc]
+                    view_type=ViewType.ALL, max_results=1000, page_token=t
+                )
+            )
+            there += [
+                OnServer(one.experiment_id, one.name, one.lifecycle_stage == "deleted") for one in found
+            ]
             token = found.token
             if not token:
-                break
-        by_name = {name: key for key, name in there.items()}
-        keys = {one: by_name.get(one, one) for one in wanted}
-        missing = [one for one, key in keys.items() if key not in there]
-        if missing:
-            known = ", ".join(
-                f"{name} ({key})" for key, name in sorted(there.items(), key=lambda pair: pair[1])[:50]
-            )
-            raise UnknownExperiment(
-                f"source.experiments: {self.uri} has no experiment {', '.join(missing)}; there are: "
-                f"{known or 'none'}"
-            )
-        return {key: there[key] for key in keys.values()}
+                return there
 
     def latest_experiments(self, most: int) -> dict[str, str]:
         """Name by id of the experiments that were changed last, latest first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from store.final_through import Watermark
+from streams.errors import SourceDown
 from streams.sources.mlflow.backlog import Backlog
 
 
@@ -26,6 +27,10 @@ class Experiment:
     in_progress: int = 0
     countable: bool = True
     deleted: bool = False
+    named_us: int = 0  # when its name was last asked for
+    failure: SourceDown | None = None  # why it could not be read; the next try is due at retry_us
+    wait_us: int = 0
+    retry_us: int = 0
     # By (start, size) of a piece: the numbers there and here that a listing found in order.
     explained: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
 

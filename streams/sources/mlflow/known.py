@@ -65,6 +65,12 @@ class Known:
         """True if the trace landed without spans, which may still come."""
         return trace_id in self._spanless
 
+    def update(self, other: Known) -> None:
+        """Note all that another knows, of other experiments."""
+        self._hashes |= other._hashes
+        self._spanless |= other._spanless
+        self._minutes += other._minutes
+
     def add(self, row: Mapping[str, Any], listed: Mapping[str, Any] | None = None) -> None:
         """Note a row that has landed, and what the listing showed for it (it may have been a moment
         older).

@@ -8,24 +8,22 @@ feedback and tags.  The cursor is in the table ``landing``, written after the ro
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rules.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from store import Store
 from store.final_through import Watermark
 from streams.sources.base import Landing
 from streams.sources.landed import LandingRow, LandingTables
-from streams.sources.mlflow.backlog import Backlog
 from streams.sources.mlflow.client import MlflowReader
 from streams.sources.mlflow.comparison import Comparison
 from streams.sources.mlflow.experiment import Experiment, LandingStep
 from streams.sources.mlflow.intake import Intake
-from streams.sources.mlflow.known import Cursor, Known, read_cursors, read_known
+from streams.sources.mlflow.known import Known
 from streams.sources.mlflow.source import MlflowSource
+from streams.sources.mlflow.watched import Watched, whole_ms
 
-_LOG = logging.getLogger(__name__)
 _SHORT_OVERLAP_US = 15 * SECOND_US
 _RELIST_US = 30 * SECOND_US  # how often the whole overlap is listed again
 # The last hour's counts are compared this often, besides at the end of each minute: verdicts wait for it.
@@ -47,12 +45,11 @@ class MlflowLanding(Landing):
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self._config = config
-        self._store = store
         self._reader = reader or MlflowReader(config.tracking_uri)
         self._tables = LandingTables(store, clock) if clock else LandingTables(store)
         self._intake = Intake(self._reader, self._tables, Known(), config.overlap, stopping)
         self._comparison = Comparison(self._reader, self._intake)
-        self._experiments: list[Experiment] | None = None
+        self._watched = Watched(config, store, self._reader, self._intake.known)
 
     @property
     def settle_us(self) -> int:
@@ -63,23 +60,19 @@ class MlflowLanding(Landing):
         """One pass: what has ended since, what came late, what changed, and a piece of the backlog.
 
         Raises:
-            SourceError: the server failed; what had landed stays, and the next pass goes on from there.
+            SourceError: the server failed, for all experiments; what had landed stays, and the next pass goes
+                on from there.
             Stopped: ``stopping()`` became true.
         """
         step = self._intake.begin_pass(last=False)
-        through_us = _whole_ms(now_us - self._config.settle)
-        for one in self._open(now_us):
-            self._land_slice(one, through_us, now_us, whole=now_us - one.relisted_us >= _RELIST_US)
-            if now_us - one.reconciled_us >= self._config.reconcile:
-                self._reconcile(one, through_us, now_us)
-            elif self._comparison_is_due(one, through_us, now_us):
-                self._compare_last_hour(one, through_us, now_us)
-            began = time.monotonic()
-            while one.backlog.left_us and time.monotonic() - began < _BACKLOG_S:
-                self._read_backlog(one, through_us, now_us)
-            step.in_progress += one.in_progress
-            step.backlog_us += one.backlog.left_us
-        self._intake.log_pass()
+        through_us = whole_ms(now_us - self._config.settle)
+        try:
+            self._watched.look(now_us)
+            self._watched.each(lambda one: self._turn(one, through_us, now_us), now_us)
+        finally:
+            self._intake.log_pass()
+        step.in_progress = sum(one.in_progress for one in self._watched)
+        step.backlog_us = sum(one.backlog.left_us for one in self._watched)
         return step
 
     def land_through(self, t_us: int) -> LandingStep:
@@ -87,52 +80,53 @@ class MlflowLanding(Landing):
         ``settle_us``.
 
         Raises:
+            PartlyLanded: some experiments cannot be read; what the others had has landed.
             SourceError, Stopped: as :meth:`step`.
         """
         step = self._intake.begin_pass(last=True)
-        through_us = _whole_ms(t_us)
-        for one in self._open(t_us):
-            fresh = one.slice_written_us == 0 and one.backlog.low_us == one.backlog.high_us
-            self._land_slice(one, through_us, t_us, whole=True)
-            while one.backlog.left_us:
-                self._read_backlog(one, through_us, t_us)
-            self._reconcile(one, through_us, t_us, sweep=not fresh)
-            step.in_progress += one.in_progress
-        self._intake.log_pass()
+        through_us = whole_ms(t_us)
+        try:
+            self._watched.look(t_us)
+            self._watched.each_once(lambda one: self._whole(one, through_us, t_us))
+        finally:
+            self._intake.log_pass()
+        step.in_progress = sum(one.in_progress for one in self._watched)
         return step
+
+    def missing(self) -> Mapping[str, str]:
+        """The experiments of the config that are deleted or unknown, and why; see :class:`Watched`."""
+        return self._watched.missing
 
     def watermarks(self) -> list[Watermark]:
         """How far each experiment is complete, by the server's own counts; none while there is a backlog."""
-        known = [one.watermark for one in self._experiments or []]
+        known = [one.watermark for one in self._watched]
         return [] if None in known else [one for one in known if one is not None]
 
     def progress(self) -> tuple[int, int | None]:
         """The traces of this pass; what is to land is known while a backlog is read."""
-        backlogs = [one.backlog for one in self._experiments or []]
-        expected = [one.expected for one in backlogs if one.expected is not None]
+        expected = [one.backlog.expected for one in self._watched if one.backlog.expected is not None]
         return self._intake.step.landed, sum(expected) if expected and any(expected) else None
 
-    def _open(self, now_us: int) -> list[Experiment]:
-        """At the first pass: the experiments, where each one's landing stands, and what is in the table."""
-        if self._experiments is None:
-            names = self._config.experiment_names(self._reader)
-            cursors = read_cursors(self._store.table("landing"))
-            since_us = now_us - self._config.amend_for
-            self._intake.known = read_known(self._store.table("traces"), names, since_us)
-            self._experiments = [
-                self._experiment(key, name, cursors.get(key), now_us) for key, name in names.items()
-            ]
-        return self._experiments
+    def _turn(self, one: Experiment, through_us: int, now_us: int) -> None:
+        """What has ended since, what came late or changed, and a piece of the backlog, of one experiment."""
+        self._watched.follow_name(one, now_us)
+        self._land_slice(one, through_us, now_us, whole=now_us - one.relisted_us >= _RELIST_US)
+        if now_us - one.reconciled_us >= self._config.reconcile:
+            self._reconcile(one, through_us, now_us)
+        elif self._comparison_is_due(one, through_us, now_us):
+            self._compare_last_hour(one, through_us, now_us)
+        began = time.monotonic()
+        while one.backlog.left_us and time.monotonic() - began < _BACKLOG_S:
+            self._read_backlog(one, through_us, now_us)
 
-    def _experiment(self, key: str, name: str, cursor: Cursor | None, now_us: int) -> Experiment:
-        earliest_us = self._reader.earliest_us(key) if self._config.start == "earliest" else None
-        first_us = now_us if earliest_us is None else earliest_us - 1000
-        start_us = _whole_ms(self._config.start_us(now_us, first_us))
-        if cursor is None:
-            begin_us = max(start_us, _whole_ms(now_us - self._config.overlap))
-            cursor = Cursor(begin_us, begin_us)
-        backlog = Backlog(name, cursor.low_us, start_us, top_us=cursor.low_us, high_us=cursor.high_us)
-        return Experiment(key, name, cursor.high_us, backlog)
+    def _whole(self, one: Experiment, through_us: int, now_us: int) -> None:
+        """All that ended up to ``through_us`` in one experiment."""
+        self._watched.follow_name(one, now_us)
+        fresh = one.slice_written_us == 0 and one.backlog.low_us == one.backlog.high_us
+        self._land_slice(one, through_us, now_us, whole=True)
+        while one.backlog.left_us:
+            self._read_backlog(one, through_us, now_us)
+        self._reconcile(one, through_us, now_us, sweep=not fresh)
 
     def _land_slice(self, one: Experiment, through_us: int, now_us: int, *, whole: bool) -> None:
         """What has ended since the last slice, and again what ended in the overlap before it."""
@@ -180,7 +174,6 @@ class MlflowLanding(Landing):
 
     def _reconcile(self, one: Experiment, through_us: int, now_us: int, *, sweep: bool = True) -> None:
         """Compare the hours with the server's counts, then sweep for what changed without moving its end."""
-        self._follow_name(one)
         one.countable = True  # unless it now turns out not to be
         before = self._counts()
         since_us = max(one.backlog.low_us, now_us - self._config.amend_for)
@@ -225,20 +218,6 @@ class MlflowLanding(Landing):
         self._record(one, kind, since_us, to_us, now_us, before, missed)
         one.watermark_written_us = now_us if one.watermark is not None else 0
 
-    def _follow_name(self, one: Experiment) -> None:
-        """Follow a rename; an experiment that was deleted goes on being watched, which is logged once."""
-        name = self._reader.current_name(one.id)
-        if name is None and not one.deleted:
-            _LOG.warning(
-                "experiment %s (%s) was deleted on the server: no more traces will come from it",
-                one.name,
-                one.id,
-            )
-        elif name is not None and name != one.name:
-            _LOG.info("experiment %s is now called %s", one.name, name)
-            one.name = name
-        one.deleted = name is None
-
     def _counts(self) -> tuple[int, int]:
         """How many traces this pass has landed and skipped so far."""
         return self._intake.step.landed, self._intake.step.skipped
@@ -258,7 +237,3 @@ class MlflowLanding(Landing):
         self._tables.record(
             LandingRow(one.id, kind, from_us, to_us, now_us, landed, skipped, one.in_progress, missed)
         )
-
-
-def _whole_ms(time_us: int) -> int:
-    return time_us - time_us % 1000

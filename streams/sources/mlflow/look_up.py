@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rules.units import MINUTE_US, iso_time
 from store.final_through import stored_final_through_us
-from streams.errors import UnknownExperiment
 from streams.sources.base import Sighting
 from streams.sources.mlflow.client import MlflowReader
 from streams.sources.mlflow.known import Cursor, read_cursors
@@ -31,10 +30,7 @@ def look_up(source: MlflowSource, store: Store, text: str) -> list[Sighting]:
     if not _ID.fullmatch(text):
         return []
     reader = MlflowReader(source.tracking_uri)
-    try:
-        watched = source.experiment_names(reader)
-    except UnknownExperiment:
-        watched = {}  # the ones that are left are found by the trace itself
+    watched = source.found(reader, store).names  # where none is there, the trace itself says where it is
     infos = reader.infos([text]) or reader.beginning_with(list(watched), text)
     if len(infos) != 1:
         return [Sighting(info_row(info, None)) for info in infos]

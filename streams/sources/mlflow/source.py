@@ -25,6 +25,7 @@ from streams.sources.base import (
     SourcePlace,
 )
 from streams.sources.landed import LandedTable
+from streams.sources.mlflow.configured import Configured, configured, landed_as
 from streams.sources.mlflow.survey import MlflowOffer
 
 if TYPE_CHECKING:
@@ -87,23 +88,24 @@ class MlflowSource(Source):
         return now_us - parse_duration_us(self.start[1:])
 
     def check(self, place: SourcePlace) -> None:
-        """See whether the server answers and has all the experiments.
+        """See whether the server answers and has any of the experiments.
 
         Raises:
-            UnknownExperiment: one is not there; lists those there are.
+            UnknownExperiment: none is there; lists those there are.
             SourceDown: no server, no access.
-        """
-        self.experiment_names()
-
-    def experiment_names(self, reader: MlflowReader | None = None) -> dict[str, str]:
-        """The experiments' names on the server, by id.
-
-        Raises:
-            UnknownExperiment, SourceDown: as :meth:`check`.
         """
         from streams.sources.mlflow.client import MlflowReader
 
-        return (reader or MlflowReader(self.tracking_uri)).experiments(self.experiments)
+        self.found(MlflowReader(self.tracking_uri), _store_of(place)).check(self.tracking_uri)
+
+    def found(self, reader: MlflowReader, store: Store | None) -> Configured:
+        """What the server has of the experiments; ``store`` knows them by the traces that have landed.
+
+        Raises:
+            SourceDown: no server, no access.
+        """
+        known = landed_as(store, self.experiments) if store is not None else {}
+        return configured(self.experiments, reader.experiments(), known)
 
     def query_table(self, place: SourcePlace) -> LandedTable:
         """The store's own table, which the landing fills."""
@@ -136,7 +138,7 @@ class MlflowSource(Source):
 
         def ask() -> LeftOut:
             reader = MlflowReader(self.tracking_uri)
-            new = [one for one in self.experiment_names(reader) if one not in landed]
+            new = [one for one in self.found(reader, store).names if one not in landed]
             return traces_before(reader, new, max(start_us, now_us - horizon_us))
 
         return LeftOutCount(ask, by_horizon=start_us < now_us - horizon_us)
@@ -147,13 +149,26 @@ class MlflowSource(Source):
         return self.amend_for
 
     def probe(self, place: SourcePlace, timeout_s: float) -> Probe:
-        """The experiments, if the server has them all.
+        """The experiments that the server has, and which it has not.
 
         Raises:
             UnknownExperiment, SourceDown: as :meth:`check`.
         """
         from streams.sources.mlflow.client import MlflowReader
 
-        names = self.experiment_names(MlflowReader(self.tracking_uri))
-        listed = ", ".join(f"{name} ({key})" for key, name in names.items())
-        return Probe(f"{self.tracking_uri}: {listed}", {"experiments": names})
+        found = self.found(MlflowReader(self.tracking_uri), _store_of(place))
+        found.check(self.tracking_uri)
+        listed = ", ".join(f"{name} ({key})" for key, name in found.names.items())
+        missing = {one.wanted: one.reason for one in found.missing}
+        details = {"experiments": dict(found.names), "missing": missing, "renamed": dict(found.renamed)}
+        return Probe(f"{self.tracking_uri}: {listed}", details, tuple(found.problems()))
+
+
+def _store_of(place: SourcePlace) -> Store | None:
+    """The store, None where there is none yet, or none that can be read."""
+    from store import StoreError, open_store
+
+    try:
+        return open_store(place.store_path, create=False)
+    except StoreError:
+        return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from rules.alerting.deciding import candidates, deciding_values
-from rules.alerting.evidence import EvidenceChoice, FactFilter
+from rules.alerting.evidence import EvidenceChoice, FactColumn, FactFilter
 from rules.alerting.histogram import bucket_index, bucket_value_us
 from rules.alerting.sums import Window
 from rules.alerting.windows import GivenWindows
@@ -54,6 +55,21 @@ def chosen(fire: str, given: Window) -> EvidenceChoice:
 
 
 SLOW, BROKEN = window(ms=9000), window(errors=8)
+
+
+CACHED = replace(
+    window(),
+    tokens_input=500,
+    tokens_input_known=10,
+    tokens_cache_read=50,
+    tokens_cache_read_known=10,
+    tokens_cache_write=100,
+    tokens_cache_write_known=10,
+)
+
+
+def most_of(kind: str, *, large: bool = True) -> EvidenceChoice:
+    return EvidenceChoice(5 * MINUTE, cast(FactColumn, f"tokens_{kind}"), large)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +128,11 @@ SLOW, BROKEN = window(ms=9000), window(errors=8)
         ("error_rate = 0", window(), GOOD),
         ("tokens < 5", window(), EvidenceChoice(5 * MINUTE, "tokens_total", False)),
         ("traces < 50", window(), SLOWEST),
+        # tokens by kind
+        ("tokens.input > 100", replace(window(), tokens_input=500, tokens_input_known=1), most_of("input")),
+        ("tokens.cache_write > 9", CACHED, most_of("cache_write")),
+        ("tokens.cache_read < 60", CACHED, most_of("cache_read", large=False)),
+        ("tokens.cache_read / tokens.input < 0.2", CACHED, most_of("input")),
     ],
 )
 def test_sem_17_evidence_is_of_the_comparison_that_decides(

@@ -42,8 +42,13 @@ traces: st.SearchStrategy[Trace] = st.tuples(
 
 def partial(trace: Trace) -> tuple[int, list[int], list[int], list[int]]:
     minute, error, ms, weight = trace
-    sums = [weight, weight * error, weight * ms, weight, 0, 0]
-    return minute * MINUTE, sums, [bucket(ms)], [weight]
+    sums = {
+        "traces": weight,
+        "errors": weight * error,
+        "tokens_total": weight * ms,
+        "tokens_total_known": weight,
+    }
+    return minute * MINUTE, [sums.get(name, 0) for name in MEASURED], [bucket(ms)], [weight]
 
 
 def bucket(ms: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 
 from rules.dialect import compile_condition
 from rules.matcher import Matcher, explain, raw_table
@@ -21,6 +21,15 @@ START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 START_US = int(START.timestamp()) * 1_000_000
 
 
+CONFIGURATION: dict[str, str] = {}
+
+
+@pytest.fixture(params=["false", "true"], ids=["scan", "files"], autouse=True)
+def readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that Polars scans, and tables that ask something of their readers, of which files are read."""
+    monkeypatch.setitem(CONFIGURATION, "delta.enableDeletionVectors", request.param)
+
+
 def table(path: Path, rows: list[dict[str, Any]], **types: Any) -> str:
     kinds = {
         "trace_id": pa.string(),
@@ -31,7 +40,8 @@ def table(path: Path, rows: list[dict[str, Any]], **types: Any) -> str:
         **types,
     }
     schema = pa.schema([(name, kind) for name, kind in kinds.items() if name in rows[0]])
-    write_deltalake(str(path), pa.Table.from_pylist(rows, schema=schema), mode="append")
+    made = pa.Table.from_pylist(rows, schema=schema)
+    write_deltalake(str(path), made, mode="append", configuration=CONFIGURATION)
     return str(path)
 
 
@@ -127,6 +137,45 @@ def test_a_row_of_a_table_whose_spans_have_few_fields_can_be_explained(tmp_path:
         "any(span, type = 'TOOL' AND span.name = 'search') AND NOT any(span, status = 'ERROR')"
     )
     assert explain(condition, raw_table(whole, condition.columns))["matched"] is True
+
+
+def test_sem_20_one_column_may_stand_for_two_of_ours_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    rows = [{"trace_id": "t1", "request_time": START, "request": "q"}]
+    path = table(tmp_path, rows)
+    both = {"request": "request", "response": "request"}
+    assert TraceTable(path, both).contents({"t1": START_US}) == {"t1": ("q", "q")}
+    with pytest.raises(StoreError, match="has no column trace_id"):
+        TraceTable(path, {"trace_id": "id"}).contents({"t1": START_US})
+
+
+def test_sem_20_an_empty_table_holds_nothing(tmp_path: Path) -> None:
+    path = table(tmp_path, [{"trace_id": "t1", "request_time": START, "request": "q"}])
+    DeltaTable(path).delete()
+    assert TraceTable(path).contents({"t1": START_US}) == {}
+    assert TraceTable(path).row("t1", None) is None
+
+
+def test_sem_20_of_a_large_file_only_the_rows_asked_for_are_taken(tmp_path: Path) -> None:
+    rows = [
+        {"trace_id": f"t{i}", "request_time": START, "request": f"q{i}", "response": None}
+        for i in range(2_500)
+    ]
+    path = table(tmp_path, rows)
+    wanted = {f"t{i}": START_US for i in (0, 999, 1_000, 2_499)}
+    assert TraceTable(path).contents(wanted) == {key: (f"q{key[1:]}", None) for key in wanted}
+
+
+def test_sem_20_an_experiment_is_known_by_the_place_of_the_trace(tmp_path: Path) -> None:
+    place = pa.struct([("mlflow_experiment", pa.struct([("experiment_id", pa.string())]))])
+    row = {
+        "trace_id": "t1",
+        "request_time": START,
+        "trace_location": {"mlflow_experiment": {"experiment_id": "7"}},
+    }
+    whole = TraceTable(table(tmp_path, [row], trace_location=place)).row("t1", START_US)
+    assert whole.column("experiment_id").to_pylist() == ["7"]
+    condition = compile_condition("experiment = '7'")
+    assert Matcher([condition]).match(raw_table(whole, condition.columns)).tolist() == [[True]]
 
 
 def test_sem_20_a_row_that_comes_later_is_seen_and_a_broken_table_is_told(tmp_path: Path) -> None:

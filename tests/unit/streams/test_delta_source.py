@@ -21,7 +21,7 @@ from streams.delta_log import arrivals, versions
 from streams.errors import SourceError
 from streams.query import check_source
 from streams.sources.delta_traces.table import DeltaTracesTable
-from streams.spark_errors import line_of
+from streams.spark_errors import line_of, schema_moved_on
 
 
 def test_plain_parquet_and_a_missing_table_are_refused(tmp_path: Path) -> None:
@@ -118,9 +118,10 @@ def test_deleted_rows_are_counted_once_by_the_batch_that_finishes_their_commit(t
 
 
 def test_what_delta_says_in_a_page_is_told_in_a_line() -> None:
-    assert "next run goes on" in line_of(
-        "[STREAM_FAILED] … [DELTA_SCHEMA_CHANGED_WITH_VERSION] Detected schema change"
-    )
+    text = "[STREAM_FAILED] … [DELTA_SCHEMA_CHANGED_WITH_VERSION] Detected schema change"
+    assert "--rebuild" in line_of(text)
+    assert not schema_moved_on(text)
+    assert schema_moved_on("[STREAM_FAILED] … [DELTA_STREAMING_METADATA_EVOLUTION] The schema … has changed")
     assert "--rebuild" in line_of("[FAILED_READ_FILE.FILE_NOT_EXIST] Encountered error while reading file")
 
 

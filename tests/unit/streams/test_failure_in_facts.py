@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import polars as pl
@@ -21,7 +22,8 @@ def narrowed(*rows: dict[str, Any]) -> list[dict[str, Any]]:
         column = pa.array([str(row.get(name, "")) for row in rows]) if name not in plain else None
         found = pa.nulls(len(rows), plain[name]) if column is None else column
         raw = raw.append_column(f"_{name}", found)
-    return narrow(raw, todo, Matcher(())).to_pylist()
+    found = narrow(raw, todo, Matcher(())).to_pylist()
+    return [{**row, "failure": row["failure"] and json.loads(row["failure"])} for row in found]
 
 
 def test_each_trace_has_its_own_failure() -> None:

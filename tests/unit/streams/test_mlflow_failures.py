@@ -23,7 +23,7 @@ def own_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def failure(uri: str) -> SourceDown:
     with pytest.raises(SourceDown) as caught:
-        MlflowReader(uri).experiments(["a"])
+        MlflowReader(uri).experiments()
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"source.tracking_uri: {uri}: ")
     return caught.value

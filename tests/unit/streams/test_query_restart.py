@@ -21,8 +21,8 @@ class Query:
         self.lastProgress: dict[str, int] | None = None
         self.status = {"isTriggerActive": False}
 
-    def fail(self, reason: str | None) -> None:
-        self.isActive, self.failure = False, StreamingQueryException("[STREAM_FAILED] a page\nof text")
+    def fail(self, reason: str | None, text: str = "[STREAM_FAILED] a page\nof text") -> None:
+        self.isActive, self.failure = False, StreamingQueryException(text)
         if reason is not None:
             self.end = QueryEnd("q", "s", 0, reason, "Error", 3, "why", 0)
 
@@ -96,6 +96,19 @@ def test_an_end_of_which_no_batch_has_said_why_is_spark_s_first_line() -> None:
     played.queries[0].fail(None)
     assert not played.handle.active
     assert played.handle.error() == "[STREAM_FAILED] a page"
+
+
+def test_another_schema_of_the_source_starts_it_anew_and_batches_that_got_done_end_the_waiting() -> None:
+    played = Played()
+    for _ in range(6):
+        played.queries[-1].lastProgress = {"batchId": 7}
+        played.queries[-1].fail(None, "[STREAM_FAILED] … [DELTA_STREAMING_METADATA_EVOLUTION] The schema …")
+        assert played.handle.active
+        assert not played.handle.wait(0.5)
+    assert len(played.queries) == 7
+    assert played.clock.slept == pytest.approx(3.0)
+    played.queries[-1].fail(FAILED, "[DELTA_STREAMING_METADATA_EVOLUTION] in a text that a batch quotes")
+    assert not played.handle.active
 
 
 def test_a_loop_of_restarts_waits_longer_and_longer_and_does_not_spin() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def failed(trace_id: str, minute: int, message: str, *, error_type: str = "", **
         "pattern": fingerprint(error_type, masked(pa.array([message])).to_pylist()[0]),
         "handled": more.pop("handled", False),
     }
-    return fact(trace_id, minute, error=not failure["handled"], failure=failure, **more)
+    return fact(trace_id, minute, error=not failure["handled"], failure=json.dumps(failure), **more)
 
 
 def write(store: Store, *rows: dict[str, Any]) -> None:
