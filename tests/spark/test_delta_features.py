@@ -99,7 +99,8 @@ def make(spark: Any, folder: Path, made: Made) -> Path:
     if made.changes:
         spark.sql(f"update delta.`{source}` set response = 'changed' where trace_id = 'tr-2'")
         spark.sql(f"delete from delta.`{source}` where trace_id = 'tr-4'")
-    insert = f"select {made.columns} from delta.`{rows}` where trace_id = 'tr-5'"
+    more = ", cast(null as bigint) as landed_us" if "typeWidening" in made.features else ""
+    insert = f"select {made.columns}{more} from delta.`{rows}` where trace_id = 'tr-5'"
     spark.sql(f"insert into delta.`{source}` by name {insert}")
     return source
 

@@ -79,7 +79,7 @@ class Source:
 
 def restore(source: Source) -> None:
     before = source.version
-    source.overwrite("* except (extra)", "1 as more_yet")
+    source.overwrite("*", "1 as more_yet")
     source.append()
     source.sql(f"restore table {{}} to version as of {before}")
 
