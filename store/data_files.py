@@ -9,6 +9,7 @@ table's schema gives them.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,11 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from store.files import file_system
 from store.mapped_columns import ColumnNames
 from store.wanted_rows import Wanted
 
+_LOG = logging.getLogger(__name__)
 _THREADS = 4
 _ROWS = 1_000  # decoded at once: rows may hold megabytes of text
 _BUFFER_BYTES = 1 << 20
@@ -160,10 +163,18 @@ def _rows(
 
 
 def _kept_rows(delta: DeltaTable) -> dict[str, pa.Array]:
-    """Which rows of a file still count, by the file's name, where a deletion vector takes some away."""
+    """Which rows of a file still count, by the file's name, where a deletion vector takes some away.
+
+    delta-rs gives no vectors of a table that has type widening too. A row that was deleted there is still
+    read back; of a row that was changed, the file that was written last has the present one.
+    """
     if "deletionVectors" not in (delta.protocol().reader_features or []):
         return {}
-    vectors = pa.table(delta.deletion_vectors())
+    try:
+        vectors = pa.table(delta.deletion_vectors())
+    except DeltaError as error:
+        _LOG.info("%s: deleted rows are read back too: %s", delta.table_uri, error)
+        return {}
     return {
         unquote(str(path)).rpartition("/")[2]: pa.array(kept.values)
         for path, kept in zip(vectors["filepath"].to_pylist(), vectors["selection_vector"], strict=True)
