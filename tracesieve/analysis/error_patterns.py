@@ -69,6 +69,14 @@ def error_patterns(store: Store, from_us: int, to_us: int, errors: int) -> dict[
     }
 
 
+def failure_messages(store: Store, trace_ids: pl.Series, where: pl.Expr) -> dict[str, str]:
+    """What the failures of some traces said, by trace id; those without a message are left out."""
+    of_traces = where & pl.col("trace_id").is_in(trace_ids.implode()) & pl.col("failure").is_not_null()
+    facts = net_facts(store.table("facts").read(list(_COLUMNS), of_traces))
+    found = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
+    return dict(found.filter(pl.col("message") != "").select("trace_id", "message").iter_rows())
+
+
 def _merged(facts: pl.DataFrame) -> pl.DataFrame:
     """For each ``pattern`` of facts the ``merged`` one it belongs to, and its ``text``."""
     kinds = facts.group_by("pattern").agg(pl.col("error_type", "message", "end_us").min())

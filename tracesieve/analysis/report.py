@@ -22,7 +22,7 @@ from store.content import TraceTable
 from store.final_through import stored_final_through_us
 from store.store import Store, net_facts
 from tracesieve.analysis.candidates import candidates
-from tracesieve.analysis.error_patterns import error_patterns
+from tracesieve.analysis.error_patterns import error_patterns, failure_messages
 from tracesieve.analysis.matches import matches_in
 from tracesieve.json_output import iso
 
@@ -77,12 +77,11 @@ def report(
     failed = facts.filter("error").sort("end_us", "trace_id", descending=True).head(SAMPLES)
     table = content or TraceTable(store.table("traces").uri)
     samples = table.samples(dict(failed.select("trace_id", "start_us").iter_rows()))
+    messages = failure_messages(store, failed["trace_id"], touched)
     document["error_samples"] = [
-        {
-            "trace_id": trace_id,
-            **dict(zip(("request", "error"), samples.get(trace_id, (None, None)), strict=True)),
-        }
-        for trace_id in failed["trace_id"]
+        {"trace_id": one, "request": request, "error": error or messages.get(one)}
+        for one in failed["trace_id"]
+        for request, error in [samples.get(one, (None, None))]
     ]
     differ = int(facts["usage_disagrees"].sum() or 0)
     document["freshness"] = {**_freshness(store), "usage_disagrees": differ}

@@ -13,6 +13,7 @@ from support.made_facts import MINUTE, T0, fact
 from rules.failures import fingerprint, masked
 from store import Store, open_store
 from tracesieve.analysis.error_patterns import error_patterns, lines
+from tracesieve.analysis.report import report
 from tracesieve.json_output import iso
 
 
@@ -122,3 +123,13 @@ def test_what_a_person_sees_fits_and_is_harmless(tmp_path: Path, monkeypatch: py
     assert shown[0] == "failures: 2"
     assert all(len(line) <= 80 and line.isprintable() for text in shown for line in text.split("\n"))
     assert any("(no message)" in line for line in shown)
+
+
+def test_a_sample_has_the_message_of_its_failure_where_its_spans_have_none(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    write(store, failed("a", 10, "model is down"), fact("b", 9, error=True))
+    document = report(store, T0, T0 + 60 * MINUTE, [], T0 + 60 * MINUTE)
+    assert [(one["trace_id"], one["error"]) for one in document["error_samples"]] == [
+        ("a", "model is down"),
+        ("b", None),
+    ]
