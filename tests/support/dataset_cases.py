@@ -66,12 +66,13 @@ class Datasets:
             if outcome.error is not None:
                 raise outcome.error
 
+    def found(self) -> list[Any]:
+        name = "name = 'tracesieve_error_case'"
+        return list(self.sink.server._client.search_datasets([self.experiment_id], name))
+
     def dataset(self) -> Any:
-        found = self.sink.server._client.search_datasets(
-            [self.experiment_id], "name = 'tracesieve_error_case'"
-        )
-        assert len(found) == 1
-        return found[0]
+        (one,) = self.found()
+        return one
 
     def records(self) -> dict[str, Any]:
         loaded, _ = self.sink.server._store._load_dataset_records(self.dataset().dataset_id)
