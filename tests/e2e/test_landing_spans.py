@@ -118,4 +118,4 @@ def test_a_server_without_counts_is_listed_and_an_experiment_may_be_renamed_or_d
     caplog.clear()
     for i in (2, 3):
         landing.step(now + i * 16 * MINUTE_US)
-    assert caplog.text.count("was deleted on the server") == 1
+    assert caplog.text.count("was deleted (`mlflow experiments restore") == 1
