@@ -72,12 +72,12 @@ class TraceTable:
                 return []
             name = self._theirs.get("trace_id", "trace_id")
             if asks_nothing_of_readers(table):
-                ids = pl.scan_delta(table, use_pyarrow=False).select(pl.col(name).cast(pl.String)).collect()
-                column = ids[name]
+                column = pl.scan_delta(table, use_pyarrow=False).select(pl.col(name).alias("trace_id"))
             else:
-                column = pl.Series(self._data_files(table).column(name), dtype=pl.String)
-            found = column.filter(column.str.starts_with(beginning)).unique().sort()
-            return found.drop_nulls().head(most).to_list()
+                column = pl.LazyFrame({"trace_id": self._data_files(table).column(name)})
+            begins = pl.col("trace_id").cast(pl.String).str.starts_with(beginning)
+            found = column.filter(begins).unique().sort("trace_id")
+            return [str(one) for one in found.head(most).collect()["trace_id"]]
         except (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
             raise StoreError(f"{self._uri} cannot be read: {error}") from error
 

@@ -51,15 +51,14 @@ def error_patterns(store: Store, from_us: int, to_us: int, errors: int) -> dict[
     newest ``samples``, and ``state``: ``new`` (never seen before the range), ``back`` (not seen in the time
     before it), else ``ongoing``; null where facts do not reach back before the range.
     """
-    known = pl.col("failure").is_not_null() & (pl.col("end_us") < to_us)
-    facts = net_facts(store.table("facts").read(list(_COLUMNS), known))
-    facts = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
+    facts = _failures(store, pl.col("end_us") < to_us)
     facts = facts.join(_merged(facts), on="pattern", how="left")
+    ever = facts.partition_by("merged", as_dict=True)
     inside = facts.filter(pl.col("end_us") >= from_us)
     oldest = store.table("facts").read(["end_us"], pl.col("end_us") < from_us)["end_us"].min()
     found = [
-        _row(one, facts.filter(pl.col("merged") == name), (from_us, to_us), inside.height, oldest is not None)
-        for (name,), one in inside.group_by("merged")
+        _row(one, ever[name], (from_us, to_us), inside.height, oldest is not None)
+        for name, one in inside.group_by("merged")
     ]
     handled = int(inside["handled"].sum() or 0)
     failed = inside.height - handled
@@ -71,10 +70,14 @@ def error_patterns(store: Store, from_us: int, to_us: int, errors: int) -> dict[
 
 def failure_messages(store: Store, trace_ids: pl.Series, where: pl.Expr) -> dict[str, str]:
     """What the failures of some traces said, by trace id; those without a message are left out."""
-    of_traces = where & pl.col("trace_id").is_in(trace_ids.implode()) & pl.col("failure").is_not_null()
-    facts = net_facts(store.table("facts").read(list(_COLUMNS), of_traces))
-    found = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
+    found = _failures(store, where & pl.col("trace_id").is_in(trace_ids.implode()))
     return dict(found.filter(pl.col("message") != "").select("trace_id", "message").iter_rows())
+
+
+def _failures(store: Store, where: pl.Expr) -> pl.DataFrame:
+    """The facts that stand of traces with a failure, with the failure's keys as columns."""
+    facts = net_facts(store.table("facts").read(list(_COLUMNS), where & pl.col("failure").is_not_null()))
+    return facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
 
 
 def _merged(facts: pl.DataFrame) -> pl.DataFrame:
