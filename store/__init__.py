@@ -3,10 +3,11 @@ lease.
 """
 
 from store.errors import StoreError, StoreTaken, StoreUnwritable, StoreVersionError
-from store.store import Store, net_facts, open_store
+from store.store import NETTED, Store, net_facts, open_store
 from store.table import Table
 
 __all__ = [
+    "NETTED",
     "Store",
     "StoreError",
     "StoreTaken",

@@ -23,6 +23,10 @@ _VERSION = {
 }
 
 
+# What :func:`net_facts` looks at: whoever reads a part of the columns reads these.
+NETTED = ("batch_id", "weight", "trace_id", "content_hash", "arrived_us", "group_by", "group", "hits")
+
+
 class Store:
     """The tables below one place; open it with :func:`open_store`."""
 

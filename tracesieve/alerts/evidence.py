@@ -13,25 +13,18 @@ import polars as pl
 
 from rules.alerting.evidence import EvidenceChoice
 from rules.alerting.sums import TOKENS
-from store import Store, net_facts
+from store import NETTED, Store, net_facts
 from tracesieve.alerts.episodes import Episode
 
 APP = "evidence"  # each commit to the table is numbered by this application's version, from 1
 _COLUMNS = (
-    "batch_id",
-    "weight",
-    "trace_id",
-    "content_hash",
-    "group_by",
-    "group",
+    *NETTED,
     "start_us",
     "end_us",
     "error",
     "duration_us",
     *(f"tokens_{kind}" for kind in TOKENS),
     "cost_nusd",
-    "arrived_us",
-    "hits",
 )
 _OPERATORS: dict[str, Callable[[pl.Expr, Any], pl.Expr]] = {"=": eq, ">": gt, ">=": ge, "<": lt, "<=": le}
 

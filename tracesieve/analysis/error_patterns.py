@@ -16,26 +16,14 @@ import pyarrow as pa
 
 from rules.failures import FAILURE_KEYS, masked, merged_patterns
 from rules.units import parse_time_us, readable_time
-from store import Store, net_facts
+from store import NETTED, Store, net_facts
 from tracesieve.json_output import iso
 from tracesieve.terminal import fitted, plain, wrapped
 
 SAMPLES: Final = 3
 _SHOWN = 10
 _LONGEST_TEXT = 150
-_COLUMNS = (
-    "batch_id",
-    "weight",
-    "trace_id",
-    "content_hash",
-    "arrived_us",
-    "group_by",
-    "group",
-    "end_us",
-    "error",
-    "hits",
-    "failure",
-)
+_COLUMNS = (*NETTED, "end_us", "error", "failure")
 _FAILURE = pl.Struct({key: pl.Boolean if key == "handled" else pl.String for key in FAILURE_KEYS})
 NEW, ONGOING, BACK = "new", "ongoing", "back"
 

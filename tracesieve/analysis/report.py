@@ -20,7 +20,7 @@ from rules.units import MINUTE_US
 from sinks.mlflow.config import DatasetsConfig
 from store.content import TraceTable
 from store.final_through import stored_final_through_us
-from store.store import Store, net_facts
+from store.store import NETTED, Store, net_facts
 from tracesieve.analysis.candidates import candidates
 from tracesieve.analysis.error_patterns import error_patterns, failure_messages
 from tracesieve.analysis.matches import matches_in
@@ -29,20 +29,13 @@ from tracesieve.json_output import iso
 SAMPLES = 5
 _FRESH = ("late", "backlog", "duplicates", "amended", "expired", "left_out", "quarantined", "deleted")
 _COLUMNS = (
-    "batch_id",
-    "weight",
-    "trace_id",
-    "content_hash",
-    "arrived_us",
-    "group_by",
-    "group",
+    *NETTED,
     "start_us",
     "end_us",
     "error",
     "duration_us",
     *(f"tokens_{kind}" for kind in TOKENS),
     "cost_nusd",
-    "hits",
     "usage_disagrees",
 )
 
