@@ -15,6 +15,7 @@ SCENARIOS: dict[str, str] = {
     "c2": "benchmarks.c2_mlflow",
     "d": "benchmarks.d_report",
     "e": "benchmarks.e_small_batches",
+    "f": "benchmarks.f_facts",
 }
 
 
