@@ -200,3 +200,12 @@ def wrapped(text: str, indent: str = "", hang: int | None = None) -> str:
                 line = f"{line} {piece}".lstrip()
     lines.append(line)
     return "\n".join((indent if number == 0 else " " * later) + each for number, each in enumerate(lines))
+
+
+def short_time(us: float) -> str:
+    """A duration in at most six characters: ``834 ms``, ``1.3 s``, ``12 m``, ``3.4 h``."""
+    for unit, size in (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)):
+        if us >= size * (1 if unit in ("ms", "s") else 2):
+            number = us / size
+            return f"{number:,.1f} {unit}" if number < 10 else f"{number:,.0f} {unit}"
+    return f"{us:,.0f} µs"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rules.breakdown import Spans
-from tracesieve.terminal import columns, fitted, plain
+from tracesieve.terminal import columns, fitted, plain, short_time
 
 MOST_LINES = 60
 _DEEPEST = 8  # beyond that, lines are not indented further
@@ -114,12 +114,3 @@ def _bar(spans: Spans, span: int, begin_us: int, whole_us: int, room: int) -> st
     start = min(start, room - 1)
     mark = "█" if spans.critical_us[span] > 0 else "░"
     return " " * start + mark * min(length, room - start)
-
-
-def short_time(us: float) -> str:
-    """A duration in at most six characters: ``834 ms``, ``1.3 s``, ``12 m``, ``3.4 h``."""
-    for unit, size in (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)):
-        if us >= size * (1 if unit in ("ms", "s") else 2):
-            number = us / size
-            return f"{number:,.1f} {unit}" if number < 10 else f"{number:,.0f} {unit}"
-    return f"{us:,.0f} µs"

@@ -11,7 +11,7 @@ import click
 from rules.units import DAY_US, parse_time_us, readable_time
 from tracesieve.errors import TracesieveError
 from tracesieve.json_output import echo_json
-from tracesieve.terminal import columns, plain, table, wrapped
+from tracesieve.terminal import columns, plain, short_time, table, wrapped
 from tracesieve.time_range import range_us
 
 _MOST_ROWS = 20
@@ -198,6 +198,4 @@ def _count(number: int) -> str:
 
 
 def _time(ms: float | None) -> str:
-    from tracesieve.analysis.trace_tree import short_time
-
     return "-" if ms is None else short_time(ms * 1000)
