@@ -12,7 +12,7 @@ _CONTENT = ["trace_id", "content_hash"]
 _WEIGHT = pl.col("weight").cast(pl.Int64).sum()
 # What rules that are applied to the past change of a fact, as texts.
 _VERSION = {
-    "span_sums": pl.when(pl.col("span_sums").is_null()).then(pl.lit("")).otherwise(pl.lit("known")),
+    "span_keys": pl.when(pl.col("span_keys").is_null()).then(pl.lit("")).otherwise(pl.lit("known")),
     "group_by": pl.col("group_by").fill_null([]).list.join("\x1f"),
     "group": pl.col("group").fill_null([]).list.join("\x1f"),
     "hits": pl.col("hits")
@@ -24,7 +24,19 @@ _VERSION = {
 
 
 # What :func:`net_facts` looks at: whoever reads a part of the columns reads these.
-NETTED = ("batch_id", "weight", "trace_id", "content_hash", "arrived_us", "group_by", "group", "hits")
+NETTED = (
+    "batch_id",
+    "weight",
+    "trace_id",
+    "content_hash",
+    "arrived_us",
+    "group_by",
+    "group",
+    "hits",
+    "span_keys",  # few distinct texts, so that it costs little to read
+)
+# What `tracesieve apply` adds to facts of an older program; whether it has shows in `span_keys`.
+_FILLED = {"span_sums", "usage_disagrees", "failure"}
 
 
 class Store:
@@ -64,7 +76,13 @@ def net_facts(facts: pl.DataFrame) -> pl.DataFrame:
     and hits: rules that are applied to the past (SEMANTICS 31) leave the content as it is. They are not
     summed by batch id, since a rebuilt stream counts its batches from zero again. Rows of weight 0 only say
     that a content was seen.
+
+    Raises:
+        ValueError: columns that `apply` fills are there without the one that tells the filled row from the
+            former.
     """
+    if "span_keys" not in facts.columns and (known := sorted(_FILLED & set(facts.columns))):
+        raise ValueError(f"{', '.join(known)} cannot be netted without span_keys: read NETTED too")
     rows = facts.filter(pl.col("weight") != 0).with_row_index("_row")
     alive = rows.group_by(_CONTENT).agg(_WEIGHT.alias("_net"), pl.len().alias("_rows"))
     alive = alive.filter(pl.col("_net") > 0)

@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pytest
 from support.made_facts import fact
 
-from store import net_facts
+from store import NETTED, net_facts
 from store.schemas import FACTS
 
 BAD, SLOW = {"rule": "bad", "hash": "h1"}, {"rule": "slow", "hash": "h2"}
@@ -42,3 +43,27 @@ def test_sem_31_a_row_of_another_group_is_another_row() -> None:
     old = fact("t", 1, batch_id=9)
     new = {**old, "group_by": ["experiment", "model"], "group": ["support", "big"], "batch_id": 1}
     assert standing(old, {**old, "weight": -1}, new) == [("t", 1, [], ["support", "big"])]
+
+
+def filled(**changes: Any) -> list[dict[str, Any]]:
+    """A fact of an older program, and the row by which `apply` fills it: batch 0 of a stream of its own."""
+    old = fact("t", 1, batch_id=57)
+    known = {"span_keys": "[]", "span_sums": b"", "usage_disagrees": True, "failure": "{}", **changes}
+    new = {**old, **known, "stream_id": "apply", "batch_id": 0}
+    return [old, {**old, "stream_id": "apply", "batch_id": 0, "weight": -1}, new]
+
+
+@pytest.mark.parametrize("column", ["usage_disagrees", "failure", "span_keys", "span_sums"])
+def test_a_fact_that_was_filled_stands_whichever_of_its_columns_are_read(column: str) -> None:
+    rows = filled()
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        table = pa.Table.from_pylist([{"stream_id": "s", **rows[place]} for place in order], schema=FACTS)
+        frame = pl.DataFrame(table).select(list(dict.fromkeys([*NETTED, column])))
+        assert net_facts(frame)[column].to_list() == [rows[2][column]]
+
+
+@pytest.mark.parametrize("column", ["usage_disagrees", "failure", "span_sums"])
+def test_what_was_filled_cannot_be_netted_without_the_column_that_tells_it_apart(column: str) -> None:
+    frame = pl.DataFrame(pa.Table.from_pylist(filled(), schema=FACTS))
+    with pytest.raises(ValueError, match="span_keys"):
+        net_facts(frame.select("batch_id", "weight", "trace_id", "content_hash", "arrived_us", column))

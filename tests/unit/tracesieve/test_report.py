@@ -184,3 +184,12 @@ def test_a_dead_letter_that_is_tried_again_is_none(tmp_path: Path) -> None:
     assert of(store)["freshness"]["dead_letters"] == 2
     outbox.requeue([outbox.rows()[0]["key"]], "requeued", 3)
     assert of(store)["freshness"]["dead_letters"] == 1
+
+
+def test_sem_35_traces_whose_facts_apply_has_filled_in_are_compared_with_their_spans(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    old = fact("t", 1)
+    filled = {**old, "span_keys": "[]", "span_sums": b"", "usage_disagrees": True}
+    batches = ((57, old), (0, {**old, "weight": -1}), (0, filled))
+    store.table("facts").append([{**row, "stream_id": "s", "batch_id": n} for n, row in batches])
+    assert of(store)["freshness"]["usage_disagrees"] == 1
