@@ -32,7 +32,9 @@ def compact(table: Table) -> list[str]:
         done = delta.optimize.compact(
             target_size=TARGET_BYTES,
             max_concurrent_tasks=1,
-            writer_properties=WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP),
+            writer_properties=WriterProperties(
+                compression="ZSTD", max_row_group_size=table.spec.row_group or ROW_GROUP
+            ),
         )
     except CommitFailedError as error:
         log.debug("%s is compacted later: %s", table.uri, error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from store.schemas import alerts, apply, facts, outbox, rule_sets, traces
+from store.schemas import alerts, apply, datasets, facts, outbox, rule_sets, traces
 from store.schemas.facts import FACTS
 from store.schemas.outbox import FINAL, SETTLED
 from store.schemas.spec import TableSpec
@@ -22,6 +22,7 @@ TABLES: Final[dict[str, TableSpec]] = {
     **apply.TABLES,
     **alerts.TABLES,
     **outbox.TABLES,
+    **datasets.TABLES,
 }
 
 __all__ = [

@@ -41,7 +41,8 @@ class TableSpec:
     ``writer`` alone may append to it.  Rows expire by whole days (UTC) of the column ``expires_by``, after
     ``kept_days`` unless the config says otherwise (None: never).  ``keeps`` says which old rows stay all the
     same, because something still depends on them; None: no old row stays.  ``detail`` are large columns
-    that followers are not given.
+    that followers are not given.  ``row_group``: the rows of a row group once compacted, where the usual
+    number is too many.
     """
 
     schema: pa.Schema
@@ -50,3 +51,4 @@ class TableSpec:
     kept_days: int | None = None
     keeps: Keeps | None = None
     detail: tuple[str, ...] = ()
+    row_group: int | None = None
