@@ -8,10 +8,10 @@ gives the one that landed last, or ended last where the table does not say when 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -22,12 +22,15 @@ from rules.units import SECOND_US, utc
 from store.errors import StoreError
 from store.schemas import LOCATED, LOCATION, TRACES
 from store.table import RENEW
-from store.wanted_rows import Wanted, asks_nothing_of_readers, scanned
+from store.trace_columns import kinds_of
+from store.wanted_rows import Wanted, WantedStarts, asks_nothing_of_readers, scanned
 
 if TYPE_CHECKING:
     from store.data_files import DataFiles
 
 SLACK = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+_Made = TypeVar("_Made")
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _CONTENT = ("trace_id", "request_time", "execution_duration_ms", "landed_us", "request", "response")
 
@@ -53,12 +56,7 @@ class TraceTable:
             return None
         one = rows.tail(1).to_arrow(compat_level=pl.CompatLevel.oldest())
         found = {name: _ours(name, one.column(name)) for name in one.column_names}
-        if LOCATION in found:
-            place = found[LOCATION][0].as_py()
-            found |= {
-                name: pa.array([located(place, name)], pa.string()) for name in LOCATED if name not in found
-            }
-        return pa.table(found)
+        return pa.table(_placed(found))
 
     def ids(self, beginning: str, most: int) -> list[str]:
         """At most ``most`` ids of traces that begin so, sorted.
@@ -97,6 +95,42 @@ class TraceTable:
             for trace_id, start_us, request, response in found.iter_rows()
             if start_us is not None and abs(start_us - starts_us[trace_id]) <= slack_us
         }
+
+    def each(
+        self, starts_us: pl.DataFrame, raw: Collection[str], work: Callable[[pa.Table], _Made]
+    ) -> list[_Made]:
+        """What ``work`` makes of the rows of traces, some at a time, in the order in which they were written.
+
+        ``starts_us`` has ``trace_id`` and ``start_us``, ``raw`` are raw columns
+        (:mod:`rules.matcher.columns`). ``work`` is given tables in the shape of ``store.schemas.TRACES`` with
+        what these need and, as far as the table has them, ``trace_id``, ``request_time``, ``state``,
+        ``execution_duration_ms`` and ``landed_us``. It runs in several threads.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        if starts_us.is_empty():
+            return []
+        try:
+            table = self._open()
+            if table is None:
+                return []
+            names, files = self._names(table), self._data_files(table)
+            kinds = kinds_of(raw, names, files.schema)
+            ordered = starts_us.select("trace_id", "start_us").sort("start_us")
+            low, high = _around(ordered["start_us"].to_list()[:: max(ordered.height - 1, 1)], _SECOND)
+            wanted = WantedStarts(
+                names["trace_id"],
+                ordered["trace_id"].to_list(),
+                names["request_time"],
+                low,
+                high,
+                ordered["start_us"].to_numpy(),
+            )
+            theirs = {names[name]: kind for name, kind in kinds.items()}
+            return files.each(wanted, theirs, lambda rows: work(_with_places(rows, names, kinds)))
+        except (DeltaError, OSError, pa.ArrowException, pl.exceptions.PolarsError) as error:
+            raise StoreError(f"{self._uri} cannot be read: {error}") from error
 
     def samples(
         self, starts_us: Mapping[str, int], most: int = 500
@@ -140,12 +174,7 @@ class TraceTable:
     def _read(
         self, table: DeltaTable, starts_us: Mapping[str, Any], columns: Sequence[str] | None
     ) -> pl.DataFrame:
-        there = [field.name for field in table.schema().fields]
-        # Where the config takes a name from another column, the column that has this name itself is not used.
-        names = {name: name for name in there if name not in {*self._theirs, *self._theirs.values()}}
-        names |= {ours: theirs for ours, theirs in self._theirs.items() if theirs in there}
-        if lacking := [name for name in ("trace_id", "request_time") if name not in names]:
-            raise StoreError(f"{self._uri} has no column {', '.join(lacking)}")
+        names = self._names(table)
         picked = {name: names[name] for name in names if columns is None or name in columns}
         low, high = (None, None) if None in starts_us.values() else _around(starts_us.values())
         wanted = Wanted(names["trace_id"], list(starts_us), names["request_time"], low, high)
@@ -158,6 +187,16 @@ class TraceTable:
             absent = [name for name in ("request", "response") if name not in picked]
             frame = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
         return _last_standing(frame)
+
+    def _names(self, table: DeltaTable) -> dict[str, str]:
+        """The table's columns by our names."""
+        there = [field.name for field in table.schema().fields]
+        # Where the config takes a name from another column, the column that has this name itself is not used.
+        names = {name: name for name in there if name not in {*self._theirs, *self._theirs.values()}}
+        names |= {ours: theirs for ours, theirs in self._theirs.items() if theirs in there}
+        if lacking := [name for name in ("trace_id", "request_time") if name not in names]:
+            raise StoreError(f"{self._uri} has no column {', '.join(lacking)}")
+        return names
 
     def _data_files(self, table: DeltaTable) -> DataFiles:
         from store.data_files import DataFiles  # it loads what most commands do without
@@ -178,9 +217,23 @@ class TraceTable:
         return self._handle
 
 
-def _around(starts_us: Collection[int]) -> tuple[datetime, datetime]:
+def _with_places(rows: pa.Table, names: Mapping[str, str], kinds: Mapping[str, pa.DataType]) -> pa.Table:
+    """Rows by our names; a table may say in one column what we have in two."""
+    return pa.table(_placed({name: _ours(name, rows[names[name]]) for name in kinds}))
+
+
+def _placed(columns: dict[str, Any]) -> dict[str, Any]:
+    """The columns, and those that ``trace_location`` says where the table lacks them."""
+    if LOCATION not in columns:
+        return columns
+    places = columns[LOCATION].to_pylist()
+    found = {name: [located(place, name) for place in places] for name in LOCATED if name not in columns}
+    return columns | {name: pa.array(values, pa.string()) for name, values in found.items()}
+
+
+def _around(starts_us: Collection[int], slack: timedelta = SLACK) -> tuple[datetime, datetime]:
     """The first and the last of the times, with slack, UTC without a zone."""
-    low, high = _moved(min(starts_us), -SLACK), _moved(max(starts_us), SLACK + timedelta(seconds=1))
+    low, high = _moved(min(starts_us), -slack), _moved(max(starts_us), slack + timedelta(seconds=1))
     return low.replace(tzinfo=None), high.replace(tzinfo=None)
 
 

@@ -10,8 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
+
+_SECOND_US = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,39 @@ class Wanted:
     time_column: str
     low: datetime | None = None
     high: datetime | None = None
+
+    def found(self, rows: pa.Table) -> pa.Array:
+        """Whether each row, of which both columns are given, is wanted; null where its time is not known."""
+        texts = rows[self.id_column].cast(pa.string()).combine_chunks()
+        if not self.ids:
+            return texts.is_valid()
+        among = pc.is_in(texts, value_set=pa.array(self.ids, pa.string()))
+        if self.low is None or self.high is None:
+            return among
+        times = rows[self.time_column].cast(pa.timestamp("us")).combine_chunks()
+        low, high = (pa.scalar(one, pa.timestamp("us")) for one in (self.low, self.high))
+        return pc.and_(among, pc.and_(pc.greater_equal(times, low), pc.less_equal(times, high)))
+
+
+@dataclass(frozen=True)
+class WantedStarts(Wanted):
+    """Many traces at once: ``starts_us`` are the starts of ``ids``, both sorted by it, so that rows are
+    compared with the ids of their own time alone.
+    """
+
+    starts_us: npt.NDArray[np.int64] | None = None
+
+    def found(self, rows: pa.Table) -> pa.Array:
+        """As :meth:`Wanted.found`; a row may begin a second beside the start that is given."""
+        if self.starts_us is None:
+            return super().found(rows)
+        times = pc.min_max(rows[self.time_column].cast(pa.timestamp("us")).cast(pa.int64())).as_py()
+        texts = rows[self.id_column].cast(pa.string()).combine_chunks()
+        if times["min"] is None:
+            return pa.array(np.zeros(len(texts), dtype=bool))
+        first = int(np.searchsorted(self.starts_us, times["min"] - _SECOND_US, "left"))
+        last = int(np.searchsorted(self.starts_us, times["max"] + _SECOND_US, "right"))
+        return pc.is_in(texts, value_set=pa.array(self.ids[first:last], pa.string()))
 
 
 def asks_nothing_of_readers(table: DeltaTable) -> bool:

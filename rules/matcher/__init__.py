@@ -8,6 +8,7 @@ from rules.matcher.evaluate import Evaluation
 from rules.matcher.explain import explain, explained_columns
 from rules.matcher.match import Matcher
 from rules.matcher.measures import evaluate_measure, measured
+from rules.matcher.sound import sound
 
 __all__ = [
     "Evaluation",
@@ -19,4 +20,5 @@ __all__ = [
     "explained_columns",
     "measured",
     "raw_table",
+    "sound",
 ]

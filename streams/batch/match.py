@@ -27,7 +27,7 @@ from rules.breakdown import (
 )
 from rules.failures import failure_columns, failures
 from rules.groups import group_columns, group_values
-from rules.matcher import Matcher, derive, derived_columns
+from rules.matcher import Matcher, derive, derived_columns, sound
 from store.schemas import HIT
 from streams.batch.columns import plain_names
 
@@ -156,31 +156,6 @@ def narrow(table: pa.Table, todo: Plan, matcher: Matcher) -> pa.Table:
     columns["group"] = group_values(batch, todo.group_by)
     columns["hits"] = hits(matcher.hits(batch), table.num_rows, todo.ids, todo.hashes)
     return pa.table([columns[field.name] for field in NARROW], names=NARROW.names).cast(NARROW)
-
-
-def sound(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with what is no UTF-8 replaced (U+FFFD): Spark hands over a string's bytes as they are in the
-    file.
-    """
-    try:
-        batch.validate(full=True)
-    except pa.ArrowInvalid:
-        return pa.RecordBatch.from_arrays(
-            [_replaced(column) for column in batch.columns], schema=batch.schema
-        )
-    return batch
-
-
-def _replaced(column: pa.Array) -> pa.Array:
-    if pa.types.is_list(column.type):
-        values = _replaced(column.flatten())
-        lengths = pc.fill_null(pc.list_value_length(column), 0)
-        offsets = pa.array([0, *pc.cumulative_sum(lengths).to_pylist()], pa.int32())
-        return pa.ListArray.from_arrays(offsets, values, mask=column.is_null())
-    if not pa.types.is_string(column.type):
-        return column
-    raw = column.cast(pa.binary()).to_pylist()
-    return pa.array([None if text is None else text.decode("utf-8", "replace") for text in raw], pa.string())
 
 
 def packed(rows: pa.Table) -> pa.RecordBatch:

@@ -11,12 +11,14 @@ import pytest
 from deltalake import DeltaTable
 from support.delta_cases import NOW_US, ends, rule_set, run, trace, write
 
+from rules.dialect import compile_condition
 from rules.units import DAY_US
 from store import Store
 from store.content import TraceTable
 from streams.sources.delta_traces.features import READABLE
 from streams.sources.delta_traces.source import DeltaTracesSource
 from tracesieve.analysis.explain import explain_trace
+from tracesieve.analysis.selection import select
 from tracesieve.config.settings import Settings
 
 pytestmark = pytest.mark.spark
@@ -131,6 +133,9 @@ def test_a_table_is_counted_explained_and_read_back(spark: Any, tmp_path: Path, 
     )  # see store/data_files.py
     assert content.contents(ids) == {key: one for key, one in wanted.items() if key not in hidden}
     assert content.contents({"tr-0": ids["tr-0"] + 9 * DAY_US}) == {}
+    asked = compile_condition("request LIKE 'asked%' AND span.name = 'search' AND span.type = 'TOOL'")
+    selected = select(store, content, asked, 0, NOW_US, NOW_US)
+    assert set(selected.facts["trace_id"]) == set(ids) - gone
     settings = Settings(
         source=DeltaTracesSource(table=str(source)), store=str(tmp_path / "store"), base_dir=str(tmp_path)
     )
