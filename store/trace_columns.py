@@ -11,7 +11,7 @@ from store.leaves import with_fields
 from store.schemas import LOCATED, LOCATION, TRACES
 
 # What tells one row of a trace from another.
-TOLD_APART = ("trace_id", "request_time", "state", "execution_duration_ms", "landed_us")
+DISTINGUISHING = ("trace_id", "request_time", "state", "execution_duration_ms", "landed_us")
 _EVENTS = ("events", "attributes")
 
 
@@ -20,7 +20,7 @@ def kinds_of(raw: Collection[str], names: Mapping[str, str], schema: pa.Schema) 
 
     ``names`` are the table's columns by ours, ``schema`` is the table's.
     """
-    fields: dict[str, set[tuple[str, ...]]] = {name: {()} for name in TOLD_APART}
+    fields: dict[str, set[tuple[str, ...]]] = {name: {()} for name in DISTINGUISHING}
     for one in raw:
         base, child, _ = split_name(one)
         fields.setdefault(base, set()).add(

@@ -21,7 +21,7 @@ from rules.units import LONGEST_TRACE_MS, MINUTE_US
 from store.content import TraceTable
 from store.schemas import TRACES
 from store.store import NETTED, Store, net_facts
-from store.trace_columns import TOLD_APART
+from store.trace_columns import DISTINGUISHING
 from tracesieve.analysis.decided import decided
 
 COLUMNS = (*NETTED, "start_us", "end_us", "state", "duration_us", "experiment_id", "experiment")
@@ -136,7 +136,7 @@ def _looked_at(rows: pa.Table, matcher: Matcher) -> pl.DataFrame:
     batch, *_ = raw_table(rows, matcher.columns).combine_chunks().to_batches()
     matches = np.zeros(rows.num_rows, dtype=bool)
     matches[matcher.hits(pa.Table.from_batches([sound(batch)]))[0]] = True
-    columns = {name: _column(rows, name) for name in TOLD_APART}
+    columns = {name: _column(rows, name) for name in DISTINGUISHING}
     took_ms = pl.col("execution_duration_ms").cast(pl.Float64)
     took_us = (took_ms.clip(lower_bound=0) * 1000).round()
     usable = took_ms.is_finite() & (took_ms.abs() < LONGEST_TRACE_MS)
