@@ -5,12 +5,12 @@ A command's module is imported only when it is called, so that commands that rea
 
 from __future__ import annotations
 
-import importlib
 import sys
 
 import click
 
 from tracesieve.exits import exit_on_error
+from tracesieve.lazy_group import LazyGroup
 from tracesieve.output import outlive_readers
 from tracesieve.patience import bound_clients, of_command
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "apply": "Apply the present rules to traces already counted",
     "report": "Error rate, latency, tokens and cost of a range of time",
     "profile": "Where the time and the tokens went, by span type and name",
+    "datasets": "Build, list, compare and export versions of the datasets",
     "alerts": "List what is firing and what fired",
     "explain": "Say for every rule whether a trace matched, and why",
     "outbox": "List, retry or drop deliveries",
@@ -30,28 +31,12 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A click group whose subcommands live in ``tracesieve/commands/<name>.py`` as ``command``."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which a new user meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the one command that was asked for."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"tracesieve.commands.{cmd_name}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    package="tracesieve.commands",
+    described=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="tracesieve", prog_name="tracesieve")
 @click.option("--debug", is_flag=True, help="show the traceback of an unexpected error")
 @click.pass_context

@@ -32,6 +32,7 @@ TIME_KEYS = {
     "checked": "when doctor looked",
     "first_seen": "the end of the first trace with an error pattern, as far as facts reach back",
     "last_seen": "the end of the last one in the range",
+    "taken": "when a version of a dataset was taken",
 }
 
 

@@ -71,7 +71,7 @@ class Record:
             "expectations": self.expectations,
             "tags": self.tags,
             "sources": list(self.sources),
-            "source": self.origin,
+            "origin": self.origin,
         }
 
     def text(self) -> str:
@@ -113,7 +113,7 @@ def parsed_record(text: str) -> Record:
         found["expectations"],
         found["tags"],
         tuple(found["sources"]),
-        found["source"],
+        found["origin"],
     )
 
 

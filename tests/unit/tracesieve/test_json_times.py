@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from support.command_line import write_table
 from support.json_times import wrong_times
 from support.made_facts import T0, batch, fact
+from support.versioned_records import record, taken
 
 from rules.rule_set import build_rule_set, parse_rule
 from rules.units import MINUTE_US
@@ -58,6 +59,9 @@ COMMANDS: dict[str, list[str]] = {
     "explain": ["tr-0"],
     "alerts list": [],
     "outbox list": [],
+    "datasets list": [],
+    "datasets show": ["tracesieve_error_case"],
+    "datasets diff": ["tracesieve_error_case"],
     "undo": [],
     "rules lint": [],
     "rules test": [],
@@ -93,7 +97,7 @@ def test_every_command_with_json_is_looked_at() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A fact, an alert that is over, a message that waits and one that was refused."""
+    """A fact, an alert that is over, a message that waits and one that was refused, versions of a dataset."""
     write_table(tmp_path / "traces", 1)
     (tmp_path / "rules.yaml").write_text(RULES)
     config = "source: {kind: delta_traces, table: traces}\nstore: st\nrules: [rules.yaml]\nmetrics: null\n"
@@ -105,6 +109,8 @@ def store(tmp_path: Path) -> Store:
     outbox = Outbox(store)
     outbox.enqueue([OutboxMessage("alert_log", name, {"n": 1}) for name in ("a", "b")], T0)
     outbox.ack([Ack(outbox.pending("alert_log")[0], "dead", "no")], T0)
+    taken(store, record("one"))
+    taken(store, record("two"), at_us=T0)
     return store
 
 
