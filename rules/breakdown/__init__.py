@@ -6,6 +6,7 @@ parent that is not there, spans that are each other's parents, two spans of one 
 absurd) is met here and changes nothing of other traces.
 """
 
+from rules.breakdown.alike import add_alike
 from rules.breakdown.columns import AMOUNTS, SUMS, breakdown_columns
 from rules.breakdown.entries import MOST_ENTRIES, OTHER, Entries, entries
 from rules.breakdown.spans import Spans, read_spans
@@ -22,6 +23,7 @@ __all__ = [
     "Pair",
     "Spans",
     "Total",
+    "add_alike",
     "breakdown_columns",
     "by_type",
     "disagreement",

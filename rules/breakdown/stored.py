@@ -27,8 +27,8 @@ from rules.breakdown.entries import Entries
 
 _NUMBER = np.dtype("<i8")
 _SELF, _CRITICAL = SUMS.index("self_us"), SUMS.index("critical_us")
-_USUAL = tuple({"calls": 1, **dict.fromkeys(AMOUNTS, -1)}.get(name, 0) for name in SUMS)
-_BITS = 1 << np.arange(len(SUMS), dtype=np.int64)
+USUAL = tuple({"calls": 1, **dict.fromkeys(AMOUNTS, -1)}.get(name, 0) for name in SUMS)
+BITS = 1 << np.arange(len(SUMS), dtype=np.int64)
 
 
 def stored(found: Entries, rows: int) -> dict[str, pa.Array]:
@@ -59,7 +59,7 @@ def _numbers(found: Entries, number: Ints) -> pa.Array:
     ends = np.cumsum(1 + lengths + 3 * buckets)
     begins = np.append(0, ends)[: len(number)]
     flat = np.empty(int(ends[-1]) if len(ends) else 0, dtype=_NUMBER)
-    flat[begins] = number << len(SUMS) | present @ _BITS
+    flat[begins] = number << len(SUMS) | present @ BITS
     first = np.append(0, np.cumsum(number))  # of the entries of each trace
     for values, which, at in _places(columns, present, begins, number, found.owners, first):
         flat[at] = values[which]
@@ -73,7 +73,7 @@ def _numbers(found: Entries, number: Ints) -> pa.Array:
 
 
 def _shifted(sums: Ints) -> Ints:
-    """Columns in which nearly all is :data:`_USUAL`: in most traces all of self time is critical."""
+    """Columns in which nearly all is :data:`USUAL`: in most traces all of self time is critical."""
     columns = sums.copy()
     columns[_CRITICAL] = columns[_SELF] - columns[_CRITICAL]
     return columns
@@ -82,7 +82,7 @@ def _shifted(sums: Ints) -> Ints:
 def _present(columns: Ints, owners: Ints, rows: int) -> Ints:
     """For each trace and column whether an entry of the trace has another value than the usual one."""
     found = np.zeros((rows, len(SUMS)), dtype=np.int64)
-    for place, (values, usual) in enumerate(zip(columns, _USUAL, strict=True)):
+    for place, (values, usual) in enumerate(zip(columns, USUAL, strict=True)):
         found[owners[values != usual], place] = 1
     return found
 
@@ -109,7 +109,7 @@ def restored(keys: pa.Array, sums: pa.Array) -> Entries:
     pairs = np.array([(types[one], names[other]) for shape in shapes for one, other in shape], np.int64)
     flat, begins, ends = _flat(sums)
     number = flat[begins] >> len(SUMS)
-    present = (flat[begins][:, None] & _BITS > 0).astype(np.int64)
+    present = (flat[begins][:, None] & BITS > 0).astype(np.int64)
     owners = np.repeat(np.arange(len(begins)), number)
     first = np.append(0, np.cumsum(number))
     place = np.arange(len(owners)) - first[owners]
@@ -129,7 +129,7 @@ def restored(keys: pa.Array, sums: pa.Array) -> Entries:
 
 def _sums(flat: Ints, heads: tuple[Ints, Ints, Ints], owners: Ints, first: Ints) -> Ints:
     begins, number, present = heads
-    columns = np.repeat(np.array(_USUAL, dtype=np.int64)[:, None], len(owners), axis=1)
+    columns = np.repeat(np.array(USUAL, dtype=np.int64)[:, None], len(owners), axis=1)
     for values, which, at in _places(columns, present, begins, number, owners, first):
         values[which] = flat[at]
     columns[_CRITICAL] = columns[_SELF] - columns[_CRITICAL]

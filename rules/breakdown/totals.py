@@ -13,6 +13,7 @@ from rules.breakdown.columns import SUMS
 from rules.breakdown.entries import Entries
 
 _CALLS, _TOTAL = SUMS.index("calls"), SUMS.index("total_us")
+_MOST = 2.0**62
 Pair = tuple[str, str]  # type, name
 
 
@@ -53,13 +54,22 @@ def totals(found: Entries, into: dict[Pair, Total] | None = None) -> dict[Pair, 
         kinds.append(result.setdefault((found.types[one], found.names[other]), Total()))
     for name, values in zip(SUMS, found.sums, strict=True):
         known = np.flatnonzero(values >= 0)
-        summed = np.bincount(places[known], weights=values[known], minlength=len(codes))
+        summed = _summed(places[known], values[known], len(codes))
         number = np.bincount(places[known], minlength=len(codes))
         for place in np.flatnonzero(number).tolist():
-            kinds[place].sums[name] += int(summed[place])
+            kinds[place].sums[name] += summed[place]
     for place, index, count in _durations(found, places):
         kinds[place].durations[index] += count
     return result
+
+
+def _summed(places: Ints, values: Ints, size: int) -> list[int]:
+    """Values added up by place, however large they are."""
+    fits = float(values.sum(dtype=np.float64)) < _MOST
+    found = np.zeros(size, np.int64 if fits else object)
+    np.add.at(found, places, values if fits else values.astype(object))
+    whole: list[int] = found.tolist()
+    return whole
 
 
 def _durations(found: Entries, places: Ints) -> list[list[int]]:

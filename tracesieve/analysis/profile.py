@@ -11,16 +11,16 @@ from typing import Any
 
 import polars as pl
 
-from rules.breakdown import Pair, Total, by_type, restored, totals
+from rules.breakdown import Pair, Total, by_type
 from rules.kinds import kind_of
 from rules.units import MINUTE_US
 from store.rule_sets import RuleSets
 from store.store import Store, net_facts
+from tracesieve.analysis.added_up import added_up
 from tracesieve.analysis.bottleneck import bottleneck, short_name
 from tracesieve.errors import TracesieveError
 from tracesieve.json_output import iso
 
-AT_ONCE = 200_000  # facts whose breakdowns are in memory at the same time
 _COLUMNS = ("batch_id", "weight", "trace_id", "content_hash", "arrived_us", "end_us")
 _BREAKDOWN = ("span_keys", "span_sums", "usage_disagrees")
 
@@ -39,21 +39,17 @@ def profile(
     """
     until = min(to_us, now_us // MINUTE_US * MINUTE_US + MINUTE_US)
     touched = (pl.col("end_us") >= from_us) & (pl.col("end_us") < until)
-    columns = [*_COLUMNS, "group_by", "group", *(["hits"] if rule else []), *_BREAKDOWN]
+    columns = [*_COLUMNS, *(["group_by", "group"] if group else []), *(["hits"] if rule else []), *_BREAKDOWN]
     facts = net_facts(store.table("facts").read(columns, touched))
     facts = _of_rule(store, _of_group(facts, group or {}), rule)
     known = facts.filter(pl.col("span_sums").is_not_null())
-    of_pairs: dict[Pair, Total] = {}
-    for part in known.select("span_keys", "span_sums").iter_slices(AT_ONCE):
-        keys, sums = (part[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in part.columns)
-        totals(restored(keys, sums), of_pairs)
     return {
         "from": iso(from_us),
         "to": iso(to_us),
         "traces": facts.height,
         "without_breakdown": facts.height - known.height,
         "usage_disagrees": int(facts["usage_disagrees"].sum() or 0),
-        **numbers(of_pairs),
+        **numbers(added_up(known)),
     }
 
 

@@ -38,6 +38,15 @@ def test_sem_09_a_bucket_stands_for_its_values_within_0_55_percent():
     assert np.max(np.abs(found[large] / values[large] - 1)) < 0.0055
 
 
+def test_sem_09_a_value_falls_into_the_same_bucket_alone_and_among_many():
+    """Among many a logarithm is tried first: at every bound it must come to what the bound says."""
+    bounds = np.array([bound for octave in range(48) for bound in (2**octave * 2 ** (np.arange(64) / 64))])
+    near = (bounds.astype(np.int64)[:, None] + np.arange(-2, 3)).clip(0).ravel()
+    near = np.concatenate([near, np.arange(5000), [2**43, 2**48 - 1, 2**48, 2**60]])
+    alone = [int(bucket_index(part)[0]) for part in np.split(near, len(near))]
+    assert bucket_index(near).tolist() == alone
+
+
 def test_sem_09_buckets_follow_the_order_of_values():
     index = bucket_index(np.arange(0, 100_000, dtype=np.int64))
     assert (np.diff(index) >= 0).all()

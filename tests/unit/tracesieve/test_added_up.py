@@ -1,0 +1,106 @@
+"""Breakdowns of facts added up, those of one layout together: the same as one by one, whatever is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from rules.alerting.histogram import bucket_index
+from rules.breakdown import AMOUNTS, SUMS, Entries, Pair, Total, restored, stored, totals
+from tracesieve.analysis import added_up as room
+from tracesieve.analysis.added_up import added_up
+
+TYPES, NAMES = ["AGENT", "TOOL"], ["", "other", "search"]
+TIMES = st.sampled_from([0, 1, 7, 1_000_000, 2**43])
+AMOUNT = st.sampled_from([-1, -1, 0, 3, 2**61])
+
+
+@st.composite
+def entry(draw: st.DrawFn) -> dict[str, Any]:
+    """An entry of a trace, with the durations of its calls."""
+    took = draw(st.lists(TIMES, min_size=1, max_size=3))
+    timed = draw(st.sampled_from([True, True, True, False]))
+    self_us = draw(TIMES)
+    return {
+        "took": took if timed else [],
+        "calls": len(took),
+        "errors": draw(st.sampled_from([0, 0, 1])),
+        "total_us": sum(took) if timed else -1,
+        "self_us": self_us,
+        "critical_us": draw(st.sampled_from([0, self_us])),
+        "parallel_us": draw(st.sampled_from([0, 0, 5])),
+        **{name: draw(AMOUNT) for name in AMOUNTS},
+    }
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> list[list[tuple[int, int, dict[str, Any]]]]:
+    """Traces of few shapes, so that some are alike: (type, name, entry) each."""
+    pair = st.tuples(st.integers(0, len(TYPES) - 1), st.integers(0, len(NAMES) - 1))
+    shapes = draw(st.lists(st.lists(pair, unique=True, max_size=3), min_size=1, max_size=3))
+    found = []
+    for _ in range(draw(st.integers(0, 8))):
+        shape = draw(st.sampled_from(shapes))
+        found.append([(kind, name, draw(entry())) for kind, name in sorted(shape)])
+    return found
+
+
+def facts(of_traces: list[list[tuple[int, int, dict[str, Any]]]]) -> pl.DataFrame:
+    """The facts as a batch stores them."""
+    rows = [(owner, *one) for owner, trace in enumerate(of_traces) for one in trace]
+    buckets = []
+    for place, (_, _, _, one) in enumerate(rows):
+        if one["calls"] > 1 and one["took"]:
+            index, count = np.unique(bucket_index(np.array(one["took"])), return_counts=True)
+            buckets += [(place, *pair) for pair in zip(index.tolist(), count.tolist(), strict=True)]
+    found = Entries(
+        owners=np.array([row[0] for row in rows], np.int64),
+        pairs=np.array([row[1:3] for row in rows], np.int64).reshape(-1, 2),
+        types=TYPES,
+        names=NAMES,
+        sums=np.array([[row[3][name] for row in rows] for name in SUMS], np.int64),
+        buckets=np.array(buckets, np.int64).reshape(-1, 3),
+    )
+    kept = stored(found, len(of_traces))
+    return pl.DataFrame({name: pl.Series(column) for name, column in kept.items()})
+
+
+def one_by_one(frame: pl.DataFrame) -> dict[Pair, Total]:
+    found: dict[Pair, Total] = {}
+    for row in range(frame.height):
+        oldest = pl.CompatLevel.oldest()
+        keys, sums = (frame[name].slice(row, 1).to_arrow(compat_level=oldest) for name in frame.columns)
+        totals(restored(keys, sums), found)
+    return found
+
+
+@pytest.mark.parametrize("few", [1, 2, 1000])
+def test_traces_of_one_layout_together_come_to_the_same_as_one_by_one(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_FEW", few)
+    monkeypatch.setattr(room, "AT_ONCE", 3)
+
+    @settings(max_examples=50, deadline=None)
+    @given(traces())
+    @example([])
+    @example([[]])
+    def check(of_traces: list[list[tuple[int, int, dict[str, Any]]]]) -> None:
+        frame = facts(of_traces)
+        assert added_up(frame) == one_by_one(frame)
+
+    check()
+
+
+def test_sums_that_do_not_fit_64_bits_are_still_added_up() -> None:
+    one = {"took": [5], "calls": 1, "total_us": 5, **dict.fromkeys(("self_us", "critical_us"), 5)}
+    one |= {"errors": 0, "parallel_us": 0, **dict.fromkeys(AMOUNTS, 2**61)}
+    frame = facts([[(0, 0, one)]] * 400)
+    (total,) = added_up(frame).values()
+    assert total.sums["tokens_total"] == 400 * 2**61
+    assert total.sums["total_us"] == 2000
