@@ -40,6 +40,7 @@ class Selection:
     """The traces that a condition matches.
 
     Attributes:
+        condition: what they match.
         facts: their standing facts (:data:`COLUMNS`), by end, then id.
         searched: how many traces of the range were looked at.
         gone: how many of these may match and have no content any more; they are not in ``facts``.
@@ -47,6 +48,7 @@ class Selection:
             ``matches``.
     """
 
+    condition: Condition
     facts: pl.DataFrame
     searched: int
     gone: int
@@ -84,7 +86,7 @@ def select(
     by_experiment = counts.join(hits, on=key, how="left", nulls_equal=True).with_columns(
         pl.col("matches").fill_null(0)
     )
-    return Selection(found, facts.height, gone, by_experiment.sort(key))
+    return Selection(condition, found, facts.height, gone, by_experiment.sort(key))
 
 
 def standing(store: Store, from_us: int, to_us: int, now_us: int) -> pl.DataFrame:
