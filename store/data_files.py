@@ -23,7 +23,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from store.files import file_system
-from store.leaves import leaf_paths
+from store.leaves import leaf_paths, without_views
 from store.mapped_columns import ColumnNames
 from store.wanted_rows import Wanted
 
@@ -193,7 +193,8 @@ def _rows(
         part = None if found is None else found[first : first + batch.num_rows]
         first += batch.num_rows
         if part is None or pc.any(part).as_py():
-            pieces.append(pa.Table.from_batches([batch if part is None else batch.filter(part)]))
+            plain = without_views(batch)
+            pieces.append(pa.Table.from_batches([plain if part is None else plain.filter(part)]))
     if not pieces:
         return {}
     whole = pa.concat_tables(pieces).combine_chunks()
@@ -213,7 +214,7 @@ def _batches(
         part = found[first : first + batch.num_rows]
         first += batch.num_rows
         if pc.any(part).as_py():
-            yield batch.filter(part)
+            yield without_views(batch).filter(part)
 
 
 def _piece_rows(group: Any, leaves: Collection[str]) -> int:

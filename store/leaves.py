@@ -60,3 +60,27 @@ def _places(kind: pa.DataType) -> Iterator[_Place]:
         yield from _places(kind.value_type)
     else:
         yield ()
+
+
+def without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with plain texts where a file says that it holds views, as delta-rs writes those that it
+    rewrites: Arrow cannot pick rows of views.
+    """
+    kinds = [_without_views(field.type) for field in batch.schema]
+    if kinds == [field.type for field in batch.schema]:
+        return batch
+    fields = [field.with_type(kind) for field, kind in zip(batch.schema, kinds, strict=True)]
+    return batch.cast(pa.schema(fields))
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_string_view(kind):
+        return pa.string()
+    if types.is_binary_view(kind):
+        return pa.binary()
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in kind])
+    if types.is_map(kind):
+        return pa.map_(_without_views(kind.key_type), _without_views(kind.item_type))
+    return pa.list_(_without_views(kind.value_type)) if types.is_list(kind) else kind

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -123,6 +124,31 @@ def test_sem_20_a_table_that_may_have_deletion_vectors_is_read(tmp_path: Path) -
     condition = compile_condition("tags.env = 'prod' AND any(span, type = 'TOOL' AND status = 'ERROR')")
     assert Matcher([condition]).match(raw_table(whole, condition.columns)).tolist() == [[True]]
     assert whole.column("response").to_pylist() == ["7"]
+
+
+def test_sem_20_a_file_that_delta_rs_rewrote_is_read(tmp_path: Path) -> None:
+    spans = [{"span_id": "s", "name": "search", "attributes": [("mlflow.spanType", '"TOOL"')]}]
+    rows = [
+        {
+            "trace_id": f"t{n}",
+            "request_time": START,
+            "request": f"q{n}",
+            "tags": [("env", "prod")],
+            "spans": spans,
+        }
+        for n in range(3)
+    ]
+    write_deltalake(str(tmp_path), pa.Table.from_pylist(rows, TRACES), configuration=CONFIGURATION)
+    DeltaTable(str(tmp_path)).delete("trace_id = 't1'")
+    found = TraceTable(str(tmp_path))
+    assert found.contents({"t0": START_US, "t1": START_US}) == {"t0": ("q0", None)}
+    assert found.row("t2", START_US).column("request").to_pylist() == ["q2"]
+    condition = compile_condition("tags.env = 'prod' AND span.type = 'TOOL'")
+    starts = pl.DataFrame({"trace_id": ["t0", "t1", "t2"], "start_us": [START_US] * 3})
+    pieces = found.each(starts, condition.columns, lambda piece: piece.select(["trace_id", "tags", "spans"]))
+    whole = pa.concat_tables(pieces)
+    assert whole["trace_id"].to_pylist() == ["t0", "t2"]
+    assert Matcher([condition]).match(raw_table(whole, condition.columns)).tolist() == [[True, True]]
 
 
 def test_a_row_of_a_table_whose_spans_have_few_fields_can_be_explained(tmp_path: Path) -> None:
