@@ -22,6 +22,7 @@ COMMANDS = {
     "report": "Error rate, latency, tokens and cost of a range of time",
     "profile": "Where the time and the tokens went, by span type and name",
     "datasets": "Build, list, compare and export versions of the datasets",
+    "search": "List or count the traces that a condition matches",
     "alerts": "List what is firing and what fired",
     "explain": "Say for every rule whether a trace matched, and why",
     "outbox": "List, retry or drop deliveries",

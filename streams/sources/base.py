@@ -236,6 +236,11 @@ class Source(BaseModel):
         return None
 
     @property
+    def watched(self) -> Sequence[str] | None:
+        """The experiments that the config names, by name or id; None: whatever the table has."""
+        return None
+
+    @property
     def relists_us(self) -> int:
         """How far back a landing looks at the source again: what landed since must stay in the store."""
         return 0

@@ -66,17 +66,17 @@ def select(
     from_us: int,
     to_us: int,
     now_us: int,
-    experiments: list[str] | None = None,
+    among: pl.Expr | None = None,
 ) -> Selection:
     """The traces that ended in [from, to), those dated in the future held back, for which the condition is
-    TRUE; of the experiments with those ids, or of all.
+    TRUE; of those facts for which ``among`` holds, or of all.
 
     Raises:
         StoreError: the trace table cannot be read.
     """
     facts = standing(store, from_us, to_us, now_us)
-    if experiments is not None:
-        facts = facts.filter(pl.col("experiment_id").is_in(experiments))
+    if among is not None:
+        facts = facts.filter(among)
     surely, undecided = decided(facts, condition)
     matched, gone = _matched(table, undecided, condition)
     found = pl.concat([surely, matched]).sort("end_us", "trace_id")

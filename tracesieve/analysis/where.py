@@ -42,10 +42,13 @@ def kept_json(kept: Selection) -> dict[str, Any]:
 
 def kept_lines(kept: Selection) -> list[str]:
     """Sentences for a person."""
-    found = [f"{kept.facts.height:,} of {kept.searched:,} traces match {kept.condition.text}"]
-    if kept.gone:
-        found.append(
-            f"Of {kept.gone:,} more it is not known: their content is gone (retention: traces), and what is "
-            "counted of them does not decide the condition."
-        )
-    return found
+    matched = f"{kept.facts.height:,} of {kept.searched:,} traces match {kept.condition.text}"
+    return [matched, *gone_lines(kept.gone)]
+
+
+def gone_lines(gone: int) -> list[str]:
+    """A sentence about the traces of which it cannot be known any more, if there are any."""
+    if not gone:
+        return []
+    why = "their content is gone (retention: traces), and what is counted of them does not decide it"
+    return [f"Of {gone:,} more it is not known whether they match: {why}."]

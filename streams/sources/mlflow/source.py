@@ -144,6 +144,11 @@ class MlflowSource(Source):
         return LeftOutCount(ask, by_horizon=start_us < now_us - horizon_us)
 
     @property
+    def watched(self) -> Sequence[str]:
+        """Those of the config."""
+        return self.experiments
+
+    @property
     def relists_us(self) -> int:
         """As far back as later feedback and tags are looked for."""
         return self.amend_for

@@ -56,6 +56,7 @@ FIRING = {
 COMMANDS: dict[str, list[str]] = {
     "report": ["--from", "2026-01-01", "--to", "2028-01-01"],
     "profile": ["--from", "2026-01-01", "--to", "2028-01-01"],
+    "search": ["state = 'OK'", "--from", "2026-01-01", "--to", "2028-01-01"],
     "explain": ["tr-0"],
     "alerts list": [],
     "outbox list": [],
