@@ -10,7 +10,7 @@ import click
 from rules.units import DAY_US, parse_time_us, readable_time
 from tracesieve.condition import parsed
 from tracesieve.json_output import echo_json
-from tracesieve.terminal import columns, group_names, plain, table, wrapped
+from tracesieve.terminal import columns, group_names, plain, short_time, table, wrapped
 from tracesieve.time_range import range_us
 
 _LISTED = 20
@@ -138,8 +138,6 @@ def _short(ids: list[str]) -> list[str]:
 
 
 def _took(ms: float | None) -> str:
-    from tracesieve.analysis.trace_tree import short_time
-
     return "-" if ms is None else short_time(ms * 1000)
 
 
