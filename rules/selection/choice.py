@@ -57,7 +57,9 @@ class _Room:
     def refusal(self, unit: _Unit) -> str | None:
         """Why there is no room for a unit: the narrowest quota that is full."""
         q = self._quotas
-        bounds = [("pattern_quota", unit.pattern, q.per_pattern)] if unit.pattern else []
+        bounds: list[tuple[str, str | int, int | None]] = []
+        if unit.pattern:
+            bounds.append(("pattern_quota", unit.pattern, q.per_pattern))
         bounds += [("rule_quota", rule, q.per_rule) for rule in unit.rules]
         bounds += [("day_quota", unit.day, q.per_day), ("total_quota", "", q.total)]
         for reason, key, most in bounds:
