@@ -90,7 +90,7 @@ def _user_messages(value: Any) -> Iterator[str]:
     """The texts of messages in the form of chat APIs: ``{role: user, content: …}``, wherever they stand."""
     if isinstance(value, Mapping):
         if str(value.get("role", value.get("type", ""))).lower() in _OF_USER and "content" in value:
-            yield from _leaves(_spoken(value["content"]))
+            yield from _leaves(_without_kinds(value["content"]))
             return
         parts = list(value.values())
     else:
@@ -99,7 +99,7 @@ def _user_messages(value: Any) -> Iterator[str]:
         yield from _user_messages(part)
 
 
-def _spoken(content: Any) -> Any:
+def _without_kinds(content: Any) -> Any:
     """The content of a message without the kinds of its parts."""
     parts = content if isinstance(content, list) else [content]
     return [
