@@ -30,6 +30,7 @@ TIME_KEYS = {
     "batch_began": "when the last batch began",
     "verdicts_through": "the last instant for which window rules were evaluated",
     "checked": "when doctor looked",
+    "evaluated": "when scorers judged a version of a dataset",
     "first_seen": "the end of the first trace with an error pattern, as far as facts reach back",
     "last_seen": "the end of the last one in the range",
     "taken": "when a version of a dataset was taken",

@@ -16,6 +16,7 @@ from support.read_keys import keys_of, read_keys
 from support.servers import free_port
 
 from streams.sources.mlflow.source import MlflowSource
+from tracesieve.config.evaluation import EvaluationConfig
 from tracesieve.config.keys import model_parts
 from tracesieve.config.loading import load_settings
 from tracesieve.config.settings import OWN_FIELDS, LogConfig, settings_model
@@ -25,8 +26,9 @@ from tracesieve.run.parts import Run, open_run, wall_us
 pytestmark = pytest.mark.spark
 
 # The log is set up by the command, before a run is opened; the MLflow source has a test with a real server;
-# `once_every` is for a run that takes what is there and ends.
-ELSEWHERE = keys_of([LogConfig, MlflowSource]) | {("Settings", "log"), ("AlertsConfig", "once_every")}
+# `once_every` is for a run that takes what is there and ends; `evaluation` is for `datasets evaluate`.
+ELSEWHERE = keys_of([LogConfig, MlflowSource, *model_parts(EvaluationConfig)])
+ELSEWHERE |= {("Settings", "log"), ("Settings", "evaluation"), ("AlertsConfig", "once_every")}
 
 
 def written_config(folder: Path) -> Path:

@@ -10,10 +10,17 @@ from pydantic.fields import FieldInfo
 
 
 def key_paths(model: type[BaseModel], chosen: Mapping[str, Any]) -> Iterator[str]:
-    """Every key as ``part.key``, those below the items of a list left out."""
+    """Every key as ``part.key``, those below the items of a list left out; of parts that have names of the
+    user's (``evaluation.scorers``) those below each name.
+    """
     for name, field in model.model_fields.items():
         yield name
         value = chosen.get(name)
+        if (entry := entry_model(field)) is not None:
+            for own, inner in value.items() if isinstance(value, Mapping) else ():
+                below_name = inner if isinstance(inner, Mapping) else {}
+                yield from (f"{name}.{own}.{path}" for path in key_paths(entry, below_name))
+            continue
         below = chosen_model(field, value)
         if below is not None:
             inner = value if isinstance(value, Mapping) else {}
@@ -38,6 +45,13 @@ def chosen_model(field: FieldInfo, value: Any) -> type[BaseModel] | None:
     return models[0] if models else None
 
 
+def entry_model(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of the parts below a key that have names of the user's; None where there are none such."""
+    if getattr(field.annotation, "__origin__", None) is not dict:
+        return None
+    return next(_models_in(get_args(field.annotation)[1]), None)
+
+
 def kinds_of(model: type[BaseModel], key: str) -> list[str]:
     """The kinds that the key ``kind`` below a key of the config may name."""
     parts = [part for part in _kinds(model.model_fields[key].annotation) if isinstance(part, type)]
@@ -51,11 +65,12 @@ def _kind_names(model: type[BaseModel]) -> tuple[str, ...]:
 def described(model: type[BaseModel], path: Sequence[str], chosen: Mapping[str, Any]) -> str:
     """The description of the key at ``path``, or of the one that holds it where that has any keys."""
     value: Any = chosen
-    text, here = "", model
+    text, here, named = "", model, False
     for part in path:
         field = here.model_fields.get(part)
-        if field is None and part.isdigit():
-            continue  # an entry of a list, whose model is here already
+        if named or (field is None and part.isdigit()):
+            named = False
+            continue  # an entry of a list or mapping, whose model is here already
         if field is None:
             break
         text = field.description or ""
@@ -63,7 +78,7 @@ def described(model: type[BaseModel], path: Sequence[str], chosen: Mapping[str, 
         below = chosen_model(field, value) or next(iter(_models_in(field.annotation)), None)
         if below is None:
             break
-        here = below
+        here, named = below, entry_model(field) is not None
     return text
 
 

@@ -33,6 +33,7 @@ from store.maintenance.retention import mistakes
 from streams.session.config import SparkConfig
 from streams.sources import source_type
 from streams.sources.base import Source, SourcePlace
+from tracesieve.config.evaluation import EvaluationConfig
 from tracesieve.config.variables import PREFIX, Variables
 
 OWN_FIELDS = {"base_dir", "config_file"}  # set by load_settings, no keys of the file
@@ -98,6 +99,9 @@ class Settings(BaseSettings):
     )
     spark: SparkConfig = Field(default=SparkConfig(), description="which Spark reads and matches")
     alerts: AlertsConfig = Field(default=AlertsConfig(), description="who gets alerts, besides the log")
+    evaluation: EvaluationConfig = Field(
+        default=EvaluationConfig(), description="what `datasets evaluate` scores answers with"
+    )
     log: LogConfig = Field(default=LogConfig(), description="how the program logs, on stderr")
     evaluate_after: DurationUs = Field(
         default=15 * SECOND_US, description="an instant is judged at the latest this long after it has passed"

@@ -61,7 +61,8 @@ def _key(
     given: Mapping[str, Any] = value or {}
     for below, its in model.model_fields.items():
         inner = given.get(below)
-        for line in _key(below, its, inner, None, indent + "  "):
+        nested = chosen_model(its, inner) if isinstance(its.default, BaseModel) else None
+        for line in _key(below, its, inner, nested, indent + "  "):
             yield line if off and line.startswith("# ") else off + line
 
 

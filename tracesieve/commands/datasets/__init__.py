@@ -11,6 +11,7 @@ COMMANDS = {
     "show": "What a version holds",
     "diff": "What differs between two versions",
     "get": "Write a version to a file",
+    "evaluate": "Judge the answers of a version: the gate",
 }
 
 
