@@ -8,45 +8,61 @@ turns up. Failures of different types are never merged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import polars as pl
 import pyarrow as pa
 
 from rules.failures import FAILURE_KEYS, masked, merged_patterns
-from rules.units import parse_time_us, readable_time
 from store import NETTED, Store, net_facts
+from tracesieve.analysis.report_steps import STEP, Steps
 from tracesieve.json_output import iso
-from tracesieve.terminal import fitted, plain, wrapped
 
 SAMPLES: Final = 3
-_SHOWN = 10
-_LONGEST_TEXT = 150
 _COLUMNS = (*NETTED, "end_us", "error", "failure")
 _FAILURE = pl.Struct({key: pl.Boolean if key == "handled" else pl.String for key in FAILURE_KEYS})
+_KEPT = ("trace_id", "end_us", *FAILURE_KEYS)
+_NAMED = ("error_type", "span_type", "span_name")
 NEW, ONGOING, BACK = "new", "ongoing", "back"
 
 
-def error_patterns(store: Store, from_us: int, to_us: int, errors: int) -> dict[str, Any]:
+def failures_until(store: Store, to_us: int) -> pl.DataFrame:
+    """The failures of all traces that ended before then and stand: ``trace_id``, ``end_us``, the keys of a
+    failure, the ``merged`` pattern and its ``text``.
+    """
+    where = (pl.col("end_us") < to_us) & pl.col("failure").is_not_null()
+    facts = net_facts(store.table("facts").read(list(_COLUMNS), where))
+    decoded = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure").select(_KEPT)
+    return decoded.join(_merged(decoded), on="pattern", how="left")
+
+
+def has_history(store: Store, from_us: int) -> bool:
+    """Whether facts reach back before the range."""
+    return store.table("facts").read(["end_us"], pl.col("end_us") < from_us).height > 0
+
+
+def error_patterns(
+    failures: pl.DataFrame, inside: pl.DataFrame, steps: Steps, errors: int, *, history: bool
+) -> dict[str, Any]:
     """``error_patterns``, a row each, the most frequent first, and ``failures``: how many traces failed
     (``failed``), how many ended well all the same (``handled``), and of how many of the ``errors`` failed
     traces the failure is not known (``unknown``: an older version counted them).
 
     A row has the ``pattern`` (a stable fingerprint), its ``text``, ``error_type``, ``span_type`` and
-    ``span_name``, ``traces`` and of them ``handled``, ``share`` of all failures, ``traces_before`` in the
-    time of the same length before the range, ``first_seen`` and ``last_seen``, ``variants`` that were merged,
-    newest ``samples``, and ``state``: ``new`` (never seen before the range), ``back`` (not seen in the time
-    before it), else ``ongoing``; null where facts do not reach back before the range.
+    ``span_name``, ``traces`` and of them ``handled``, ``share`` of all failures, ``trend`` (traces by step of
+    the range), ``traces_before`` in the time of the same length before the range, ``first_seen`` and
+    ``last_seen``, ``variants`` that were merged, newest ``samples``, and ``state``: ``new`` (never seen
+    before the range), ``back`` (not seen in the time before it), else ``ongoing``; null without ``history``,
+    where facts do not reach back before the range.
+
+    ``failures`` are all (:func:`failures_until`), ``inside`` those of the range with :data:`STEP`: with a
+    condition, those that it matches; what was before is of all traces.
     """
-    facts = _failures(store, pl.col("end_us") < to_us)
-    facts = facts.join(_merged(facts), on="pattern", how="left")
-    ever = facts.partition_by("merged", as_dict=True)
-    inside = facts.filter(pl.col("end_us") >= from_us)
-    oldest = store.table("facts").read(["end_us"], pl.col("end_us") < from_us)["end_us"].min()
+    rows = _of_range(inside).join(_of_past(failures, steps), on="merged", how="left")
+    trends = _trends(inside, steps)
     found = [
-        _row(one, ever[name], (from_us, to_us), inside.height, oldest is not None)
-        for name, one in inside.group_by("merged")
+        {**_row(row, inside.height, history), "trend": trends[row["merged"]]}
+        for row in rows.iter_rows(named=True)
     ]
     handled = int(inside["handled"].sum() or 0)
     failed = inside.height - handled
@@ -54,18 +70,6 @@ def error_patterns(store: Store, from_us: int, to_us: int, errors: int) -> dict[
         "error_patterns": sorted(found, key=lambda row: (-row["traces"], row["pattern"])),
         "failures": {"failed": failed, "handled": handled, "unknown": max(errors - failed, 0)},
     }
-
-
-def failure_messages(store: Store, trace_ids: pl.Series, where: pl.Expr) -> dict[str, str]:
-    """What the failures of some traces said, by trace id; those without a message are left out."""
-    found = _failures(store, where & pl.col("trace_id").is_in(trace_ids.implode()))
-    return dict(found.filter(pl.col("message") != "").select("trace_id", "message").iter_rows())
-
-
-def _failures(store: Store, where: pl.Expr) -> pl.DataFrame:
-    """The facts that stand of traces with a failure, with the failure's keys as columns."""
-    facts = net_facts(store.table("facts").read(list(_COLUMNS), where & pl.col("failure").is_not_null()))
-    return facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
 
 
 def _merged(facts: pl.DataFrame) -> pl.DataFrame:
@@ -85,68 +89,54 @@ def _merged(facts: pl.DataFrame) -> pl.DataFrame:
     return named.join(first, on=["error_type", "text"]).select("pattern", "merged", "text")
 
 
-def _row(
-    inside: pl.DataFrame, ever: pl.DataFrame, range_us: tuple[int, int], failures: int, has_history: bool
-) -> dict[str, Any]:
-    from_us, to_us = range_us
-    before = ever.filter(pl.col("end_us") < from_us)
-    lately = before.filter(pl.col("end_us") >= from_us - (to_us - from_us)).height
-    state = NEW if before.is_empty() else ONGOING if lately else BACK
-    newest = inside.sort("end_us", "trace_id", descending=True)
-    return {
-        "pattern": inside["merged"][0],
-        "text": inside["text"][0],
-        **{name: _most_common(inside[name]) for name in ("error_type", "span_type", "span_name")},
-        "traces": inside.height,
-        "handled": int(inside["handled"].sum() or 0),
-        "share": inside.height / failures,
-        "traces_before": lately if has_history else None,
-        "first_seen": iso(_time(ever["end_us"].min())),
-        "last_seen": iso(_time(inside["end_us"].max())),
-        "state": state if has_history else None,
-        "variants": inside["pattern"].n_unique(),
-        "samples": newest["trace_id"].head(SAMPLES).to_list(),
-    }
-
-
-def _time(value: Any) -> int:
-    return int(value)
-
-
-def _most_common(values: pl.Series) -> str | None:
-    counted = values.drop_nulls().value_counts().sort("count", values.name, descending=[True, False])
-    return None if counted.is_empty() else str(counted[values.name][0])
-
-
-def lines(document: Mapping[str, Any]) -> list[str]:
-    """The most frequent patterns for a person, within the width of the terminal."""
-    rows, numbers = document["error_patterns"], document["failures"]
-    found = []
-    if rows:
-        handled = f", {numbers['handled']:,} in traces that ended well" if numbers["handled"] else ""
-        found.append(fitted(f"failures: {sum(row['traces'] for row in rows):,}{handled}"))
-    for row in rows[:_SHOWN]:
-        since = readable_time(parse_time_us(row["first_seen"]), "minutes")
-        state = f"{row['state'] or '':<7}"
-        found.append(
-            fitted(f"{row['traces']:>7,} {row['share']:>4.0%}  {state}  since {since}  {_place(row)}")
-        )
-        found.append(wrapped(plain(_whole_text(row), _LONGEST_TEXT), " " * 8))
-    if len(rows) > _SHOWN:
-        found.append(f"and {len(rows) - _SHOWN} more patterns (--json has them all)")
-    if numbers["unknown"]:
-        text = (
-            f"{numbers['unknown']:,} failed traces were counted by an older version, which did not look for"
-        )
-        found.append(wrapped(f"{text} their failures; `tracesieve apply` does"))
+def _of_range(inside: pl.DataFrame) -> pl.DataFrame:
+    """What each merged pattern comes to in the range."""
+    newest = inside.sort("end_us", "trace_id", descending=True).group_by("merged", maintain_order=True)
+    found = newest.agg(
+        pl.col("text").first(),
+        pl.len().alias("traces"),
+        pl.col("handled").sum().cast(pl.Int64),
+        pl.col("end_us").max().alias("last_us"),
+        pl.col("pattern").n_unique().alias("variants"),
+        pl.col("trace_id").head(SAMPLES).alias("samples"),
+    )
+    for name in _NAMED:
+        found = found.join(_most_common(inside, name), on="merged", how="left")
     return found
 
 
-def _place(row: Mapping[str, Any]) -> str:
-    """Where most of the failures began."""
-    return f"in {row['span_name']}" if row["span_name"] else "no span failed"
+def _most_common(inside: pl.DataFrame, name: str) -> pl.DataFrame:
+    counted = inside.filter(pl.col(name).is_not_null()).group_by("merged", name).len()
+    order = counted.sort("len", name, descending=[True, False])
+    return order.unique("merged", keep="first", maintain_order=True).drop("len")
 
 
-def _whole_text(row: Mapping[str, Any]) -> str:
-    kind, text = row["error_type"] or "", row["text"] or "(no message)"
-    return text if not kind or text.startswith(kind) else f"{kind}: {text}"
+def _of_past(failures: pl.DataFrame, steps: Steps) -> pl.DataFrame:
+    """Since when each merged pattern is known, and how often it was seen before the range and just before."""
+    before = pl.col("end_us") < steps.from_us
+    lately = before & (pl.col("end_us") >= 2 * steps.from_us - steps.to_us)
+    return failures.group_by("merged").agg(
+        pl.col("end_us").min().alias("first_us"), before.sum().alias("before"), lately.sum().alias("lately")
+    )
+
+
+def _trends(inside: pl.DataFrame, steps: Steps) -> dict[str, list[int]]:
+    found = {name: [0] * steps.number for name in inside["merged"].unique()}
+    for name, step, number in inside.group_by("merged", STEP).len().iter_rows():
+        found[name][step] = number
+    return found
+
+
+def _row(row: dict[str, Any], failures: int, history: bool) -> dict[str, Any]:
+    state = NEW if not row["before"] else ONGOING if row["lately"] else BACK
+    return {
+        "pattern": row["merged"],
+        **{name: row[name] for name in ("text", *_NAMED, "traces", "handled")},
+        "share": row["traces"] / failures,
+        "traces_before": row["lately"] if history else None,
+        "first_seen": iso(row["first_us"]),
+        "last_seen": iso(row["last_us"]),
+        "state": state if history else None,
+        "variants": row["variants"],
+        "samples": row["samples"],
+    }

@@ -1,20 +1,18 @@
-"""``tracesieve report``: the numbers of a range of time, as a table or as JSON; starts no Java."""
+"""``tracesieve report``: what happened in a range of time: text, JSON, Markdown, a page; starts no Java."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
-from rules.units import DAY_US, parse_time_us, readable_time
+from rules.units import DAY_US
 from tracesieve.errors import TracesieveError
 from tracesieve.json_output import echo_json
-from tracesieve.terminal import group_names, table, wrapped
 from tracesieve.time_range import range_us
-
-_MOST_GROUPS = 21
-_ALL = "all"  # the name of the row of all groups
 
 
 @click.command("report")
@@ -22,84 +20,99 @@ _ALL = "all"  # the name of the row of all groups
 @click.option("--last", help="traces that ended within this long: 30m, 7d  [default: 24h]")
 @click.option("--from", "start", help="instead of --last: traces that ended from this time on")
 @click.option("--to", "end", help="traces that ended before this time, now if left out")
-@click.option("--by", help="a key of group_by")
+@click.option("--by", multiple=True, metavar="KEY[,KEY]", help="group by these keys of group_by alone")
+@click.option("--where", "where", metavar="CONDITION", help="only traces that this matches, as rules have it")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Markdown, for a pull request or a mail")
+@click.option("--html", metavar="FILE", help="a page of one file, with plots; - is stdout")
 def command(
-    config: str, last: str | None, start: str | None, end: str | None, by: str | None, as_json: bool
+    config: str,
+    last: str | None,
+    start: str | None,
+    end: str | None,
+    by: tuple[str, ...],
+    where: str | None,
+    as_json: bool,
+    as_markdown: bool,
+    html: str | None,
 ) -> None:
-    """Error rate, latency, tokens and cost of a range of time."""
-    from sinks.mlflow.config import dataset_prefix
-    from store import open_store
-    from tracesieve.analysis.report import report
+    """Errors and their patterns, latency, spikes, tokens and cost of a range of time."""
+    from tracesieve.condition import parsed
     from tracesieve.config.loading import load_settings
-    from tracesieve.config.trace_table import trace_table
 
+    forms = {"--json": as_json, "--markdown": as_markdown, "--html": html is not None}
+    if len(given := [name for name, one in forms.items() if one]) > 1:
+        raise TracesieveError(f"{', '.join(given)}: one of them at a time")
     settings = load_settings(config)
     now = time.time_ns() // 1000
     from_us, to_us = range_us(last, start, end, now)
-    if by and by not in settings.group_by:
-        raise TracesieveError(f"--by {by}: use a key of group_by ({', '.join(settings.group_by)})")
     to_us = now if to_us is None else to_us
     from_us = to_us - DAY_US if from_us is None else from_us
-    store = open_store(settings.store_path, create=False)
-    prefix = dataset_prefix(settings.sinks)
-    document = report(store, from_us, to_us, [by] if by else [], now, trace_table(settings), prefix)
-    echo_json(document) if as_json else show(document)
+    keys = _keys(by, settings.group_by)
+    condition = parsed("--where", where) if where is not None else None
+    document = _document(settings, (from_us, to_us, now), keys, condition)
+    if where is not None:
+        document["where"] = where
+    _show(document, as_json, as_markdown, html)
 
 
-def show(document: dict[str, Any]) -> None:
-    """The document as tables no wider than the terminal, and two paragraphs."""
-    from tracesieve.analysis import candidates, error_patterns
+def _document(
+    settings: Any, times: tuple[int, int, int], keys: Sequence[str], condition: Any
+) -> dict[str, Any]:
+    from sinks.mlflow.config import dataset_prefix
+    from store import open_store
+    from tracesieve.analysis.report import report
+    from tracesieve.config.trace_server import trace_server
+    from tracesieve.config.trace_table import trace_table
+    from tracesieve.datasets.listing import listed
 
-    first, end = (readable_time(parse_time_us(document[key])) for key in ("from", "to"))
-    click.echo(f"from {first} to {end}\n")
-    names = group_names([one["group"] for one in document["groups"]], taken=[_ALL])
-    groups = zip(names, document["groups"], strict=True)
-    rows = [_row(_ALL, document), *(_row(name, one) for name, one in groups)]
-    headings = ("group", "traces", "errors", "rate", "P50 ms", "P95 ms", "tokens", "USD")
-    click.echo("\n".join(table(headings, rows[:_MOST_GROUPS], numbers=range(1, len(headings)))))
-    if len(rows) > _MOST_GROUPS:
-        click.echo(f"and {len(rows) - _MOST_GROUPS} more groups (--json has them all)")
-    click.echo("\n" + "\n".join(candidates.lines(document)))
-    for line in error_patterns.lines(document):
-        click.echo(line)
-    if tokens := _tokens(document["tokens"]):
-        click.echo(wrapped(tokens))
-    for sample in document["error_samples"][:3]:
-        click.echo(wrapped(f"error: {sample['trace_id']} {sample['error'] or ''}"[:150].rstrip(), "  "))
-    fresh = document["freshness"]
-    counts = ", ".join(
-        f"{name.replace('_', ' ')} {value:,}" for name, value in fresh.items() if name != "final_through"
-    )
-    through = fresh["final_through"]
-    until = (
-        "not everything has been read yet"
-        if through is None
-        else f"counted through {readable_time(parse_time_us(through))}"
-    )
-    click.echo(wrapped(f"{until}; {counts}"))
+    from_us, to_us, now = times
+    store, content = open_store(settings.store_path, create=False), trace_table(settings)
+    only = None
+    if condition is not None:
+        from tracesieve.analysis.selection import select
+
+        only = select(store, content, condition, from_us, to_us, now)
+    prefix, server = dataset_prefix(settings.sinks), trace_server(settings)
+    document = report(store, from_us, to_us, keys, now, content, prefix, only=only, server=server)
+    if only is not None:
+        document["selected"] = {"searched": only.searched, "gone": only.gone}
+    return {**document, "datasets": listed(store)}
 
 
-def _tokens(tokens: dict[str, int | None]) -> str:
-    """The tokens by kind, as far as they are known; empty where none of a cache is."""
-    read, written = tokens["cache_read"], tokens["cache_write"]
-    if read is None and written is None:
-        return ""
-    kinds = ("input", "output")
-    known = [f"{name} {tokens[name]:,}" for name in kinds if tokens[name] is not None]
-    of_cache = [("read from a cache", read), ("written to one", written)]
-    parts = [f"{number:,} {what}" for what, number in of_cache if number is not None]
-    return f"tokens: {', '.join(known)}; of the input {', '.join(parts)}"
+def _keys(given: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The keys of ``--by``, each once; a key may have a comma in it.
+
+    Raises:
+        TracesieveError: some are no keys of ``group_by``; all of them at once.
+    """
+    keys = [key for text in given for key in ([text] if text in known else text.split(","))]
+    keys = list(dict.fromkeys(key.strip() for key in keys))
+    wrong = []
+    for key in keys:
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "use a key of group_by"
+            wrong.append(f"--by {key}: {hint} ({', '.join(known)})")
+    if wrong:
+        raise TracesieveError("\n".join(wrong))
+    return keys
 
 
-def _row(name: str, numbers: dict[str, Any]) -> tuple[str, ...]:
-    rate, cost, tokens = numbers["error_rate"], numbers["cost_usd"], numbers["tokens"]["total"]
-    return (
-        name,
-        f"{numbers['traces']:,}",
-        f"{numbers['errors']:,}",
-        "-" if rate is None else f"{rate:.1%}",
-        *("-" if numbers[key] is None else f"{numbers[key]:,.0f}" for key in ("p50_ms", "p95_ms")),
-        "-" if tokens is None else f"{tokens:,}",
-        "-" if cost is None else f"{cost:,.2f}",
-    )
+def _show(document: dict[str, Any], as_json: bool, as_markdown: bool, html: str | None) -> None:
+    if as_json:
+        echo_json(document)
+    elif as_markdown:
+        from tracesieve.pages.report_markdown import markdown
+
+        click.echo(markdown(document), nl=False)
+    elif html is not None:
+        from tracesieve.pages.report_page import report_page
+        from tracesieve.pages.saved import saved
+
+        saved(report_page(document), html)
+    else:
+        from tracesieve.analysis.report_text import lines
+
+        for line in lines(document):
+            click.echo(line)

@@ -7,13 +7,16 @@ import random
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from support.made_facts import MINUTE, T0, fact
 
 from rules.failures import fingerprint, masked
 from store import Store, open_store
-from tracesieve.analysis.error_patterns import error_patterns, lines
+from tracesieve.analysis.error_patterns import error_patterns, failures_until, has_history
 from tracesieve.analysis.report import report
+from tracesieve.analysis.report_steps import steps_of
+from tracesieve.analysis.report_text import patterns
 from tracesieve.json_output import iso
 
 
@@ -36,7 +39,11 @@ def write(store: Store, *rows: dict[str, Any]) -> None:
 
 
 def of(store: Store, low: int, high: int, errors: int = 0) -> dict[str, Any]:
-    return error_patterns(store, T0 + low * MINUTE, T0 + high * MINUTE, errors)
+    from_us, to_us = T0 + low * MINUTE, T0 + high * MINUTE
+    steps = steps_of(from_us, to_us)
+    failures = failures_until(store, to_us)
+    inside = failures.filter(pl.col("end_us") >= from_us).with_columns(steps.column())
+    return error_patterns(failures, inside, steps, errors, history=has_history(store, from_us))
 
 
 def test_alike_failures_are_one_row_with_its_counts(tmp_path: Path) -> None:
@@ -108,7 +115,7 @@ def test_traces_of_an_older_version_are_counted_as_unknown_and_filled_later(tmp_
     write(store, old)
     found = of(store, 0, 30, 1)
     assert found["failures"]["unknown"] == 1
-    assert "tracesieve apply" in "\n".join(lines(found))
+    assert "tracesieve apply" in "\n".join(patterns(found))
     write(store, {**old, "weight": -1}, failed("a", 10, "boom"))
     found = of(store, 0, 30, 1)
     assert found["failures"] == {"failed": 1, "handled": 0, "unknown": 0}
@@ -119,7 +126,7 @@ def test_what_a_person_sees_fits_and_is_harmless(tmp_path: Path, monkeypatch: py
     store = open_store(str(tmp_path))
     hostile = "\x1b[2J\u202e evil " + "long " * 80
     write(store, fact("x", 0), failed("a", 10, hostile, span="\x1b[31m" + "n" * 120), failed("b", 11, ""))
-    shown = lines(of(store, 5, 30))
+    shown = list(patterns(of(store, 5, 30)))
     assert shown[0] == "failures: 2"
     assert all(len(line) <= 80 and line.isprintable() for text in shown for line in text.split("\n"))
     assert any("(no message)" in line for line in shown)

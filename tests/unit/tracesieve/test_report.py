@@ -135,10 +135,15 @@ def test_error_samples_come_from_a_mapped_delta_source(tmp_path: Path) -> None:
     write_deltalake(str(tmp_path / "source"), table)
     source = TraceTable(str(tmp_path / "source"), {"trace_id": "my_id"})
     assert of(store, content=source)["error_samples"] == [
-        {"trace_id": "lost", "request": None, "error": None},
-        {"trace_id": "a", "request": "where is my parcel?", "error": "tool down"},
+        {"trace_id": "lost", "request": None, "url": None, "error": None},
+        {"trace_id": "a", "request": "where is my parcel?", "url": None, "error": "tool down"},
     ]
-    assert of(store)["error_samples"][1] == {"trace_id": "a", "request": None, "error": None}
+    gone = {"trace_id": "a", "request": None, "error": None}
+    url = "https://mlflow.example/base/#/experiments/1/traces/a"
+    assert of(store, server="https://me:secret@mlflow.example/base/")["error_samples"][1] == {
+        **gone,
+        "url": url,
+    }
 
 
 def test_sem_13_final_through_moves_on_without_traffic_and_waits_for_what_has_landed(tmp_path: Path) -> None:
@@ -189,7 +194,7 @@ def test_a_dead_letter_that_is_tried_again_is_none(tmp_path: Path) -> None:
 def test_sem_35_traces_whose_facts_apply_has_filled_in_are_compared_with_their_spans(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     old = fact("t", 1)
-    filled = {**old, "span_keys": "[]", "span_sums": b"", "usage_disagrees": True}
+    filled = {**old, "span_keys": "[]", "span_sums": bytes(8), "usage_disagrees": True}
     batches = ((57, old), (0, {**old, "weight": -1}), (0, filled))
     store.table("facts").append([{**row, "stream_id": "s", "batch_id": n} for n, row in batches])
     assert of(store)["freshness"]["usage_disagrees"] == 1

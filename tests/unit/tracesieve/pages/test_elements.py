@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from html.parser import HTMLParser
 
 import pytest
+from support.page_reader import Read
 
 from tracesieve.pages.blocks import bar, section, table, tiles
 from tracesieve.pages.elements import MOST_TEXT, element, link, visible, written
@@ -21,22 +21,6 @@ HOSTILE = (
     "\u202egnp.exe \u2066\u200b\u2028",
     "\ud800 lone",
 )
-
-
-class Read(HTMLParser):
-    """What a browser would see: tags with their attributes, and all text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
