@@ -9,6 +9,7 @@ absurd) is met here and changes nothing of other traces.
 from rules.breakdown.alike import add_alike
 from rules.breakdown.columns import AMOUNTS, SUMS, breakdown_columns
 from rules.breakdown.entries import MOST_ENTRIES, OTHER, Entries, entries
+from rules.breakdown.observed import OBSERVED, Label, Observations, Observed
 from rules.breakdown.spans import Spans, read_spans
 from rules.breakdown.stored import restored, stored
 from rules.breakdown.totals import Pair, Total, by_type, totals
@@ -17,9 +18,13 @@ from rules.breakdown.usage import disagreement, spans_usage
 __all__ = [
     "AMOUNTS",
     "MOST_ENTRIES",
+    "OBSERVED",
     "OTHER",
     "SUMS",
     "Entries",
+    "Label",
+    "Observations",
+    "Observed",
     "Pair",
     "Spans",
     "Total",

@@ -45,6 +45,16 @@ def add_alike(pairs: Sequence[Pair], numbers: Ints, into: dict[Pair, Total]) -> 
     return True
 
 
+def column(numbers: Ints, entries: int, name: str) -> Ints:
+    """One of :data:`rules.breakdown.columns.SUMS` of such traces, but critical time: an item for each entry
+    of the first, then of the second.
+    """
+    kept = _columns(int(numbers[0, 0]), entries)[0].get(name)
+    if kept is None:
+        return np.full(len(numbers) * entries, USUAL[SUMS.index(name)], np.int64)
+    return numbers[:, kept].ravel()
+
+
 def _columns(head: int, entries: int) -> tuple[dict[str, slice], int]:
     """Where in a row the columns are that are kept, and where they end."""
     at, found = 1, {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import polars as pl
 
-from rules.breakdown import Pair, Total, add_alike, restored, totals
+from rules.breakdown import Entries, Pair, Total, add_alike, restored, totals
+from rules.breakdown.arrays import Ints
 
 AT_ONCE = 100_000  # facts whose breakdowns are in memory at the same time
 _FEW = 300  # facts of one layout: fewer are faster together with those of others
@@ -18,6 +19,22 @@ _HEAD_BYTES = 8
 def added_up(facts: pl.DataFrame) -> dict[Pair, Total]:
     """What all facts come to; ``facts`` has ``span_keys`` and ``span_sums``, without nulls."""
     found: dict[Pair, Total] = {}
+    unpacked(
+        facts,
+        lambda pairs, numbers: add_alike(pairs, numbers, found),
+        lambda entries: totals(entries, found),
+    )
+    return found
+
+
+def unpacked(
+    facts: pl.DataFrame,
+    alike: Callable[[Sequence[Pair], Ints], bool],
+    other: Callable[[Entries], object],
+) -> None:
+    """Give all breakdowns to one of two functions: those of many traces of one layout to ``alike``
+    (:func:`rules.breakdown.add_alike`), the rest, and where that returns False, to ``other``.
+    """
     others = []
     for text, rows in _layouts(facts):
         if len(rows) < _FEW:
@@ -27,11 +44,14 @@ def added_up(facts: pl.DataFrame) -> dict[Pair, Total]:
         for part in _parts(rows):
             data = facts["span_sums"].gather(part).to_arrow(compat_level=pl.CompatLevel.oldest())
             numbers = np.frombuffer(data.buffers()[2], "<i8").reshape(len(part), -1)
-            if not add_alike(pairs, numbers, found):
+            if not alike(pairs, numbers):
                 others.append(part)
-    if others:
-        _add_others(facts, pl.concat(others), found)
-    return found
+    for part in _parts(pl.concat(others)) if others else ():
+        of_part = facts.select("span_keys", "span_sums")[part]
+        keys, sums = (
+            of_part[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in of_part.columns
+        )
+        other(restored(keys, sums))
 
 
 def _layouts(facts: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
@@ -51,12 +71,3 @@ def _layouts(facts: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
 def _parts(rows: pl.Series) -> Iterator[pl.Series]:
     for first in range(0, len(rows), AT_ONCE):
         yield rows.slice(first, AT_ONCE)
-
-
-def _add_others(facts: pl.DataFrame, rows: pl.Series, into: dict[Pair, Total]) -> None:
-    for part in _parts(rows):
-        of_part = facts.select("span_keys", "span_sums")[part]
-        keys, sums = (
-            of_part[name].to_arrow(compat_level=pl.CompatLevel.oldest()) for name in of_part.columns
-        )
-        totals(restored(keys, sums), into)

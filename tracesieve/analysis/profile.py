@@ -5,24 +5,20 @@ All of it is in the facts, by trace (``rules/breakdown``); here it is added up. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from rules.breakdown import Pair, Total, by_type
-from rules.kinds import kind_of
-from rules.units import MINUTE_US
-from store.rule_sets import RuleSets
-from store.store import Store, net_facts
+from store.content import TraceTable
+from store.store import Store
 from tracesieve.analysis.added_up import added_up
+from tracesieve.analysis.asked_for import BREAKDOWN, Asked, asked_for
 from tracesieve.analysis.bottleneck import bottleneck, short_name
-from tracesieve.errors import TracesieveError
+from tracesieve.analysis.profile_groups import by_group
+from tracesieve.analysis.where import kept_json
 from tracesieve.json_output import iso
-
-_COLUMNS = ("batch_id", "weight", "trace_id", "content_hash", "arrived_us", "end_us")
-_BREAKDOWN = ("span_keys", "span_sums", "usage_disagrees")
 
 
 def profile(
@@ -33,23 +29,40 @@ def profile(
     *,
     group: Mapping[str, str] | None = None,
     rule: str | None = None,
+    where: str | None = None,
+    table: TraceTable | None = None,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The document of ``profile --json``: traces that ended in [from, to), those dated in the future held
-    back; of a group, and of those that a rule matches or that are evidence of it.
+    back; of a group, of those that a rule matches or that are evidence of it, and of those that the condition
+    ``where`` matches, for which ``table`` is asked, the store's ``traces`` if not given; also
+    ``groups`` of the keys ``by``.
+
+    Raises:
+        TracesieveError: there is no such rule, or the condition cannot be used.
+        StoreError: the trace table cannot be read.
     """
-    until = min(to_us, now_us // MINUTE_US * MINUTE_US + MINUTE_US)
-    touched = (pl.col("end_us") >= from_us) & (pl.col("end_us") < until)
-    columns = [*_COLUMNS, *(["group_by", "group"] if group else []), *(["hits"] if rule else []), *_BREAKDOWN]
-    facts = net_facts(store.table("facts").read(columns, touched))
-    facts = _of_rule(store, _of_group(facts, group or {}), rule)
+    asked = Asked(group or {}, rule, where, table or TraceTable(store.table("traces").uri))
+    return profiled(store, from_us, to_us, now_us, asked, by)
+
+
+def profiled(
+    store: Store, from_us: int, to_us: int, now_us: int, asked: Asked, by: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The same of what is asked for."""
+    grouped = ("group_by", "group", "duration_us") if by else ()
+    found = asked_for(store, from_us, to_us, now_us, asked, (*BREAKDOWN, "usage_disagrees", *grouped))
+    facts = found.facts
     known = facts.filter(pl.col("span_sums").is_not_null())
     return {
         "from": iso(from_us),
         "to": iso(to_us),
         "traces": facts.height,
+        **({} if found.kept is None else {"where": kept_json(found.kept)}),
         "without_breakdown": facts.height - known.height,
         "usage_disagrees": int(facts["usage_disagrees"].sum() or 0),
         **numbers(added_up(known)),
+        **({"groups": by_group(facts, by)} if by else {}),
     }
 
 
@@ -103,34 +116,3 @@ def _row(total: Total, whole: int) -> dict[str, Any]:
         "tokens": {kind: sums.get(f"tokens_{kind}") for kind in ("input", "output", "total")},
         "cost_usd": sums["cost_nusd"] / 1e9 if "cost_nusd" in sums else None,
     }
-
-
-def _of_group(facts: pl.DataFrame, group: Mapping[str, str]) -> pl.DataFrame:
-    for key, value in group.items():
-        place = pl.col("group_by").list.eval(pl.element() == key).list.arg_max()
-        there = pl.col("group_by").list.contains(key)
-        facts = facts.filter(there & (pl.col("group").list.get(place, null_on_oob=True) == value))
-    return facts
-
-
-def _of_rule(store: Store, facts: pl.DataFrame, rule: str | None) -> pl.DataFrame:
-    """The traces that a rule matches, or that are evidence of its alerts: those that an alert rule counts are
-    no matches.
-
-    Raises:
-        TracesieveError: there never was such a rule.
-    """
-    if rule is None:
-        return facts
-    rules = RuleSets(store)
-    versions = [kind_of(item).rule for item in rules.ever() if item.get("id") == rule]
-    if not versions:
-        ids = sorted({str(item.get("id")) for item in rules.ever()})
-        near = get_close_matches(rule, ids, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(ids)}"
-        raise TracesieveError(f"--rule {rule}: there is no such rule ({hint})")
-    evidence = store.table("evidence").read(["trace_id"], pl.col("rule") == rule)["trace_id"]
-    wanted = pl.col("trace_id").is_in(evidence.unique().implode())
-    if any(one.tags_matches for one in versions):
-        wanted |= pl.col("hits").list.eval(pl.element().struct.field("rule") == rule).list.any()
-    return facts.filter(wanted)

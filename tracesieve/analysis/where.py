@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from store.content import TraceTable
@@ -42,8 +43,13 @@ def kept_json(kept: Selection) -> dict[str, Any]:
 
 def kept_lines(kept: Selection) -> list[str]:
     """Sentences for a person."""
-    matched = f"{kept.facts.height:,} of {kept.searched:,} traces match {kept.condition.text}"
-    return [matched, *gone_lines(kept.gone)]
+    return where_lines(kept_json(kept))
+
+
+def where_lines(where: Mapping[str, Any]) -> list[str]:
+    """The same from what :func:`kept_json` made."""
+    matched = f"{where['matched']:,} of {where['searched']:,} traces match {where['condition']}"
+    return [matched, *gone_lines(where["content_gone"])]
 
 
 def gone_lines(gone: int) -> list[str]:
