@@ -165,6 +165,7 @@ class BuildRequests:
 
     def __init__(self, store: Store) -> None:
         self._requests, self._versions = store.table("dataset_requests"), store.table(_VERSIONS)
+        self._none_at = (-1, -1)  # versions of the tables at which nothing was open
 
     def put(self, datasets: Collection[str], now_us: int) -> int:
         """Ask for a build of these datasets (none: of all); the number to wait for with :meth:`is_done`."""
@@ -175,10 +176,12 @@ class BuildRequests:
 
     def open(self) -> tuple[int, frozenset[str]] | None:
         """The last open request, and the datasets of all open ones (none: all); None where none is open."""
-        if self._requests.version() < 0:
+        present = self._requests.version(), self._versions.version()
+        if present[0] < 0 or present == self._none_at:
             return None
         rows = self._requests.read(where=pl.col("asked_us") > self._handled()).sort("asked_us")
         if rows.is_empty():
+            self._none_at = present
             return None
         named = [set(names or ()) for names in rows["datasets"].to_list()]
         return int(rows["asked_us"][-1]), frozenset(set.union(*named) if all(named) else ())

@@ -32,6 +32,11 @@ RUN_PAGES = (
 # What other tests run: what is typed, and the test, which compares with what the page shows.
 RUN_BY_OTHERS = {"make demo HEADLESS=1": "tests/e2e/test_demo.py"}
 
+# Pages that a test of their subject runs, where what they need is: the page, and the test.
+PAGES_RUN_BY_OTHERS = {
+    "docs/datasets.md": "tests/e2e/test_dataset_push.py",
+}
+
 # Ports that pages name, and how it is seen that the server behind one is up.
 PORTS = {"5000": "health", "9090": "-/ready", "9093": "-/ready", "9464": "readyz"}
 _STARTS = {

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 from support.doc_blocks import PAGES, ROOT, Block, all_blocks
 from support.doc_checks import CHECKS, command_fault, commands, faults, yaml_faults
-from support.doc_run import RUN_BY_OTHERS, RUN_PAGES
+from support.doc_run import PAGES_RUN_BY_OTHERS, RUN_BY_OTHERS, RUN_PAGES
 
 from rules.dialect import compile_condition
 from rules.errors import ConditionError
@@ -37,9 +37,9 @@ def test_a_block_is_taken_by_the_program_that_it_is_for(one: Block) -> None:
 )
 def test_a_block_is_run_or_says_to_its_readers_why_not(one: Block) -> None:
     page = str(one.page.relative_to(ROOT))
-    by_others = RUN_BY_OTHERS.get(one.typed.strip())
+    by_others = PAGES_RUN_BY_OTHERS.get(page) or RUN_BY_OTHERS.get(one.typed.strip())
     assert one.not_run or by_others or page in RUN_PAGES, one.place
-    assert not (one.not_run and by_others), one.place
+    assert not (one.not_run and by_others) or page in PAGES_RUN_BY_OTHERS, one.place
     if by_others:
         assert page in (ROOT / by_others).read_text(encoding="utf-8")
 

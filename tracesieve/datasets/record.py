@@ -41,7 +41,7 @@ class Record:
     @property
     def own_tags(self) -> dict[str, str]:
         """The tags that people gave it."""
-        return {key: value for key, value in self.tags.items() if not key.startswith(_NOT_PEOPLES)}
+        return {key: value for key, value in self.tags.items() if is_peoples(key)}
 
     @property
     def case(self) -> dict[str, Any]:
@@ -77,6 +77,11 @@ class Record:
     def text(self) -> str:
         """The same as canonical JSON: ASCII, so that lone surrogates are kept, and keys sorted."""
         return canonical(self.as_json())
+
+
+def is_peoples(key: str) -> bool:
+    """Whether a tag is one that people give; the others are of tracesieve and of MLflow."""
+    return not key.startswith(_NOT_PEOPLES)
 
 
 def canonical(value: Any) -> str:

@@ -17,6 +17,7 @@ from tracesieve.run.activity import Activity
 from tracesieve.run.apply import Applier
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.shutdown import finish
+from tracesieve.run.versions import version_taker
 
 log = logging.getLogger("tracesieve.run")
 TICK_S = 1.0
@@ -42,6 +43,8 @@ def run_live(run: Run) -> None:
     for one in run.deliveries:  # a thread each: an outage of one sink keeps nothing from the others
         threads.append(_thread(run, one.sink.name, 0.5, partial(run.deliver, one)))
     threads.append(_thread(run, "maintenance", MAINTENANCE_S, run.maintenance.step))
+    if (versions := version_taker(run)) is not None:
+        threads.append(_thread(run, "versions", 1.0, versions.step))
     log.info("starting Spark")
     spark = spark_of(run)
     handle = start(spark, run.config, wall_us)

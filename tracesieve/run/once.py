@@ -20,6 +20,7 @@ from tracesieve.run.apply import Applier
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.progress import Progress, of_about
 from tracesieve.run.shutdown import finish_batch
+from tracesieve.run.versions import take_at_end
 
 log = logging.getLogger("tracesieve.run")
 DRAIN_S = 60.0
@@ -53,6 +54,8 @@ def run_once(run: Run, progress: Progress | None = None) -> int:
         waiting = drain(run.deliveries, run.outbox, wall_us, DRAIN_S, run.stop.is_set)
         for delivery in run.deliveries:
             run.resend(delivery)
+        progress.stage(lambda: "versions of the datasets")
+        take_at_end(run)
     run.lease.check()
     if not run.stop.is_set():
         progress.stage(lambda: "maintenance of the store")

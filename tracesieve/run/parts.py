@@ -71,6 +71,7 @@ class Run:
     dry_run: bool = False
     landing: Landing | None = None
     deliveries: list[Delivery] = field(default_factory=list)
+    followed_us: int = 0  # all batches that were whole at this time have been followed
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -133,6 +134,7 @@ class Run:
         watch.done("messages")
         self._metrics.step(self.rule_set, now_us, final_us, self._notifications.alerts())
         watch.done("metrics")
+        self.followed_us = now_us
         if watch.total_s >= _WORTH_A_LINE_S:
             log.debug("what follows from batches: %s", watch, extra=watch.extra)
 

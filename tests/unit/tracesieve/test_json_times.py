@@ -72,8 +72,9 @@ COMMANDS: dict[str, list[str]] = {
     "init": ["--table", "traces", "--force"],
 }
 # What starts Spark is looked at where it is run: `answer` in tests/support/command_line.py does it each time;
-# mutes, beside an Alertmanager; an evaluation, by hand in tests/unit/tracesieve/evaluation/test_formats.py.
-ELSEWHERE = {"run", "apply", "alerts mutes", "datasets evaluate"}
+# mutes, builds and pushes, beside their servers; an evaluation, by hand in
+# tests/unit/tracesieve/evaluation/test_formats.py.
+ELSEWHERE = {"run", "apply", "alerts mutes", "datasets build", "datasets push", "datasets evaluate"}
 
 
 def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:

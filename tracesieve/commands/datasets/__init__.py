@@ -7,10 +7,12 @@ import click
 from tracesieve.lazy_group import LazyGroup
 
 COMMANDS = {
+    "build": "Write the records that are due, and take versions",
     "list": "The datasets and their last versions",
     "show": "What a version holds",
     "diff": "What differs between two versions",
     "get": "Write a version to a file",
+    "push": "Merge a version into another MLflow dataset",
     "evaluate": "Judge the answers of a version: the gate",
 }
 
