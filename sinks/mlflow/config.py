@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rules.address_key import TrackingUri
 from sinks.base import ConfigKey, SinkConfig
+from sinks.mlflow.redaction import RedactionConfig
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -44,6 +45,11 @@ class DatasetsConfig(BaseModel):
         default=None,
         min_length=1,
         description="the experiment that holds them; absent: each trace's own, or one named as the prefix",
+    )
+
+    redaction: RedactionConfig | Literal[False] = Field(
+        default=RedactionConfig(),
+        description="what is taken out of records before they are written; false: nothing",
     )
 
     @field_validator("prefix")

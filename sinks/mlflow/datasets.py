@@ -16,40 +16,37 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from sinks.base import MessageKind, Outcome, Payload, SinkConfig, SinkContext
 from sinks.delivery import each
 from sinks.errors import Refused, RetryLater
+from sinks.mlflow.case import Case, Contents, case_of
 from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
 from sinks.mlflow.dataset_server import DatasetServer, ListedRecord, digest
+from sinks.mlflow.leaving import delete
 from sinks.mlflow.leftovers import Leftovers
 from sinks.mlflow.provenance import (
     OUTPUT,
+    REASON,
+    REDACTED,
+    REDACTION,
     WITHDRAWN,
     edited,
     newest,
-    parsed,
     source_of,
     tags_of,
-    withdrawn_tags,
 )
 from sinks.mlflow.records import GONE, LEAVING, RecordKey, Records, RecordSource, marked
+from sinks.mlflow.redaction import Door, plugin_problem
+from sinks.mlflow.rewritten import Rewriting
 from sinks.mlflow.server import classify_error
 from store import Store, StoreError
 from store.outbox import PendingMessage
 
 _CATEGORY = re.compile(r"\w[\w .:/-]{0,99}")  # a person's own may be any text; a dataset's name may not
-
-
-class Contents(Protocol):
-    """Where requests and responses are kept."""
-
-    def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
-        """Request and response by trace id, given the start of each; those that are gone are left out."""
-        ...
 
 
 @dataclass
@@ -62,7 +59,7 @@ class _Batch:
         default_factory=lambda: defaultdict(dict)
     )
     inputs: dict[RecordKey, dict[str, Any]] = field(default_factory=dict)
-    outputs: dict[tuple[RecordKey, str], Any] = field(default_factory=dict)
+    cases: dict[tuple[RecordKey, str], Case] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -90,6 +87,8 @@ class MlflowDatasets(Leftovers):
         self._experiment = config.experiment or (None if own_experiments else config.prefix)
         self._records = Records(store.table("records"))
         self._contents = contents
+        self._door = Door(config.redaction)
+        self._rewriting = Rewriting(self.server, self._records, self._door)
 
     @classmethod
     def names(cls, config: SinkConfig) -> Sequence[str]:
@@ -134,6 +133,20 @@ class MlflowDatasets(Leftovers):
                 raise
             return each(messages, self._alone)  # something about one of them: find out which
 
+    def _touched(self, payloads: Sequence[dict[str, Any]]) -> set[str]:
+        """The names of the datasets that messages are about."""
+        traces = {str(payload["trace_id"]) for payload in payloads}
+        known = {key.dataset for trace in traces for key in self._records.of_trace(trace)}
+        named = {category for payload in payloads for category in payload.get("categories") or {}}
+        return known | {f"{self._prefix}_{category}" for category in named}
+
+    @classmethod
+    def missing(cls, config: SinkConfig) -> dict[str, str]:
+        """The redaction plugin, where it cannot be imported."""
+        datasets = config.get(DATASETS.path)
+        problem = plugin_problem(datasets.redaction) if datasets and cls.names(config) else ""
+        return {"datasets.redaction.plugin": problem} if problem else {}
+
     def _alone(self, message: PendingMessage) -> str:
         (outcome,) = self._together([message])
         if outcome.error is not None:
@@ -145,8 +158,10 @@ class MlflowDatasets(Leftovers):
 
         try:
             self.server.begin()
-            self._delete(self._records.leaving())
-            batch = self._planned([message.payload for message in messages])
+            delete(self.server, self._records, self._records.leaving())
+            payloads = [message.payload for message in messages]
+            self._rewriting.look_through(self._touched(payloads))
+            batch = self._planned(payloads)
             self._write(batch)
         except MlflowException as error:
             raise classify_error(error) from error
@@ -191,17 +206,19 @@ class MlflowDatasets(Leftovers):
                     f"the content of trace {source.trace_id} is no longer in the trace table"
                 )
                 continue
-            request, response = contents[source.trace_id]
-            value = parsed(request)
-            inputs = value if isinstance(value, dict) else {"input": value}
+            try:
+                case = case_of(self._door, contents[source.trace_id])
+            except Refused as error:
+                batch.refused[source.trace_id] = str(error)
+                continue
             key = RecordKey(
-                dataset, self.server.dataset(dataset, self._experiment_id(payload)), digest(inputs)
+                dataset, self.server.dataset(dataset, self._experiment_id(payload)), digest(case.inputs)
             )
             if there is not None and there != key:
                 batch.changes[there][source.trace_id] = None
             batch.changes[key][source.trace_id] = source
-            batch.inputs[key] = inputs
-            batch.outputs[key, source.trace_id] = parsed(response)
+            batch.inputs[key] = case.inputs
+            batch.cases[key, source.trace_id] = case
         return batch
 
     def _names(self, payload: dict[str, Any], batch: _Batch) -> dict[str, dict[str, Any]]:
@@ -245,13 +262,14 @@ class MlflowDatasets(Leftovers):
         for dataset_id, rows in records.items():
             self.server.merge(dataset_id, rows)
         self._records.change(merged)
-        self._delete(list(announced))
+        delete(self.server, self._records, list(announced))
 
     def _record(
         self, key: RecordKey, sources: dict[str, RecordSource], present: ListedRecord | None, batch: _Batch
     ) -> dict[str, Any]:
         """A record's provenance, and its output if that is ours to change and no person changed it."""
         last, tags = newest(sources), tags_of(sources)
+        tags[REASON] = self._door.passed(last.reason).values[0]
         record: dict[str, Any] = {
             "inputs": batch.inputs[key] if present is None else present.inputs,
             "tags": tags,
@@ -260,40 +278,20 @@ class MlflowDatasets(Leftovers):
             record["source"] = {"source_type": "TRACE", "source_data": {"trace_id": last.trace_id}}
         elif present.tags.get(WITHDRAWN) == "true":
             tags[WITHDRAWN] = "false"
-        output = self._output(key, last, batch)
-        if output is not None and (present is None or not edited(present)):
-            record["outputs"] = self.server.fitting(key.dataset_id, output[0])
+        case = self._case(key, last, batch)
+        if case is not None and (present is None or not edited(present)):
+            record["outputs"] = self.server.fitting(key.dataset_id, case.outputs)
             tags[OUTPUT] = digest(record["outputs"])
+            if self._door.fingerprint:
+                tags |= {REDACTED: case.found, REDACTION: self._door.fingerprint}
         return record
 
-    def _output(self, key: RecordKey, last: RecordSource, batch: _Batch) -> tuple[Any] | None:
-        """The output of the trace that ended last; None where it is the one that is there already, or is
-        gone.
-        """
-        if (key, last.trace_id) in batch.outputs:
-            return (batch.outputs[key, last.trace_id],)
+    def _case(self, key: RecordKey, last: RecordSource, batch: _Batch) -> Case | None:
+        """The case of the trace that ended last; None where it is there already, or the trace is gone."""
+        if (key, last.trace_id) in batch.cases:
+            return batch.cases[key, last.trace_id]
         before = self._records.sources(key)
         if before and newest(before).trace_id == last.trace_id:
             return None
         found = self._contents.contents({last.trace_id: last.end_us})  # its start is within a day of its end
-        return (parsed(found[last.trace_id][1]),) if last.trace_id in found else None
-
-    def _delete(self, keys: Sequence[RecordKey]) -> None:
-        """Delete records without sources, or tag them where a person made them theirs; the announcement goes
-        last.
-        """
-        by_dataset: dict[str, list[RecordKey]] = defaultdict(list)
-        for key in keys:
-            by_dataset[key.dataset_id].append(key)
-        for dataset_id, group in by_dataset.items():
-            listing = self.server.listing(dataset_id)
-            kept = [
-                listing[key.record] for key in group if key.record in listing and edited(listing[key.record])
-            ]
-            ours = [key.record for key in group if key.record in listing and not edited(listing[key.record])]
-            if kept:
-                tags = withdrawn_tags()
-                self.server.merge(dataset_id, [{"inputs": one.inputs, "tags": tags} for one in kept])
-            if ours:
-                self.server.delete(dataset_id, ours)
-        self._records.change({key: {LEAVING: None} for key in keys})
+        return case_of(self._door, found[last.trace_id]) if last.trace_id in found else None

@@ -17,7 +17,8 @@ SOURCES, RULES, REASON, ADDED_BY = (
 )
 DEEPEST = 64
 OUTPUT, WITHDRAWN = "tracesieve.output", "tracesieve.withdrawn"
-_OURS = frozenset((SOURCES, RULES, REASON, ADDED_BY, OUTPUT, WITHDRAWN, "mlflow.user"))
+REDACTED = "tracesieve.redacted"  # how many values of each kind
+REDACTION = "tracesieve.redaction"  # the fingerprint of what looked for them
 
 
 def source_of(payload: dict[str, Any], why: dict[str, Any]) -> RecordSource:
@@ -52,13 +53,18 @@ def withdrawn_tags() -> dict[str, str]:
     return {SOURCES: "[]", WITHDRAWN: "true"}
 
 
+def is_ours(tag: str) -> bool:
+    """Whether a tag of a record is one of the program or of the server, not a person's."""
+    return tag.startswith("tracesieve.") or tag == "mlflow.user"
+
+
 def edited(record: ListedRecord) -> bool:
     """Whether a person made the record theirs: expectations, tags that are not ours, or another output than
     we wrote.
     """
     return (
         bool(record.expectations)
-        or bool(set(record.tags) - _OURS)
+        or not all(map(is_ours, record.tags))
         or record.tags.get(OUTPUT) != digest(record.outputs)
     )
 

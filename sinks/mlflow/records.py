@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from store import Table
 
 LEAVING, GONE = "~leaving", "~gone"
+_MOVED = "moved"  # the reason of an announced deletion: what a person gave the record is in another one
 PERSON = "~person"  # in the place of a rule: a person named the trace a candidate
 
 
@@ -76,6 +77,15 @@ class Records:
         """The records whose deletion was announced and not yet made."""
         return sorted(self._by_trace.get(LEAVING, ()))
 
+    def was_moved(self, key: RecordKey) -> bool:
+        """Whether its deletion was announced because another record took its place."""
+        marker = self._by_key.get(key, {}).get(LEAVING)
+        return marker is not None and marker.reason == _MOVED
+
+    def known(self) -> list[RecordKey]:
+        """Every record that has a source or a marker."""
+        return sorted(self._by_key)
+
     def is_gone(self, key: RecordKey) -> bool:
         """Whether a person deleted it."""
         return GONE in self._by_key.get(key, {})
@@ -117,6 +127,11 @@ class Records:
 def marked(marker: str) -> dict[str, RecordSource | None]:
     """A marker as a change to a record."""
     return {marker: RecordSource(marker, 0)}
+
+
+def moved() -> dict[str, RecordSource | None]:
+    """The announcement that a record is deleted because another one took its place."""
+    return {LEAVING: RecordSource(LEAVING, 0, reason=_MOVED)}
 
 
 def _rows(changes: Sequence[tuple[int, RecordKey, RecordSource]], at_us: int) -> list[dict[str, Any]]:

@@ -70,7 +70,8 @@ def messages(folder: Path, config: Mapping[str, Any]) -> list[str]:
 
 def mistakes_in(lines: list[str]) -> Iterator[str]:
     for line in lines:
-        if JARGON.search(line) or not LINE.fullmatch(line):
+        found = LINE.fullmatch(line)
+        if found is None or JARGON.search(line[found.end(1) :]):
             yield line
 
 
