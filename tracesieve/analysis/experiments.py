@@ -63,7 +63,9 @@ def experiments(store: Store, watched: Sequence[str] | None) -> list[Experiment]
     return sorted(found, key=lambda one: (one.name, one.id))
 
 
-def chosen(there: Sequence[Experiment], wanted: Sequence[str]) -> list[Experiment]:
+def chosen(
+    there: Sequence[Experiment], wanted: Sequence[str], option: str = "--experiment"
+) -> list[Experiment]:
     """Those that are meant by the names or ids ``wanted``; all of one name, if several have it.
 
     Raises:
@@ -76,7 +78,7 @@ def chosen(there: Sequence[Experiment], wanted: Sequence[str]) -> list[Experimen
         if text not in names:
             near = get_close_matches(text, names, 1, 0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
-            wrong.append(f"--experiment {text}: not among the experiments that are watched{hint}")
+            wrong.append(f"{option} {text}: not among the experiments that are watched{hint}")
     if wrong:
         listed = ", ".join(map(str, there[:_SHOWN])) or "none has traces yet"
         more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""

@@ -60,9 +60,14 @@ def document(
         "matched": found.facts.height,
         "content_gone": found.gone,
         "final_through": iso(stored_final_through_us(store)),
-        "experiments": [_counted(one, found.experiments) for one in search.experiments],
+        "experiments": counted_experiments(search.experiments, found),
         "traces": [_trace(row, requests) for row in listed.iter_rows(named=True)],
     }
+
+
+def counted_experiments(experiments: Sequence[Experiment], found: Selection) -> list[dict[str, Any]]:
+    """Where traces were looked for: ``id``, ``name``, ``watched``, ``traces``, ``matched``."""
+    return [_counted(one, found.experiments) for one in experiments]
 
 
 def _counted(one: Experiment, counts: pl.DataFrame) -> dict[str, Any]:

@@ -8,6 +8,7 @@ content is gone can still be found by them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,11 +90,11 @@ def select(
     return Selection(condition, found, facts.height, gone, by_experiment.sort(key))
 
 
-def standing(store: Store, from_us: int, to_us: int, now_us: int) -> pl.DataFrame:
-    """The standing facts (:data:`COLUMNS`) of a range, those dated in the future held back."""
+def standing(store: Store, from_us: int, to_us: int, now_us: int, more: Sequence[str] = ()) -> pl.DataFrame:
+    """The standing facts (:data:`COLUMNS` and ``more``) of a range, those dated in the future held back."""
     until = min(to_us, now_us // MINUTE_US * MINUTE_US + MINUTE_US)
     touched = (pl.col("end_us") >= from_us) & (pl.col("end_us") < until)
-    return net_facts(store.table("facts").read(list(dict.fromkeys(COLUMNS)), touched))
+    return net_facts(store.table("facts").read(list(dict.fromkeys((*COLUMNS, *more))), touched))
 
 
 def _matched(table: TraceTable, facts: pl.DataFrame, condition: Condition) -> tuple[pl.DataFrame, int]:
@@ -105,50 +106,69 @@ def _matched(table: TraceTable, facts: pl.DataFrame, condition: Condition) -> tu
         facts.select("trace_id", "start_us"), condition.columns, lambda rows: _looked_at(rows, matcher)
     )
     rows = pl.concat(pieces) if pieces else pl.DataFrame(schema=_SEEN)
-    rows = rows.with_row_index("_written").join(
-        facts.select(
-            "trace_id",
-            fact_start_us="start_us",
-            fact_state="state",
-            fact_duration_us="duration_us",
-            arrived_us="arrived_us",
-        ),
-        on="trace_id",
-    )
-    # The row that was counted; where rows are not dated, the last one that is like it, else the last one.
-    counted = (
-        (pl.col("start_us") == pl.col("fact_start_us"))
-        & (pl.col("state") == pl.col("fact_state"))
-        & pl.col("duration_us").eq_missing(pl.col("fact_duration_us"))
-    )
-    order = (
-        (pl.col("landed_us") == pl.col("arrived_us")).fill_null(False),
-        counted.fill_null(False),
-        pl.col("landed_us").fill_null(-1),
-        pl.col("start_us") + pl.col("duration_us").fill_null(0),
-        pl.col("_written"),
-    )
-    last = rows.sort(order).unique("trace_id", keep="last", maintain_order=True)
+    last = counted(rows, facts)
     matching = facts.join(last.filter("matches").select("trace_id"), on="trace_id", how="semi")
     return matching, facts.height - last.height
 
 
+def counted(rows: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """Of rows of the trace table, in the order in which they were written, the one of each fact that was
+    counted: where rows are not dated, the last one that is like the fact, else the last one.
+
+    ``rows`` have the columns of :func:`distinguishing`, ``facts`` :data:`COLUMNS`.
+    """
+    beside = rows.with_row_index("_written").join(
+        facts.select(
+            "trace_id",
+            _start_us="start_us",
+            _state="state",
+            _duration_us="duration_us",
+            _arrived_us="arrived_us",
+        ),
+        on="trace_id",
+    )
+    alike = (
+        (pl.col("start_us") == pl.col("_start_us"))
+        & (pl.col("state") == pl.col("_state"))
+        & pl.col("duration_us").eq_missing(pl.col("_duration_us"))
+    )
+    order = (
+        (pl.col("landed_us") == pl.col("_arrived_us")).fill_null(False),
+        alike.fill_null(False),
+        pl.col("landed_us").fill_null(-1),
+        pl.col("start_us") + pl.col("duration_us").fill_null(0),
+        pl.col("_written"),
+    )
+    last = beside.sort(order).unique("trace_id", keep="last", maintain_order=True)
+    return last.select(rows.columns)
+
+
 def _looked_at(rows: pa.Table, matcher: Matcher) -> pl.DataFrame:
     """What tells rows of the trace table apart, and whether each matches."""
-    batch, *_ = raw_table(rows, matcher.columns).combine_chunks().to_batches()
     matches = np.zeros(rows.num_rows, dtype=bool)
-    matches[matcher.hits(pa.Table.from_batches([sound(batch)]))[0]] = True
-    columns = {name: _column(rows, name) for name in DISTINGUISHING}
+    matches[matcher.hits(sound_columns(rows, matcher.columns))[0]] = True
+    return distinguishing(rows).with_columns(matches=pl.Series(matches))
+
+
+def sound_columns(rows: pa.Table, raw: Sequence[str]) -> pa.Table:
+    """Raw columns of rows of the trace table, as the matcher takes them."""
+    found = raw_table(rows, raw).combine_chunks()
+    return pa.Table.from_batches([sound(one) for one in found.to_batches()], found.schema)
+
+
+def distinguishing(rows: pa.Table) -> pl.DataFrame:
+    """What tells rows of the trace table apart: ``trace_id``, ``start_us``, ``state``, ``duration_us``,
+    ``landed_us``, as facts have them.
+    """
     took_ms = pl.col("execution_duration_ms").cast(pl.Float64)
     took_us = (took_ms.clip(lower_bound=0) * 1000).round()
     usable = took_ms.is_finite() & (took_ms.abs() < LONGEST_TRACE_MS)
-    return pl.DataFrame(columns).select(
+    return pl.DataFrame({name: _column(rows, name) for name in DISTINGUISHING}).select(
         "trace_id",
         start_us=pl.col("request_time").cast(pl.Int64),
         state=pl.col("state").cast(pl.String).fill_null("STATE_UNSPECIFIED"),
         duration_us=pl.when(usable).then(took_us).cast(pl.Int64),
         landed_us=pl.col("landed_us").cast(pl.Int64),
-        matches=pl.Series(matches),
     )
 
 
