@@ -13,7 +13,7 @@ import polars as pl
 from tracesieve.notebook import plots
 from tracesieve.terminal import plain
 
-_TIMES = ("first_seen", "last_seen", "taken")
+_TIMES = ("first_seen", "last_seen", "taken", "from", "to")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,15 @@ class Report:
     """A report; ``document`` is what ``report --json`` prints."""
 
     document: Mapping[str, Any]
-    windows: pl.DataFrame
+
+    @property
+    def by_time(self) -> pl.DataFrame:
+        """A row for each step of the range: ``start``, ``minutes``, ``traces``, ``errors``, quantiles, …"""
+        rows = frame(
+            [{**_plain(one), "from": one["from"], "to": one["to"]} for one in self.document["by_time"]]
+        )
+        minutes = (pl.col("to") - pl.col("from")).dt.total_seconds() / 60
+        return rows.select(pl.col("from").alias("start"), minutes.alias("minutes"), pl.exclude("from", "to"))
 
     @property
     def groups(self) -> pl.DataFrame:
@@ -62,11 +70,11 @@ class Report:
 
     def plot(self, ax: Any = None) -> Any:
         """Traces and errors over time; gives the axes."""
-        return plots.traffic(self.windows, ax)
+        return plots.traffic(self.by_time, ax)
 
     def plot_latency(self, ax: Any = None) -> Any:
-        """P50 and P95 over time, a line for each group; gives the axes."""
-        return plots.latency(self.windows, ax)
+        """P50 and P95 over time; gives the axes."""
+        return plots.latency(self.by_time, ax)
 
     def plot_patterns(self, ax: Any = None) -> Any:
         """Error patterns by the number of traces; gives the axes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from rules.units import MINUTE_US, parse_duration_us
 from sinks.mlflow.config import dataset_prefix
 from store import Store, open_store
 from store.content import TraceTable
-from tracesieve.analysis.error_patterns import error_patterns
 from tracesieve.analysis.experiments import Experiment, chosen, experiments
 from tracesieve.analysis.profile import profile
 from tracesieve.analysis.report import report
@@ -22,6 +21,7 @@ from tracesieve.analysis.selection import Selection, standing
 from tracesieve.condition import parsed
 from tracesieve.config.loading import load_settings
 from tracesieve.config.settings import Settings
+from tracesieve.config.trace_server import trace_server
 from tracesieve.config.trace_table import trace_table
 from tracesieve.datasets.listing import listed
 from tracesieve.datasets.versions import LATEST, records
@@ -156,11 +156,11 @@ class Monitor:
         range_ = range_of(last, start, end)
         return windows_frame(self._store, range_.from_us, range_.until_us, every_us, self.settings.group_by)
 
-    def patterns(self, *, last: Length = None, start: Moment = None, end: Moment = None) -> pl.DataFrame:
+    def patterns(
+        self, *, last: Length = None, start: Moment = None, end: Moment = None, where: str | None = None
+    ) -> pl.DataFrame:
         """Error patterns of the range, the most frequent first, with when each was seen first and last."""
-        range_ = range_of(last, start, end)
-        found = error_patterns(self._store, range_.from_us, range_.until_us, 0)
-        return frame(found["error_patterns"])
+        return self.report(last=last, start=start, end=end, where=where).patterns
 
     def datasets(self) -> pl.DataFrame:
         """The datasets and their latest versions, as ``datasets list`` has them."""
@@ -188,27 +188,71 @@ class Monitor:
         return pl.DataFrame(rows, kinds)
 
     def report(
-        self, *, last: Length = None, start: Moment = None, end: Moment = None, by: Names = None, **more: Any
+        self,
+        *,
+        last: Length = None,
+        start: Moment = None,
+        end: Moment = None,
+        where: str | None = None,
+        experiment: Names = None,
+        by: Names = None,
     ) -> Report:
-        """The numbers of the range, its error patterns, candidates and datasets; ``more`` goes to
-        :func:`tracesieve.analysis.report.report`.
+        """The numbers of the range over time and by the keys ``by`` of ``group_by`` (all of them if none is
+        given), error patterns, spikes, candidates, datasets: what ``report --json`` prints.
         """
-        range_ = range_of(last, start, end)
-        keys = [by] if isinstance(by, str) else list(by or ())
+        range_, table = range_of(last, start, end), self._table()
+        everything = where is None and experiment is None
+        only = None if everything else self._selected("where", where, range_, self._chosen(experiment))
         prefix = dataset_prefix(self.settings.sinks)
         document = report(
-            self._store, range_.from_us, range_.to_us, keys, range_.now_us, self._table(), prefix, **more
+            self._store,
+            range_.from_us,
+            range_.to_us,
+            self._keys(by),
+            range_.now_us,
+            table,
+            prefix,
+            only=only,
+            server=trace_server(self.settings),
         )
-        return Report(document, self.windows(start=range_.starts, end=range_.ends))
+        return Report(document)
 
     def profile(
-        self, *, last: Length = None, start: Moment = None, end: Moment = None, **more: Any
+        self,
+        *,
+        last: Length = None,
+        start: Moment = None,
+        end: Moment = None,
+        where: str | None = None,
+        group: Mapping[str, str] | None = None,
+        rule: str | None = None,
+        by: Names = None,
     ) -> Profile:
-        """Where the time, the tokens and the failures went; ``more`` (``group``, ``rule``) goes to
-        :func:`tracesieve.analysis.profile.profile`.
+        """Where the time, the tokens and the failures went, by span type and name: what ``profile --json``
+        prints. Of a ``group`` (values by key), and of the traces that ``rule`` matches or that are evidence
+        of it; by the keys ``by`` too.
         """
         range_ = range_of(last, start, end)
-        return Profile(profile(self._store, range_.from_us, range_.to_us, range_.now_us, **more))
+        self._keys(list(group or ()))
+        document = profile(
+            self._store,
+            range_.from_us,
+            range_.to_us,
+            range_.now_us,
+            group=group,
+            rule=rule,
+            where=where,
+            table=self._table(),
+            by=self._keys(by),
+        )
+        return Profile(document)
+
+    def _keys(self, wanted: Names) -> list[str]:
+        keys = [wanted] if isinstance(wanted, str) else list(wanted or ())
+        if unknown := [key for key in keys if key not in self.settings.group_by]:
+            known = ", ".join(self.settings.group_by)
+            raise TracesieveError(f"{', '.join(unknown)}: no key of group_by ({known})")
+        return keys
 
     def _table(self) -> TraceTable:
         return trace_table(self.settings)

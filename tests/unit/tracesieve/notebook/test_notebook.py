@@ -20,6 +20,7 @@ import tracesieve
 from store import open_store
 from store.windows import partials
 from tracesieve.errors import TracesieveError
+from tracesieve.notebook import plots
 from tracesieve.notebook.monitor import Monitor
 
 NOW = time.time_ns() // 1000
@@ -207,7 +208,8 @@ def test_plots_are_plain_axes_with_what_the_frames_hold(monitor: Monitor) -> Non
     assert report.plot(ax) is ax
     heights = [sum(bar.get_height() for bar in bars) for bars in ax.containers]
     assert heights == [12, 4]
-    assert {line.get_label() for line in report.plot_latency().lines} == {
+    assert [line.get_label() for line in report.plot_latency().lines] == ["P50", "P95"]
+    assert {line.get_label() for line in plots.latency(monitor.windows()).lines} == {
         f"{quantile} support/{environment}"
         for quantile in ("P50", "P95")
         for environment in ("test", "production")
