@@ -27,7 +27,7 @@ COMMANDS = {
     "explain": "Say for every rule whether a trace matched, and why",
     "outbox": "List, retry or drop deliveries",
     "undo": "Remove every tag and record that was written",
-    "rules": "Lint, test and list rule files",
+    "rules": "Lint, test and list rule files, and see how the rules did",
     "doctor": "Look at everything that a run needs, and say what is wrong",
 }
 

@@ -25,7 +25,7 @@ EVALUATIONS: Final = pa.schema(
         pa.field("passed", pa.bool_()),
         pa.field("record", STR),  # digest of the inputs
         pa.field("shown", STR),  # their beginning
-        pa.field("rules", STRINGS),  # that brought the record into the dataset
+        pa.field("rules", STRINGS),  # id@hash of those that brought the record into the dataset
         pa.field("marked_failure", pa.bool_()),  # what a person says of it; null: nothing
         pa.field("scorer", STR),
         pa.field("scorer_hash", STR),

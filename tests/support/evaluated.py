@@ -42,7 +42,7 @@ def settings_with(folder: Path, evaluation: str) -> Settings:
 
 def case(question: str, answer: Any = "a", marked: bool | None = None, **expectations: Any) -> Case:
     inputs = {"q": question}
-    return Case(digest(inputs), inputs, answer, expectations, ("tool-errors",), marked)
+    return Case(digest(inputs), inputs, answer, expectations, ("tool-errors@abc",), marked)
 
 
 def loaded(cases: Sequence[Case], version: str = "v1") -> LoadedVersion:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rules.diagnostics import Diagnostic, errors_among, errors_first
+from tracesieve.commands.rules_scorecard import command as scorecard
 from tracesieve.json_output import echo_json
 from tracesieve.terminal import plain, pointed, wrapped
 
@@ -25,7 +26,10 @@ DEFAULT_CONFIG = "tracesieve.yaml"
 
 @click.group(name="rules")
 def rules() -> None:
-    """Lint, test and list rule files."""
+    """Lint, test and list rule files, and see how the rules did."""
+
+
+rules.add_command(scorecard)
 
 
 def _options(function: Any) -> Any:

@@ -27,7 +27,7 @@ class Case:
 
     Attributes:
         key: the digest of the inputs, by which records of two versions are the same.
-        rules: ids of the rules that brought it into the dataset.
+        rules: the rules that brought it into the dataset, with their versions: ``id@hash``.
         marked_failure: whether a person says that it was a failure; None where nobody said anything.
     """
 
@@ -69,7 +69,7 @@ def load(store: Store, name: str) -> LoadedVersion:
 
 def case_of(record: Record) -> Case:
     """A record of the store as a case."""
-    rules = {one.rpartition("@")[0] or one for one in record.tags.get(RULES, "").split(",") if one}
+    rules = {one for one in record.tags.get(RULES, "").split(",") if one}
     word = record.expectations.get(IS_FAILURE, record.tags.get(IS_FAILURE))
     expectations = {key: value for key, value in record.expectations.items() if key != IS_FAILURE}
     return Case(

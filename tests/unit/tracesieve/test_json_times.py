@@ -72,9 +72,10 @@ COMMANDS: dict[str, list[str]] = {
     "init": ["--table", "traces", "--force"],
 }
 # What starts Spark is looked at where it is run: `answer` in tests/support/command_line.py does it each time;
-# mutes, builds and pushes, beside their servers; an evaluation, by hand in
-# tests/unit/tracesieve/evaluation/test_formats.py.
+# mutes, builds and pushes, beside their servers; evaluations and the scorecard, in
+# tests/unit/tracesieve/evaluation.
 ELSEWHERE = {"run", "apply", "alerts mutes", "datasets build", "datasets push", "datasets evaluate"}
+ELSEWHERE |= {"rules scorecard"}
 
 
 def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
