@@ -145,7 +145,19 @@ def python_faults(block: Block) -> Iterator[str]:
             )
         elif isinstance(node, ast.ImportFrom) and node.module:
             module = importlib.import_module(node.module)
-            yield from (f"no {node.module}.{one.name}" for one in node.names if not hasattr(module, one.name))
+            yield from (
+                f"no {node.module}.{one.name}"
+                for one in node.names
+                if not hasattr(module, one.name) and _is_no_module(f"{node.module}.{one.name}")
+            )
+
+
+def _is_no_module(name: str) -> bool:
+    """Whether there is no such module; one that nobody has imported yet is no attribute of its package."""
+    try:
+        return importlib.util.find_spec(name) is None
+    except ModuleNotFoundError:  # what it would be in is no package
+        return True
 
 
 def promql_faults(block: Block) -> Iterator[str]:
