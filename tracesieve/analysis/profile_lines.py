@@ -23,10 +23,8 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield "\n" + _tools(document["tools"])
     if document.get("groups"):
         yield "\n" + _groups(document["groups"])
-    if (text := bottleneck_text(document)) is not None:
-        yield "\n" + wrapped(text)
-    for line in notes(document):
-        yield wrapped(line)
+    for place, text in enumerate(sentences(document)):
+        yield ("" if place else "\n") + wrapped(text)
 
 
 def trace_lines(document: Mapping[str, Any], tree: Sequence[str]) -> Iterator[str]:
@@ -55,8 +53,13 @@ def bottleneck_text(document: Mapping[str, Any]) -> str | None:
     return f"No span takes half of the time; {name} the most, {most['critical_share']:.0%}."
 
 
-def notes(document: Mapping[str, Any]) -> list[str]:
-    """What else is to be known of the traces that were looked at."""
+def sentences(document: Mapping[str, Any]) -> list[str]:
+    """The bottleneck, and what else is to be known of the traces that were looked at."""
+    text = bottleneck_text(document)
+    return [*([] if text is None else [text]), *_notes(document)]
+
+
+def _notes(document: Mapping[str, Any]) -> list[str]:
     found = where_lines(document["where"]) if "where" in document else []
     if lacking := document["without_breakdown"]:
         found.append(

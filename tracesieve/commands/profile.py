@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from rules.units import DAY_US
 from tracesieve.errors import TracesieveError
+from tracesieve.group_options import by_keys, group_values
 from tracesieve.json_output import echo_json
 from tracesieve.time_range import range_us
 
@@ -26,7 +28,9 @@ _NAMES = {"start": "--from", "end": "--to", "groups": "--group"}
 @click.option("--group", "groups", multiple=True, metavar="KEY=VALUE", help="only traces of this group")
 @click.option("--rule", metavar="ID", help="only traces that this rule matches, or that are its evidence")
 @click.option("--where", metavar="CONDITION", help="only traces that this condition of the rules matches")
-@click.option("--by", metavar="KEY[,KEY]", help="a line each for the groups of these keys of group_by")
+@click.option(
+    "--by", multiple=True, metavar="KEY[,KEY]", help="a line each for the groups of these keys of group_by"
+)
 @click.option(
     "--compare",
     metavar="WITH",
@@ -34,7 +38,8 @@ _NAMES = {"start": "--from", "end": "--to", "groups": "--group"}
     "versions: tags.release=1.4,1.5",
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
-def command(trace_ids: tuple[str, ...], config: str, as_json: bool, **options: Any) -> None:
+@click.option("--html", metavar="FILE", help="a page of one file, a trace as a waterfall; - is stdout")
+def command(trace_ids: tuple[str, ...], config: str, as_json: bool, html: str | None, **options: Any) -> None:
     """Where the time, the tokens and the failures went, by span type and name.
 
     Over a range of time, or of the traces TRACE_ID, each as a tree; the beginning of an id is enough.
@@ -45,76 +50,94 @@ def command(trace_ids: tuple[str, ...], config: str, as_json: bool, **options: A
     wrong = [_NAMES.get(name, f"--{name}") for name in _RANGE if options[name]] if trace_ids else []
     if wrong:
         raise TracesieveError(f"{', '.join(wrong)}: not beside TRACE_ID")
-    if options["by"] and options["compare"]:
-        raise TracesieveError("--by: not beside --compare")
+    for one, other in (("--by", "--compare"), ("--json", "--html")):
+        if all({**options, "json": as_json, "html": html}[name[2:]] for name in (one, other)):
+            raise TracesieveError(f"{one}: not beside {other}")
     settings = load_settings(config)
     store = open_store(settings.store_path, create=False)
-    if trace_ids:
-        _traces(store, settings, trace_ids, as_json)
+    shown = _traces(store, settings, trace_ids) if trace_ids else _range(store, settings, options)
+    if as_json:
+        echo_json(shown.document)
+    elif html is not None:
+        from tracesieve.pages.saved import saved
+
+        saved(shown.page(), html)
     else:
-        _range(store, settings, options, as_json)
+        for line in shown.lines():
+            click.echo(line)
 
 
-def _range(store: Any, settings: Any, options: dict[str, Any], as_json: bool) -> None:
-    from tracesieve.analysis import profile_lines
+@dataclass(frozen=True)
+class _Shown:
+    """A document, and how it becomes lines of a terminal or a page."""
+
+    document: dict[str, Any]
+    lines: Callable[[], Iterable[str]]
+    page: Callable[[], str]
+
+
+def _range(store: Any, settings: Any, options: dict[str, Any]) -> _Shown:
     from tracesieve.analysis.asked_for import Asked
-    from tracesieve.analysis.profile import profiled
     from tracesieve.config.trace_table import trace_table
 
     now = time.time_ns() // 1000
     from_us, to_us = range_us(options["last"], options["start"], options["end"], now)
     to_us = now if to_us is None else to_us
     from_us = to_us - DAY_US if from_us is None else from_us
-    group = _group(options["groups"], settings.group_by)
-    by = _keys(options["by"], settings.group_by)
+    group = group_values(options["groups"], settings.group_by)
+    by = by_keys(options["by"], settings.group_by)
     asked = Asked(group, options["rule"], options["where"], trace_table(settings))
     if options["compare"]:
-        from tracesieve.analysis.comparison import document, lines, sides
-
-        with_ = sides.parsed(options["compare"], from_us, to_us)
-        found = document.compared(store, with_, from_us, to_us, now, asked)
-        shown = lines.lines(found)
-    else:
-        found = profiled(store, from_us, to_us, now, asked, by)
-        shown = profile_lines.lines(found)
-    if as_json:
-        echo_json(found)
-        return
-    for line in shown:
-        click.echo(line)
+        return _comparison(store, options["compare"], (from_us, to_us, now), asked)
+    return _profile(store, (from_us, to_us, now), asked, by)
 
 
-def _keys(text: str | None, known: Sequence[str]) -> list[str]:
-    keys = list(dict.fromkeys(part.strip() for part in text.split(","))) if text else []
-    if wrong := [key for key in keys if key not in known]:
-        raise TracesieveError(f"--by {','.join(wrong)}: use keys of group_by ({', '.join(known)})")
-    return keys
+def _profile(store: Any, times: tuple[int, int, int], asked: Any, by: Sequence[str]) -> _Shown:
+    from tracesieve.analysis import profile_lines as words
+    from tracesieve.analysis.profile import profiled
+
+    document = profiled(store, *times, asked, by)
+
+    def page() -> str:
+        from tracesieve.pages.profile_page import profile_page
+
+        return profile_page(document, words.sentences(document))
+
+    return _Shown(document, lambda: words.lines(document), page)
 
 
-def _group(groups: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in groups]
-    wrong = [
-        text for text, (key, equals, _) in zip(groups, pairs, strict=True) if not equals or key not in known
-    ]
-    if wrong:
-        keys = ", ".join(known)
-        raise TracesieveError(
-            "\n".join(f"--group {text}: write KEY=VALUE, with a key of group_by ({keys})" for text in wrong)
-        )
-    return {key: value for key, _, value in pairs}
+def _comparison(store: Any, with_: str, times: tuple[int, int, int], asked: Any) -> _Shown:
+    from tracesieve.analysis.comparison import lines as words
+    from tracesieve.analysis.comparison.document import compared
+    from tracesieve.analysis.comparison.sides import parsed
+
+    document = compared(store, parsed(with_, *times[:2]), *times, asked)
+
+    def page() -> str:
+        from tracesieve.pages.comparison_page import comparison_page
+
+        return comparison_page(document, words.sentences(document), words.listed_cells(document))
+
+    return _Shown(document, lambda: words.lines(document), page)
 
 
-def _traces(store: Any, settings: Any, trace_ids: Sequence[str], as_json: bool) -> None:
-    from tracesieve.analysis.profile_lines import trace_lines
+def _traces(store: Any, settings: Any, trace_ids: Sequence[str]) -> _Shown:
+    from tracesieve.analysis import profile_lines as words
     from tracesieve.analysis.trace_profile import profile_traces
-    from tracesieve.analysis.trace_tree import drawn
+    from tracesieve.analysis.trace_tree import drawn, waterfall
 
     found = profile_traces(settings, store, trace_ids)
-    if as_json:
-        echo_json({"traces": [one.document for one in found]})
-        return
-    for place, one in enumerate(found):
-        if place:
-            click.echo()
-        for line in trace_lines(one.document, drawn(one.spans)):
-            click.echo(line)
+
+    def lines() -> Iterator[str]:
+        for place, one in enumerate(found):
+            if place:
+                yield ""
+            yield from words.trace_lines(one.document, drawn(one.spans))
+
+    def page() -> str:
+        from tracesieve.pages.profile_page import traces_page
+
+        documents = [{**one.document, "waterfall": waterfall(one.spans)} for one in found]
+        return traces_page(documents, [words.trace_head(one.document) for one in found])
+
+    return _Shown({"traces": [one.document for one in found]}, lines, page)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from rules.units import DAY_US
 from tracesieve.errors import TracesieveError
+from tracesieve.group_options import by_keys
 from tracesieve.json_output import echo_json
 from tracesieve.time_range import range_us
 
@@ -48,7 +48,7 @@ def command(
     from_us, to_us = range_us(last, start, end, now)
     to_us = now if to_us is None else to_us
     from_us = to_us - DAY_US if from_us is None else from_us
-    keys = _keys(by, settings.group_by)
+    keys = by_keys(by, settings.group_by)
     condition = parsed("--where", where) if where is not None else None
     document = _document(settings, (from_us, to_us, now), keys, condition)
     if where is not None:
@@ -78,25 +78,6 @@ def _document(
     if only is not None:
         document["selected"] = {"searched": only.searched, "gone": only.gone}
     return {**document, "datasets": listed(store)}
-
-
-def _keys(given: Sequence[str], known: Sequence[str]) -> list[str]:
-    """The keys of ``--by``, each once; a key may have a comma in it.
-
-    Raises:
-        TracesieveError: some are no keys of ``group_by``; all of them at once.
-    """
-    keys = [key for text in given for key in ([text] if text in known else text.split(","))]
-    keys = list(dict.fromkeys(key.strip() for key in keys))
-    wrong = []
-    for key in keys:
-        if key not in known:
-            near = get_close_matches(key, known, 1)
-            hint = f"did you mean {near[0]}?" if near else "use a key of group_by"
-            wrong.append(f"--by {key}: {hint} ({', '.join(known)})")
-    if wrong:
-        raise TracesieveError("\n".join(wrong))
-    return keys
 
 
 def _show(document: dict[str, Any], as_json: bool, as_markdown: bool, html: str | None) -> None:

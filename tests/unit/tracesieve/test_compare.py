@@ -158,7 +158,7 @@ def test_what_a_person_sees_is_a_table_that_fits_and_obeys_nobody(config: str) -
     assert [line for line in lines if cell_len(line) > 80] == []
     assert not {"\x1b", "\u202e"} & set(result.output)
     words = " ".join(result.output.split())
-    assert "4.0% of the traces have no tags.release, 1 traces are of other versions." in words
+    assert "4.0% of the traces have no tags.release, traces of other versions: 1." in words
     row = next(line.split() for line in lines if line.startswith("fails more") and "lookup" in line)
     assert (row[2], row[-2:]) == ("lookup", ["points", "surely"])
     assert any(line.startswith("slower") and "(whole trace)" in line for line in lines)
@@ -228,7 +228,7 @@ def test_a_range_keeps_what_a_condition_matches_and_has_a_line_for_each_group(co
             "no trace of the range is of version m-1; there are: m-old (130 traces), m-new (120 traces)",
         ),
         (["--compare", "before", "--by", "environment"], "--by: not beside --compare"),
-        (["--by", "model"], "--by model: use keys of group_by (experiment, environment)"),
+        (["--by", "model"], "--by model: use a key of group_by (experiment, environment)"),
         (["--where", "durations > 3"], "--where: unknown field"),
         (["t1", "--where", "state = 'OK'"], "--from, --to, --where: not beside TRACE_ID"),
     ],

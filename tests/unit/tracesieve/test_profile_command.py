@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +158,17 @@ def test_what_does_not_go_together_or_is_not_there_is_one_message(config: str) -
 def test_a_group_may_be_named_by_several_keys(config: str) -> None:
     assert of(config, "--group", "experiment=support", "--group", "environment=")["traces"] == 4
     assert of(config, "--group", "experiment=other")["traces"] == 0
+
+
+def test_a_span_is_waited_for_through_those_below_it(tmp_path: Path) -> None:
+    """An agent whose calls take all of its time has none of its own, and is on the critical path too."""
+    config = tmp_path / "c.yaml"
+    config.write_text("source: {kind: delta_traces, table: st/traces}\nstore: st\n")
+    spans = [
+        span("w0", None, "agent", "AGENT", 0, 1000),
+        span("w1", "w0", "chain", "CHAIN", 0, 1000),
+        span("w2", "w1", "model", "LLM", 0, 1000),
+    ]
+    count(open_store(str(tmp_path / "st")), 0, [trace("w-all", spans)])
+    lines = run(str(config), "w-all").output.splitlines()[2:5]
+    assert [line[-1] for line in lines] == ["█"] * 3

@@ -17,34 +17,41 @@ WHOLE_TRACE = "(whole trace)"
 
 def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Both sides, what is listed of the changes, and what is not known."""
-    for name in ("before", "after"):
-        yield wrapped(side_text(name, document[name]), hang=2)
-    for text in notes(document):
-        yield wrapped(text)
-    listed = [row for row in document["changes"] if row["listed"]]
-    if listed:
-        cells = [change_cells(row) for row in listed[:_MOST_ROWS]]
-        yield "\n" + "\n".join(table(HEADINGS, cells, numbers=(2, 3, 4)))
-    if len(listed) > _MOST_ROWS:
-        yield f"and {len(listed) - _MOST_ROWS} more (--json has them all)"
-    yield "\n" + wrapped(summary(document))
+    *heads, last = sentences(document)
+    for text in heads:
+        yield wrapped(text, hang=2)
+    cells = listed_cells(document)
+    if cells:
+        yield "\n" + "\n".join(table(HEADINGS, cells[:_MOST_ROWS], numbers=(2, 3, 4)))
+    if len(cells) > _MOST_ROWS:
+        yield f"and {len(cells) - _MOST_ROWS} more (--json has them all)"
+    yield "\n" + wrapped(last)
 
 
-def side_text(name: str, side: Mapping[str, Any]) -> str:
-    """One side in words."""
+def sentences(document: Mapping[str, Any]) -> list[str]:
+    """Both sides, what else is to be known of them, and last what came of the comparison."""
+    sides = [_side(name, document[name]) for name in ("before", "after")]
+    return [*sides, *_notes(document), _summary(document)]
+
+
+def listed_cells(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The cells of :data:`HEADINGS`, a row for each change that is listed."""
+    return [_cells(row) for row in document["changes"] if row["listed"]]
+
+
+def _side(name: str, side: Mapping[str, Any]) -> str:
     first, end = (readable_time(parse_time_us(side[key])) for key in ("from", "to"))
     version = "" if side["version"] is None else f"version {plain(side['version'], 60)}, "
     return f"{name}: {version}{side['traces']:,} traces, {first} to {end}"
 
 
-def notes(document: Mapping[str, Any]) -> list[str]:
-    """What else is to be known of the traces of both sides."""
+def _notes(document: Mapping[str, Any]) -> list[str]:
     found = []
     if (versions := document["versions"]) is not None:
         parts = [f"{versions['share_without']:.1%} of the traces have no {plain(versions['key'], 60)}"]
         if gone := versions["content_gone"]:
             parts.append(f"of them {gone:,} whose content is gone")
-        parts.append(f"{versions['other']:,} traces are of other versions")
+        parts.append(f"traces of other versions: {versions['other']:,}")
         found.append(", ".join(parts) + ".")
     for side in (document["before"], document["after"]):
         found += where_lines(side["where"]) if "where" in side else []
@@ -56,8 +63,7 @@ def notes(document: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def summary(document: Mapping[str, Any]) -> str:
-    """How many differences were looked for, and what came of it."""
+def _summary(document: Mapping[str, Any]) -> str:
     rows = document["changes"]
     unknown = sum(row["certainty"] == NOT_KNOWN for row in rows)
     small = sum(not row["listed"] and row["certainty"] != NOT_KNOWN for row in rows)
@@ -72,14 +78,13 @@ def summary(document: Mapping[str, Any]) -> str:
     return ", ".join(texts) + " (--json has them all)."
 
 
-def change_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The cells of :data:`HEADINGS`."""
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     before, after = (_value(row["what"], row[key]) for key in ("before", "after"))
-    return (row["words"], place_of(row), before, after, _change(row), row["certainty"])
+    return (row["words"], _place(row), before, after, _change(row), row["certainty"])
 
 
-def place_of(row: Mapping[str, Any]) -> str:
-    """Of what the change is."""
+def _place(row: Mapping[str, Any]) -> str:
+
     if row["scope"] == "trace":
         return WHOLE_TRACE
     return f"all {row['span_type']}" if row["scope"] == "span_type" else row["span_name"] or "(no name)"
