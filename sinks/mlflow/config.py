@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rules.address_key import TrackingUri
+from rules.selection import Quotas
 from sinks.base import ConfigKey, SinkConfig
 from sinks.mlflow.redaction import RedactionConfig
 
@@ -27,8 +28,39 @@ class MlflowTarget(BaseModel):
     )
 
 
+class DatasetSet(BaseModel):
+    """One dataset, ``<prefix>_<name>``, and what feeds it: categories, rules, people.
+
+    Without ``categories`` and ``rules`` it is fed by the category of its own name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    categories: list[str] | None = Field(default=None, description="categories of rules that feed it")
+    rules: list[str] = Field(default=[], description="ids of rules that feed it, whatever their category")
+    people: bool = Field(
+        default=True,
+        description="whether an `eval_candidate` of a person that names it, or one of its categories, does",
+    )
+    approval: bool = Field(
+        default=False,
+        description="a candidate waits until a person sets its `eval_candidate` to the dataset's name",
+    )
+    quotas: Quotas | None = Field(default=None, description="instead of those of all datasets")
+    keep: list[str] | None = Field(default=None, description="instead of those of all datasets")
+    experiment: str | None = Field(
+        default=None, min_length=1, description="the experiment that holds it; absent: that of all datasets"
+    )
+
+    def fed_by(self, name: str) -> list[str]:
+        """The categories that feed the set of that name."""
+        if self.categories is None:
+            return [] if self.rules else [name]
+        return self.categories
+
+
 class DatasetsConfig(BaseModel):
-    """Regression datasets: one a category, named ``<prefix>_<category>``.
+    """Regression datasets: one a category, named ``<prefix>_<category>``, or those that ``sets`` names.
 
     They live in the experiment of each trace; with ``experiment`` all of them in the one of that name, made
     if there is none.  A source that is no MLflow server has no experiments: its datasets are in
@@ -46,6 +78,27 @@ class DatasetsConfig(BaseModel):
         min_length=1,
         description="the experiment that holds them; absent: each trace's own, or one named as the prefix",
     )
+    quotas: Quotas = Field(default=Quotas(), description="how many records a dataset takes; null: no bound")
+    keep: list[str] = Field(
+        default=["outcome", "duration"],
+        description="strata with fair shares: outcome, duration, query, group, or a key of group_by",
+    )
+    sets: dict[str, DatasetSet] = Field(
+        default={}, description="the datasets and what feeds each; absent: one a category"
+    )
+
+    @property
+    def own_places(self) -> dict[str, str]:
+        """The experiments of the sets that name one, by the dataset's whole name."""
+        named = {name: one.experiment for name, one in self.sets.items()}
+        return {f"{self.prefix}_{name}": place for name, place in named.items() if place is not None}
+
+    @field_validator("sets")
+    @classmethod
+    def _set_names(cls, value: dict[str, DatasetSet]) -> dict[str, DatasetSet]:
+        if wrong := sorted(name for name in value if not _NAME.fullmatch(name)):
+            raise ValueError(f"{', '.join(wrong)}: a name has letters, digits, `_`, `.` and `-`, at most 64")
+        return value
 
     redaction: RedactionConfig | Literal[False] = Field(
         default=RedactionConfig(),

@@ -85,6 +85,7 @@ class MlflowDatasets(Leftovers):
         self.server = DatasetServer(tracking_uri)
         self._prefix = config.prefix
         self._experiment = config.experiment or (None if own_experiments else config.prefix)
+        self._experiments = config.own_places
         self._records = Records(store.table("records"))
         self._contents = contents
         self._door = Door(config.redaction)
@@ -212,7 +213,9 @@ class MlflowDatasets(Leftovers):
                 batch.refused[source.trace_id] = str(error)
                 continue
             key = RecordKey(
-                dataset, self.server.dataset(dataset, self._experiment_id(payload)), digest(case.inputs)
+                dataset,
+                self.server.dataset(dataset, self._experiment_id(payload, dataset)),
+                digest(case.inputs),
             )
             if there is not None and there != key:
                 batch.changes[there][source.trace_id] = None
@@ -233,12 +236,9 @@ class MlflowDatasets(Leftovers):
             )
         return {f"{self._prefix}_{category}": why for category, why in wanted.items() if category not in bad}
 
-    def _experiment_id(self, payload: dict[str, Any]) -> str:
-        return (
-            str(payload["experiment_id"])
-            if self._experiment is None
-            else self.server.experiment(self._experiment)
-        )
+    def _experiment_id(self, payload: dict[str, Any], dataset: str) -> str:
+        name = self._experiments.get(dataset, self._experiment)
+        return str(payload["experiment_id"]) if name is None else self.server.experiment(name)
 
     def _write(self, batch: _Batch) -> None:
         """Our deletions are announced, then records merged, then noted, then ours deleted: any cut is mended

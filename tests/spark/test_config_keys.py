@@ -40,6 +40,8 @@ def written_config(folder: Path) -> Path:
         "spark: {master: 'local[2]', memory: 1g}\n"
         f"mlflow: {{tracking_uri: '{gone}'}}\nalerts: {{alertmanager: ['{gone}']}}\n"
         f"metrics: {{listen: '127.0.0.1:{free_port()}'}}\n"
+        "datasets: {sets: {error_case: {quotas: {total: 5}, keep: [duration], experiment: here},"
+        " errors: {categories: [error_case]}}}\n"
     )
     return file
 

@@ -87,6 +87,8 @@ def _yaml(value: Any) -> str:
             if value.replace("-", "").replace(".", "").isalnum() and not value[0].isdigit()
             else json.dumps(value)
         )
+    if isinstance(value, BaseModel):
+        return json.dumps(value.model_dump(mode="json"), ensure_ascii=False)
     if isinstance(value, list | tuple):
         return json.dumps(list(value), ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False)

@@ -11,32 +11,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from rules.rule_set import RuleSet
 from rules.tags import membership_of, tags_of
 from rules.units import HOUR_US
+from sinks.mlflow.config import DatasetsConfig
 from store import Store, net_facts
 from store.apply_log import APPLY, ApplyLog
+from store.content import TraceTable
 from store.errors import TailLost
 from store.outbox import EVIDENCE_CURSOR, Outbox, OutboxMessage, messages_cursor
 from store.tail import Tail
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import APP as EVIDENCE
+from tracesieve.datasets.labels import Label, category_of, update
+from tracesieve.datasets.selections import Contents, Selections
+from tracesieve.datasets.sets import DatasetSets
 
 SLACK_US = HOUR_US  # an amendment may move a trace's start by this much
 _IDLE_BATCHES = 200  # the cursor is committed after this many batches without a message
 _NO_TRACES = pl.DataFrame(schema={"trace_id": pl.String, "start_us": pl.Int64})
-
-
-class _Label(NamedTuple):
-    """What a person last wrote into a trace's ``eval_candidate``; None: taken away."""
-
-    arrived_us: int
-    batch_us: int
-    category: str | None
 
 
 @dataclass
@@ -51,8 +48,9 @@ class _Memory:
     labels_to_do: pl.DataFrame | None  # the labels of those batches
     evidence_to_do: pl.DataFrame | None  # written before the start, without messages so far
     evidence_traces: set[str]  # every trace that is evidence
-    label_of: dict[str, _Label]  # by trace
+    label_of: dict[str, Label]  # by trace
     evidence_number: int  # of the last commit of evidence that was read
+    selections: Selections | None  # None: no sink takes memberships
 
 
 @dataclass
@@ -61,6 +59,7 @@ class TagsAndMemberships:
 
     Its cursors are committed together with its messages, so a message is in the outbox once, whatever is
     killed or repeated. ``tag_sinks`` and ``membership_sinks`` are the names of the sinks that get messages.
+    ``contents`` is where requests are kept, the store's ``traces`` if not given.
     """
 
     store: Store
@@ -68,6 +67,8 @@ class TagsAndMemberships:
     stream_id: str
     tag_sinks: Sequence[str] = ()
     membership_sinks: Sequence[str] = ()
+    sets: DatasetSets = field(default_factory=lambda: DatasetSets(DatasetsConfig()))
+    contents: Contents | None = None
     _memory: _Memory | None = field(default=None, repr=False)
 
     def step(self, rule_set: RuleSet, now_us: int) -> int:
@@ -88,7 +89,7 @@ class TagsAndMemberships:
         for frame in evidence:
             memory.evidence_traces |= set(frame["trace_id"])
         if labels is not None:
-            _update(memory.label_of, labels)
+            update(memory.label_of, labels)
         memory.facts_to_do = _concatenated(memory.facts_to_do, facts)
         memory.labels_to_do = _concatenated(memory.labels_to_do, labels)
         memory.evidence_to_do = _concatenated(memory.evidence_to_do, *evidence)
@@ -170,8 +171,8 @@ class TagsAndMemberships:
             committed[stream] = -1 if cursor is None else cursor
             new |= (pl.col("stream_id") == stream) & (pl.col("batch_id") > committed[stream])
         known_labels = labels.known(pl.lit(True))
-        label_of: dict[str, _Label] = {}
-        _update(label_of, known_labels)
+        label_of: dict[str, Label] = {}
+        update(label_of, known_labels)
         evidence = table.read(["trace_id", "start_us"])
         number = table.app_version(EVIDENCE) or 0
         done = self.store.table("outbox").app_version(EVIDENCE_CURSOR) or 0
@@ -186,12 +187,19 @@ class TagsAndMemberships:
             evidence_traces=set(evidence["trace_id"]),
             label_of=label_of,
             evidence_number=number,
+            selections=self._selections() if self.membership_sinks else None,
         )
+
+    def _selections(self) -> Selections:
+        contents = self.contents or TraceTable(self.store.table("traces").uri)
+        return Selections(self.store, self.sets, contents, self.membership_sinks)
 
     def _messages(
         self, memory: _Memory, rule_set: RuleSet, tagged: pl.DataFrame, members: pl.DataFrame
     ) -> list[OutboxMessage]:
-        """What the tags of some traces and the memberships of others should be."""
+        """What the tags of some traces and the memberships of others, and of those that they displace, should
+        be.
+        """
         tagged = tagged if self.tag_sinks else _NO_TRACES
         members = members if self.membership_sinks else _NO_TRACES
         traces = pl.concat([tagged, members])
@@ -202,12 +210,21 @@ class TagsAndMemberships:
         for trace_id in sorted(set(tagged["trace_id"])):
             payload = tags_of(rule_set, trace_id, facts.get(trace_id), evidence[trace_id])
             messages += [OutboxMessage(sink, trace_id, payload) for sink in self.tag_sinks]
-        for trace_id in sorted(set(members["trace_id"])):
-            label = memory.label_of.get(trace_id)
-            payload = membership_of(
-                rule_set, trace_id, facts.get(trace_id), evidence[trace_id], label.category if label else None
+        decisions = {
+            trace_id: membership_of(
+                rule_set,
+                trace_id,
+                facts.get(trace_id),
+                evidence[trace_id],
+                category_of(memory.label_of, trace_id),
             )
-            messages += [OutboxMessage(sink, trace_id, payload) for sink in self.membership_sinks]
+            for trace_id in sorted(set(members["trace_id"]))
+        }
+        if memory.selections is not None:
+            chosen = memory.selections.decided(decisions, facts)
+            messages += [
+                OutboxMessage(sink, *one) for one in chosen.items() for sink in self.membership_sinks
+            ]
         return messages
 
     def _standing(self, traces: pl.DataFrame) -> dict[str, dict[str, Any]]:
@@ -265,15 +282,6 @@ def _has_hit_of(rules: Sequence[str]) -> pl.Expr:
 def _concatenated(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
     some = [frame for frame in frames if frame is not None and frame.height]
     return pl.concat(some) if some else None
-
-
-def _update(label_of: dict[str, _Label], rows: pl.DataFrame) -> None:
-    """Take new labels in: the one that arrived last stands."""
-    columns = rows.select("trace_id", "arrived_us", "now_us", "label")
-    for trace_id, arrived_us, batch_us, category in columns.iter_rows():
-        label = _Label(arrived_us or 0, batch_us or 0, category)
-        if trace_id not in label_of or label[:2] >= label_of[trace_id][:2]:
-            label_of[trace_id] = label
 
 
 def _evidence_after(tail: Tail, number: int, rows: pl.DataFrame) -> pl.DataFrame:

@@ -38,8 +38,11 @@ from tracesieve.alerts.verdicts import Verdicts
 from tracesieve.config.loading import missing
 from tracesieve.config.settings import Settings
 from tracesieve.config.sink_context import sink_context
+from tracesieve.config.trace_table import trace_table
 from tracesieve.datasets.memberships import TagsAndMemberships
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.errors import ConfigError
+from tracesieve.run.dataset_faults import dataset_faults
 from tracesieve.run.maintenance import maintenance_needs
 from tracesieve.run.metrics import MetricsFollower
 from tracesieve.run.new_rules import log_new_rules
@@ -92,6 +95,8 @@ class Run:
             self.config.stream_id,
             self._consumers(MessageKind.TAGS),
             self._consumers(MessageKind.MEMBERSHIP),
+            DatasetSets.of(s),
+            trace_table(s),
         )
         self._metrics = MetricsFollower(
             self.store, self.metrics, self.config.stream_id, self.outbox, s.group_by
@@ -178,6 +183,8 @@ class Run:
             log.error("rules not reloaded, the last good set stays: %s", "; ".join(map(str, loaded.errors)))
             return
         RuleSets(self.store).put(loaded.rule_set, self.settings.group_by, now_us)
+        for fault in dataset_faults(self.settings, loaded.rule_set):
+            log.warning("a dataset of the config is fed by what the rules no longer have: %s", fault)
         before, self.rule_set = self.rule_set, loaded.rule_set
         self.metrics.set_gauge("tracesieve_rules_reload_success", {(): 1.0})
         log.info("rules reloaded: %s", self.rule_set.counts)
@@ -204,9 +211,7 @@ def open_run(
     if problems := missing(settings):
         raise ConfigError(problems)
     rule_files = RuleFiles(settings.rules, settings.group_by, settings.base_dir)
-    loaded = rule_files.load()
-    if loaded.rule_set is None:
-        raise RuleFilesError(loaded.errors)
+    rule_set = _rule_set(settings, rule_files)
     store = open_store(settings.store_path)
     lease = Lease(settings.store_path)
     lease.acquire()
@@ -218,8 +223,8 @@ def open_run(
     check_source(config)
     rule_sets = RuleSets(store)
     before = rule_sets.in_force()
-    rule_sets.put(loaded.rule_set, settings.group_by, now_us)
-    log_new_rules(store, before.rules if before else None, loaded.rule_set, settings.config_file)
+    rule_sets.put(rule_set, settings.group_by, now_us)
+    log_new_rules(store, before.rules if before else None, rule_set, settings.config_file)
     metrics = _metrics_state(settings)
     run = Run(
         settings=settings,
@@ -227,7 +232,7 @@ def open_run(
         config=config,
         outbox=Outbox(store),
         rule_files=rule_files,
-        rule_set=loaded.rule_set,
+        rule_set=rule_set,
         metrics=metrics,
         lease=lease,
         stop=stop,
@@ -241,6 +246,16 @@ def open_run(
     context = sink_context(settings, store, once=once)
     run.deliveries += registry.deliveries(sinks, context, run.outbox, metrics.delivered)
     return run
+
+
+def _rule_set(settings: Settings, rule_files: RuleFiles) -> RuleSet:
+    """The rules of the config, once everything in it that names them is right."""
+    loaded = rule_files.load()
+    if loaded.rule_set is None:
+        raise RuleFilesError(loaded.errors)
+    if problems := dataset_faults(settings, loaded.rule_set):
+        raise ConfigError(problems)
+    return loaded.rule_set
 
 
 def _metrics_state(settings: Settings) -> MetricsState:

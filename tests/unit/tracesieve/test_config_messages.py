@@ -33,7 +33,7 @@ WRONG: list[Any] = [
     {"kind": "x"},
 ]
 JARGON = re.compile(
-    r"\^|\\|pattern|Input should|valid (dictionary|list|string|tuple)|pydantic|https://errors|extract|discriminator"
+    r"\^|\\|(?<!error )(?<!per_)pattern|Input should|valid (dictionary|list|string|tuple)|pydantic|https://errors|extract|discriminator"
     r"|None\b|True\b|False\b"
 )
 LINE = re.compile(r"\d+: ([a-z_.0-9]+): .+")

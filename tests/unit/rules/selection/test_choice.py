@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from hypothesis import given, settings
@@ -175,6 +175,6 @@ def test_a_new_candidate_displaces_few() -> None:
 
 def test_five_thousand_candidates_take_less_than_a_second() -> None:
     everything = outage()
-    began = perf_counter()
+    began = process_time()
     select(everything, Quotas(), ["query"])
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
