@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from support.command_line import SPARK, answer, tracesieve
+from support.doc_blocks import ROOT, blocks
 from support.json_times import wrong_times
 from support.judge_server import Judge, judge_server
 from support.mlflow_traces import log_trace
@@ -21,6 +23,7 @@ from support.versioned_records import record, taken
 
 from store import open_store
 from store.dataset_versions import Place
+from tracesieve.cli import cli
 from tracesieve.commands.datasets.evaluate import command
 
 pytestmark = pytest.mark.e2e
@@ -156,6 +159,34 @@ def test_a_judge_or_a_server_that_is_away_ends_with_3_and_nothing_is_kept(gate: 
     gate.config.write_text(gate.config.read_text().replace(gate.client.tracking_uri, "http://127.0.0.1:9"))
     code, found = gate.evaluate()
     assert (code, "cannot be reached" in found["error"]) == (3, True)
+
+
+def test_the_page_works_as_it_is_written(
+    gate: Gate, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_API_KEY", "secret")
+    changes = {
+        "http://127.0.0.1:5000": mlflow_server.uri,
+        "https://llm.example.com/v1": gate.judge.uri,
+        "support-agent": gate.place.experiment,
+    }
+    right = {"expected_response": "yes"}
+    taken(gate.store, record("a", "kind [1]", expectations=right), record("b", "kind [1]"), place=gate.place)
+    page = blocks(ROOT / "docs/evaluate.md")
+    for block in page:
+        if block.file:
+            text = block.text
+            for old, new in changes.items():
+                text = text.replace(old, new)
+            (gate.folder / block.file).parent.mkdir(exist_ok=True)
+            (gate.folder / block.file).write_text(text)
+    monkeypatch.chdir(gate.folder)
+    typed = [line for block in page if block.language == "sh" for line in block.text.splitlines()]
+    for line in typed:
+        done = CliRunner().invoke(cli, shlex.split(line)[1:])
+        assert (done.exit_code, line) == (0, line), done.output
+    assert (gate.folder / "junit.xml").exists() and (gate.folder / "evaluation.md").exists()
+    assert gate.judge.keys == {"Bearer secret": 10}  # safe and polite of each, right of one; stored and fresh
 
 
 def test_fresh_answers_are_asked_once_a_record_and_no_evaluation_is_traffic(

@@ -35,6 +35,7 @@ RUN_BY_OTHERS = {"make demo HEADLESS=1": "tests/e2e/test_demo.py"}
 # Pages that a test of their subject runs, where what they need is: the page, and the test.
 PAGES_RUN_BY_OTHERS = {
     "docs/datasets.md": "tests/e2e/test_dataset_push.py",
+    "docs/evaluate.md": "tests/e2e/test_evaluate.py",
     "docs/python.md": "tests/unit/tracesieve/notebook/test_notebook.py",
 }
 

@@ -93,6 +93,8 @@ def _of_mlflow(name: str, one: ScorerConfig, judge: JudgeConfig) -> tuple[Any, s
 
     known = _classes()
     found = known.get(one.scorer)
+    if found is None and is_of_conversations(one.scorer):
+        raise NoScorerError(f"{one.scorer} judges whole conversations, and a record is a single answer")
     if found is None:
         near = difflib.get_close_matches(one.scorer, known, 1, 0.6)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
@@ -126,6 +128,14 @@ def _classes() -> dict[str, Any]:
         and not name.startswith("_")
         and value is not builtin_scorers.BuiltInScorer
     }
+
+
+def is_of_conversations(name: str) -> bool:
+    """Whether it is a scorer of MLflow that judges sessions of several traces."""
+    from mlflow.genai.scorers import builtin_scorers
+
+    found = getattr(builtin_scorers, name, None)
+    return inspect.isclass(found) and issubclass(found, builtin_scorers.SessionLevelScorer)
 
 
 def _why(error: Exception, scorer: str) -> str:

@@ -96,7 +96,7 @@ scorers:
     assert "needs level" in found[4]
     assert "broken.py cannot be imported: ModuleNotFoundError" in found[5]
     assert "nowhere.py is not there" in found[6]
-    assert "no scorer UserFrustration" in found[7]
+    assert "UserFrustration judges whole conversations" in found[7]
     assert "is no function and no scorer" in found[8]
 
 
