@@ -1,8 +1,11 @@
-"""A version pushed into an MLflow dataset of its own, on a real server; the commands of docs/datasets.md."""
+"""A version pushed into an MLflow dataset of its own, on a real server; what the pages about datasets type:
+docs/datasets.md, docs/patterns/persist-and-upsert.md.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from click.testing import CliRunner
 from mlflow import MlflowClient
 from support.dataset_cases import Datasets
 from support.failed_traces import counted, people_merge
+from support.mlflow_traces import log_trace
 from support.page_blocks import run_page
 from support.servers import MlflowServer
 
@@ -32,6 +36,27 @@ def test_the_commands_of_the_page_about_datasets_work(
     (printed,) = run_page("docs/datasets.md", tmp_path, {})
     assert 'expectations answer: - -> "new"' in printed
     assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == 4
+
+
+def test_the_pattern_of_persisting_and_upserting_and_the_traps_of_its_script(
+    mlflow_server: MlflowServer, experiment: tuple[str, str], tmp_path: Path
+) -> None:
+    now_us = time.time_ns() // 1000
+    asked = [("refund?", "no"), ("refund?", "yes"), ("price?", "3")]
+    traces = {
+        log_trace(
+            mlflow_server, experiment[0], now_us + n, error=True, inputs={"q": question}, outputs=answer
+        ): (question, answer)
+        for n, (question, answer) in enumerate(asked)
+    }
+    prefix = f"kept-{experiment[0]}"
+    counted(tmp_path, mlflow_server.uri, experiment, prefix, traces)
+    changes = {
+        "http://127.0.0.1:5000": mlflow_server.uri,
+        "support-agent": experiment[1],
+        NAME: f"{prefix}_error_case",
+    }
+    run_page("docs/patterns/persist-and-upsert.md", tmp_path, changes)
 
 
 def pushed(folder: Path, *more: str) -> dict[str, Any]:

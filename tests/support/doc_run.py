@@ -36,6 +36,7 @@ RUN_BY_OTHERS = {"make demo HEADLESS=1": "tests/e2e/test_demo.py"}
 PAGES_RUN_BY_OTHERS = {
     "docs/datasets.md": "tests/e2e/test_dataset_push.py",
     "docs/evaluate.md": "tests/e2e/test_evaluate.py",
+    "docs/patterns/persist-and-upsert.md": "tests/e2e/test_dataset_push.py",
     "docs/python.md": "tests/unit/tracesieve/notebook/test_notebook.py",
 }
 

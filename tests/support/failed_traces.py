@@ -5,6 +5,7 @@ do to a dataset there.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,19 @@ rules:
 """
 
 
-def counted(folder: Path, uri: str, experiment: tuple[str, str], prefix: str = "tracesieve") -> Store:
-    """A config and a store whose facts match a rule, with nothing delivered yet."""
+FOUR = {f"tr-{n}": (f"tr-{n}", f"answer of {n}") for n in range(4)}
+
+
+def counted(
+    folder: Path,
+    uri: str,
+    experiment: tuple[str, str],
+    prefix: str = "tracesieve",
+    traces: Mapping[str, tuple[str, str]] = FOUR,
+) -> Store:
+    """A config and a store whose facts match a rule, with nothing delivered yet; ``traces`` are questions
+    and answers by id, in the order of their ends.
+    """
     number, name = experiment
     (folder / "rules.yaml").write_text(RULES)
     (folder / "tracesieve.yaml").write_text(
@@ -37,14 +49,13 @@ def counted(folder: Path, uri: str, experiment: tuple[str, str], prefix: str = "
     rules = build_rule_set([parse_rule({"id": "failed", "when": "status = 'ERROR'", "tag": "error_case"})])
     RuleSets(store).put(rules, load_settings(folder / "tracesieve.yaml").group_by, 1)
     hits = [{"rule": one.id, "hash": one.hash} for one in rules.rules]
-    traces = [f"tr-{n}" for n in range(4)]
     facts = [fact(one, n, error=True, experiment_id=number, hits=hits) for n, one in enumerate(traces)]
     contents = [
         {
             "trace_id": one["trace_id"],
             "request_time": datetime.fromtimestamp(one["start_us"] / 1e6, UTC),
-            "request": json.dumps({"q": one["trace_id"]}),
-            "response": json.dumps(f"answer of {one['trace_id'][-1]}"),
+            "request": json.dumps({"q": traces[one["trace_id"]][0]}),
+            "response": json.dumps(traces[one["trace_id"]][1]),
             "landed_us": 1,
         }
         for one in facts
