@@ -23,6 +23,7 @@ from store.errors import StoreError
 from store.schemas import LOCATED, LOCATION, TRACES
 from store.table import RENEW
 from store.trace_columns import kinds_of
+from store.trace_labels import labels_of
 from store.wanted_rows import Wanted, WantedStarts, asks_nothing_of_readers, scanned
 
 if TYPE_CHECKING:
@@ -95,6 +96,15 @@ class TraceTable:
             for trace_id, start_us, request, response in found.iter_rows()
             if start_us is not None and abs(start_us - starts_us[trace_id]) <= slack_us
         }
+
+    def labels(self, starts_us: Mapping[str, int]) -> dict[str, dict[str, str]]:
+        """Tags and metadata of traces by id, as ``tags.KEY`` and ``metadata.KEY``; what is gone is left out.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        rows = self._rows(starts_us, (*_CONTENT[:4], "tags", "trace_metadata"))
+        return labels_of(rows) if rows is not None else {}
 
     def each(
         self, starts_us: pl.DataFrame, raw: Collection[str], work: Callable[[pa.Table], _Made]

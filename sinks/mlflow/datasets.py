@@ -17,28 +17,18 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from sinks.base import MessageKind, Outcome, Payload, SinkConfig, SinkContext
 from sinks.delivery import each
 from sinks.errors import Refused, RetryLater
-from sinks.mlflow.case import Case, Contents, case_of
+from sinks.mlflow.case import Cases, Contents
+from sinks.mlflow.changes import Changes
 from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
-from sinks.mlflow.dataset_server import DatasetServer, ListedRecord, digest
+from sinks.mlflow.dataset_server import DatasetServer, digest
 from sinks.mlflow.leaving import delete
 from sinks.mlflow.leftovers import Leftovers
-from sinks.mlflow.provenance import (
-    OUTPUT,
-    REASON,
-    REDACTED,
-    REDACTION,
-    WITHDRAWN,
-    edited,
-    newest,
-    source_of,
-    tags_of,
-)
+from sinks.mlflow.provenance import source_of
 from sinks.mlflow.records import GONE, LEAVING, RecordKey, Records, RecordSource, marked
 from sinks.mlflow.redaction import Door, plugin_problem
 from sinks.mlflow.rewritten import Rewriting
@@ -47,20 +37,6 @@ from store import Store, StoreError
 from store.outbox import PendingMessage
 
 _CATEGORY = re.compile(r"\w[\w .:/-]{0,99}")  # a person's own may be any text; a dataset's name may not
-
-
-@dataclass
-class _Batch:
-    """What is to be changed: sources by record (None: taken out), and the content of the traces that
-    enter.
-    """
-
-    changes: dict[RecordKey, dict[str, RecordSource | None]] = field(
-        default_factory=lambda: defaultdict(dict)
-    )
-    inputs: dict[RecordKey, dict[str, Any]] = field(default_factory=dict)
-    cases: dict[tuple[RecordKey, str], Case] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
 
 
 class MlflowDatasets(Leftovers):
@@ -87,8 +63,8 @@ class MlflowDatasets(Leftovers):
         self._experiment = config.experiment or (None if own_experiments else config.prefix)
         self._experiments = config.own_places
         self._records = Records(store.table("records"))
-        self._contents = contents
         self._door = Door(config.redaction)
+        self._cases = Cases(contents, store, self._door)
         self._rewriting = Rewriting(self.server, self._records, self._door)
 
     @classmethod
@@ -183,8 +159,8 @@ class MlflowDatasets(Leftovers):
             ),
         )
 
-    def _planned(self, payloads: Sequence[dict[str, Any]]) -> _Batch:
-        batch = _Batch()
+    def _planned(self, payloads: Sequence[dict[str, Any]]) -> Changes:
+        batch = Changes()
         entering: list[tuple[dict[str, Any], str, RecordSource, RecordKey | None]] = []
         for payload in payloads:
             trace_id = str(payload["trace_id"])
@@ -192,25 +168,19 @@ class MlflowDatasets(Leftovers):
             names = self._names(payload, batch)
             for dataset, key in known.items():
                 if dataset not in names:
-                    batch.changes[key][trace_id] = None
+                    batch.sources[key][trace_id] = None
             for dataset, why in sorted(names.items()):
                 source = source_of(payload, why)
                 there = known.get(dataset)
                 if there is None or self._records.sources(there).get(trace_id) != source:
                     entering.append((payload, dataset, source, there))
-        contents = self._contents.contents(
-            {str(one["trace_id"]): int(one["start_us"]) for one, *_ in entering}
+        cases = self._cases.of(
+            (one.trace_id, int(payload["start_us"]), one.end_us) for payload, _, one, _ in entering
         )
         for payload, dataset, source, there in entering:
-            if source.trace_id not in contents:
-                batch.refused[source.trace_id] = (
-                    f"the content of trace {source.trace_id} is no longer in the trace table"
-                )
-                continue
-            try:
-                case = case_of(self._door, contents[source.trace_id])
-            except Refused as error:
-                batch.refused[source.trace_id] = str(error)
+            case = cases[source.trace_id]
+            if isinstance(case, Refused):
+                batch.refused[source.trace_id] = str(case)
                 continue
             key = RecordKey(
                 dataset,
@@ -218,13 +188,13 @@ class MlflowDatasets(Leftovers):
                 digest(case.inputs),
             )
             if there is not None and there != key:
-                batch.changes[there][source.trace_id] = None
-            batch.changes[key][source.trace_id] = source
+                batch.sources[there][source.trace_id] = None
+            batch.sources[key][source.trace_id] = source
             batch.inputs[key] = case.inputs
             batch.cases[key, source.trace_id] = case
         return batch
 
-    def _names(self, payload: dict[str, Any], batch: _Batch) -> dict[str, dict[str, Any]]:
+    def _names(self, payload: dict[str, Any], batch: Changes) -> dict[str, dict[str, Any]]:
         """The datasets that a message names, with why; a category that cannot name one is refused, the
         others are served.
         """
@@ -240,21 +210,21 @@ class MlflowDatasets(Leftovers):
         name = self._experiments.get(dataset, self._experiment)
         return str(payload["experiment_id"]) if name is None else self.server.experiment(name)
 
-    def _write(self, batch: _Batch) -> None:
+    def _write(self, batch: Changes) -> None:
         """Our deletions are announced, then records merged, then noted, then ours deleted: any cut is mended
         by a repeat.
         """
         merged: dict[RecordKey, dict[str, RecordSource | None]] = {}
         announced: dict[RecordKey, dict[str, RecordSource | None]] = {}
         records: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for key, changes in batch.changes.items():
-            before = self._records.sources(key)
-            after = {trace: one for trace, one in {**before, **changes}.items() if one is not None}
+        batch.fetch(self._records, self._cases)
+        for key, changes in batch.sources.items():
+            before, after = self._records.sources(key), batch.after(self._records, key)
             present = self.server.listing(key.dataset_id).get(key.record)
             if self._records.is_gone(key) or (present is None and before):
                 merged[key] = {**changes, **marked(GONE)}  # a person deleted it: remembered, not written
             elif after:
-                records[key.dataset_id].append(self._record(key, after, present, batch))
+                records[key.dataset_id].append(batch.row(key, after, present, self.server, self._door))
                 merged[key] = changes
             else:
                 announced[key] = {**changes, **marked(LEAVING)}
@@ -263,35 +233,3 @@ class MlflowDatasets(Leftovers):
             self.server.merge(dataset_id, rows)
         self._records.change(merged)
         delete(self.server, self._records, list(announced))
-
-    def _record(
-        self, key: RecordKey, sources: dict[str, RecordSource], present: ListedRecord | None, batch: _Batch
-    ) -> dict[str, Any]:
-        """A record's provenance, and its output if that is ours to change and no person changed it."""
-        last, tags = newest(sources), tags_of(sources)
-        tags[REASON] = self._door.passed(last.reason).values[0]
-        record: dict[str, Any] = {
-            "inputs": batch.inputs[key] if present is None else present.inputs,
-            "tags": tags,
-        }
-        if present is None:
-            record["source"] = {"source_type": "TRACE", "source_data": {"trace_id": last.trace_id}}
-        elif present.tags.get(WITHDRAWN) == "true":
-            tags[WITHDRAWN] = "false"
-        case = self._case(key, last, batch)
-        if case is not None and (present is None or not edited(present)):
-            record["outputs"] = self.server.fitting(key.dataset_id, case.outputs)
-            tags[OUTPUT] = digest(record["outputs"])
-            if self._door.fingerprint:
-                tags |= {REDACTED: case.found, REDACTION: self._door.fingerprint}
-        return record
-
-    def _case(self, key: RecordKey, last: RecordSource, batch: _Batch) -> Case | None:
-        """The case of the trace that ended last; None where it is there already, or the trace is gone."""
-        if (key, last.trace_id) in batch.cases:
-            return batch.cases[key, last.trace_id]
-        before = self._records.sources(key)
-        if before and newest(before).trace_id == last.trace_id:
-            return None
-        found = self._contents.contents({last.trace_id: last.end_us})  # its start is within a day of its end
-        return case_of(self._door, found[last.trace_id]) if last.trace_id in found else None

@@ -17,6 +17,7 @@ from typing import Any
 from sinks.errors import Refused
 from sinks.mlflow.dataset_server import DatasetServer, ListedRecord, digest
 from sinks.mlflow.leaving import delete
+from sinks.mlflow.origin import seen
 from sinks.mlflow.provenance import (
     OUTPUT,
     REASON,
@@ -119,7 +120,11 @@ class Rewriting:
             row["outputs"] = self._server.fitting(new.dataset_id, outputs)
             # A person's output must not look like ours.
             row["tags"][OUTPUT] = digest(row["outputs"]) if _output_is_ours(present) else ""
-        ours = {**tags_of(standing), REASON: self._door.passed(newest(standing).reason).values[0]}
+        ours = {
+            **tags_of(standing),
+            **seen(standing),
+            REASON: self._door.passed(newest(standing).reason).values[0],
+        }
         row["tags"] = {**own_tags, **row["tags"], **ours, **self._tags(passed)}
         rows[new.record] = row
 

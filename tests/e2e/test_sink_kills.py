@@ -67,6 +67,9 @@ class Contents:
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
         return {trace: CONTENT[trace] for trace in starts_us if trace in CONTENT}
 
+    def labels(self, starts_us: Mapping[str, int]) -> dict[str, dict[str, str]]:
+        return {trace: {} for trace in starts_us}
+
 
 def membership(trace_id: str, experiment_id: str, *categories: str) -> OutboxMessage:
     why = {"rules": [{"rule": "r", "hash": "h"}], "reason": "because"}

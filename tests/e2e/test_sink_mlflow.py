@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 from support.dataset_cases import CONTENT, Datasets, membership
+from support.made_facts import fact
 from support.mlflow_traces import logged_trace
 from support.servers import MlflowServer
 
 from sinks.delivery import Delivery
 from sinks.errors import Refused
 from sinks.mlflow.dataset_server import DatasetServer
+from sinks.mlflow.origin import FAILED_SPAN, MESSAGE, PATTERN, TRACES
 from sinks.mlflow.provenance import SOURCES, WITHDRAWN
 from sinks.mlflow.tags import CANDIDATE, MlflowTags
 from sinks.undo import undo
@@ -47,6 +49,32 @@ def test_sem_23_equal_inputs_share_a_record_with_the_latest_output_and_all_sourc
     assert json.loads(records["same"].tags[SOURCES]) == ["t1", "t2"]
     assert records["same"].tags["tracesieve.rules"] == "tool-errors@abc"
     assert records["same"].tags["tracesieve.reason"] == "tool-errors matched"
+
+
+@pytest.mark.parametrize("order", [("t1", "t2"), ("t2", "t1"), ("t1 t2",)])
+def test_sem_23_a_record_says_why_it_is_there_in_any_order(
+    datasets: Datasets, order: tuple[str, ...]
+) -> None:
+    failure = {
+        "span_type": "TOOL",
+        "span_name": "search",
+        "error_type": "E",
+        "message": "no 7",
+        "handled": False,
+    }
+    rows = [fact("t1", 1, failure=json.dumps(failure), end_us=1), fact("t2", 1, failure=None, end_us=2)]
+    datasets.store.table("facts").append(rows)
+    for together in order:
+        datasets.together(*((trace, "error_case") for trace in together.split()))
+    tags = datasets.records()["same"].tags
+    assert {key: tags.get(key) or "" for key in (FAILED_SPAN, PATTERN, MESSAGE)} == dict.fromkeys(
+        (FAILED_SPAN, PATTERN, MESSAGE), ""
+    )
+    assert tags[TRACES] == "2: t2, t1"
+    datasets.deliver("t2")  # what is left is the trace that failed
+    tags = datasets.records()["same"].tags
+    assert (tags[FAILED_SPAN], tags[PATTERN], tags[MESSAGE]) == ("search (TOOL)", "no *", "no 7")
+    assert (tags[TRACES], tags["tracesieve.last_seen"]) == ("1: t1", "1970-01-01 00:00:00 UTC")
 
 
 def test_a_batch_makes_a_handful_of_calls_however_many_records_it_has(

@@ -5,6 +5,7 @@ it back.
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,6 +34,9 @@ spark: {master: 'local[2]', memory: 1g}
 """
 
 
+RECORD_TAGS = {
+    f"tracesieve.{name}" for name in ("sources", "rules", "reason", "added_by", "output", "withdrawn")
+}
 WORDS = {"value", "summary", "traces", "errors"}  # of an alert's end: version 2 gave those of its beginning
 
 
@@ -40,6 +44,7 @@ def without_words(document: dict[str, Any], first_new: int) -> dict[str, Any]:
     """A document without what an alert's end says of its value, and so without the keys of such messages."""
     found = {**document, "alerts": [_without(alert) for alert in document["alerts"]]}
     found["server"] = {**document["server"], "tags": of_version_2(document["server"]["tags"])}
+    found["server"]["records"] = [_record_without(*one) for one in document["server"]["records"]]
     found["messages"] = [
         _message_without(one) if one["seq"] >= first_new else one for one in document["messages"]
     ]
@@ -61,6 +66,15 @@ def _message_without(message: dict[str, Any]) -> dict[str, Any]:
 def of_version_2(tags: list[list[str]]) -> list[list[str]]:
     """Version 2 knew no tag a category."""
     return [one for one in tags if not one[1].startswith(OF_CATEGORY)]
+
+
+def _record_without(dataset: str, inputs: str, tags: str) -> list[Any]:
+    """A record without the tags that version 2 did not know."""
+    return [
+        dataset,
+        json.loads(inputs),
+        {key: one for key, one in json.loads(tags).items() if key in RECORD_TAGS},
+    ]
 
 
 def categories_delivered(document: dict[str, Any]) -> list[list[str]]:
@@ -119,6 +133,8 @@ def test_sem_19_22_23_a_store_of_version_2_goes_on_and_undo_takes_everything_bac
         compared({**found, "server": present}, answer("after"))
         of_categories = [one for one in present["tags"] if one[1].startswith(OF_CATEGORY)]
         assert of_categories == categories_delivered(found) != []
+        tags = [json.loads(text) for _, _, text in present["records"]]
+        assert any("tracesieve.first_seen" in one for one in tags)  # of those that changed since
         done = tracesieve("undo", "-c", str(config))
         assert done.returncode == 0, done.stderr
         assert on_server(server.database) == answer("undone")["server"]

@@ -16,6 +16,7 @@ CONTENT: dict[str, tuple[str | None, str | None]] = {
     "t2": ('{"q": "same"}', '"second"'),
     "t3": ('{"q": "other"}', '{"a": 3}'),
 }
+LABELS: dict[str, dict[str, str]] = {}  # tags and metadata by trace
 
 
 def membership(
@@ -36,6 +37,9 @@ class Contents:
 
     def contents(self, starts_us: Mapping[str, int]) -> dict[str, tuple[str | None, str | None]]:
         return {trace: CONTENT[trace] for trace in starts_us if trace in CONTENT}
+
+    def labels(self, starts_us: Mapping[str, int]) -> dict[str, dict[str, str]]:
+        return {trace: LABELS[trace] for trace in starts_us if trace in LABELS}
 
 
 class Datasets:

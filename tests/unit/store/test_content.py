@@ -215,3 +215,22 @@ def test_sem_20_a_row_that_comes_later_is_seen_and_a_broken_table_is_told(tmp_pa
         file.unlink()
     with pytest.raises(StoreError, match="cannot be read"):
         found.contents({"t1": START_US})
+
+
+def test_tags_and_metadata_of_traces_are_read_by_id(tmp_path: Path) -> None:
+    rows = [
+        {
+            "trace_id": "a",
+            "request_time": 1,
+            "tags": [("k", "1"), ("n", None)],
+            "trace_metadata": [("m", "2")],
+        },
+        {"trace_id": "b", "request_time": 1, "tags": None, "trace_metadata": []},
+    ]
+    for number, kinds in enumerate((TRACES, TRACES.remove(TRACES.get_field_index("tags")))):
+        place = str(tmp_path / str(number))
+        write_deltalake(place, pa.Table.from_pylist(rows, schema=kinds))
+        tags = {"tags.k": "1"} if number == 0 else {}
+        found = TraceTable(place).labels({"a": 1, "b": 1, "c": 1})
+        assert found == {"a": {**tags, "metadata.m": "2"}, "b": {}}
+    assert TraceTable(str(tmp_path / "none")).labels({"a": 1}) == {}
