@@ -10,9 +10,11 @@ Regular expressions run in RE2, through Arrow, on whole columns: hostile message
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -54,7 +56,7 @@ def masked(messages: pa.Array) -> pa.Array:
     Only the first :data:`MESSAGE_LENGTH` characters of a message count. White space is one space.
     """
     cut = pc.utf8_slice_codeunits(messages.cast(pa.string()), 0, MESSAGE_LENGTH)
-    column = pa.array([None if one is None else _kept_apart(one) for one in cut.to_pylist()], pa.string())
+    column = _texts([None if one is None else _kept_apart(one) for one in cut.to_pylist()])
     for pattern in _MASKS:
         column = pc.replace_substring_regex(column, pattern, "*")
     for pattern in _PATHS:
@@ -62,7 +64,12 @@ def masked(messages: pa.Array) -> pa.Array:
     for pattern in (_LONG, _WORD, _SEVERAL):
         column = pc.replace_substring_regex(column, pattern, "*")
     column = pc.utf8_trim_whitespace(pc.replace_substring_regex(column, r"\s+", " "))
-    return pa.array([one and one.translate(_SHOWN) for one in column.to_pylist()], pa.string())
+    return _texts([one and one.translate(_SHOWN) for one in column.to_pylist()])
+
+
+def _texts(words: Sequence[str | None]) -> pa.Array:
+    """A column of texts; not by ``pa.array``, which imports pandas: half of a second for a command."""
+    return pl.Series(words, dtype=pl.String).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
 
 
 def fingerprint(error_type: str, pattern: str) -> str:

@@ -35,12 +35,12 @@ def figure(value: float | None, unit: str) -> str:
 
 
 def short_figure(value: float, unit: str) -> str:
-    """The same for an axis, where there is little room: ``120k``."""
+    """The same for an axis, where there is little room: ``120k``; the title says that money is USD."""
     if unit == "count":
         for letter, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
             if value >= size:
                 return f"{value / size:.3g}{letter}"
-    return figure(value, unit)
+    return f"{value:.3g}" if unit == "usd" else figure(value, unit)
 
 
 def ticks(highest: float, unit: str) -> list[float]:

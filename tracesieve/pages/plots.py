@@ -5,8 +5,9 @@
      "series": [{"name": "P50", "values": [812.0, None, …]}, …],
      "marks": [{"at": 3, "text": "P95 far above its usual"}]}
 
-``kind`` is ``lines`` or ``bars``; bars of a later series stand before those of the first, as errors do before
-the traces they are among. None is a step of which nothing is known: a gap. ``id`` is unique in a page.
+A series with ``"bad": true`` has the colour of failures. ``kind`` is ``lines`` or ``bars``; bars of a later
+series stand before those of the first, as errors do before the traces they are among. None is a step of
+which nothing is known: a gap. ``id`` is unique in a page.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from tracesieve.pages.figures import figure, short_figure, ticks
 
 WIDTH, HEIGHT = 480, 160
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 6, 8, 20
-_CLASSES = ("one", "two", "three")
 _MOST_LABELS = 8
 _STRIDES = (1, 2, 3, 4, 6, 12, 24, 48, 72, 96, 168, 336, 720)
 
@@ -88,7 +88,7 @@ def described(plot: Mapping[str, Any]) -> str:
 
 def _caption(plot: Mapping[str, Any]) -> Element:
     keys = []
-    for one, colour in zip(plot["series"], _CLASSES, strict=False):
+    for one, colour in _coloured(plot):
         box = {"viewBox": "0 0 28 14"}
         shape = (
             element("path", d="M0 7H28", class_=colour)
@@ -147,9 +147,14 @@ def _labels(plot: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def _drawn(plot: Mapping[str, Any], field: _Field) -> Iterator[Element]:
-    for one, colour in zip(plot["series"], _CLASSES, strict=False):
+    for one, colour in _coloured(plot):
         draw = _bars if plot["kind"] == "bars" else _line
         yield from draw(plot, one, colour, field)
+
+
+def _coloured(plot: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str]]:
+    for one, colour in zip(plot["series"], ("one", "two", "three"), strict=False):
+        yield one, "three" if one.get("bad") else colour
 
 
 def _bars(plot: Mapping[str, Any], one: Mapping[str, Any], colour: str, field: _Field) -> Iterator[Element]:

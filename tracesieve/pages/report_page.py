@@ -125,7 +125,11 @@ def _where(row: Mapping[str, Any]) -> Element:
 
 def _samples(row: Mapping[str, Any]) -> Element | None:
     items = [element("li", link(one["trace_id"], one["url"]), *_request(one)) for one in row["sample_inputs"]]
-    return folded(f"{len(items)} samples", element("ul", *items)) if items else None
+    return (
+        folded(f"{len(items)} sample{'s' if len(items) > 1 else ''}", element("ul", *items))
+        if items
+        else None
+    )
 
 
 def _request(sample: Mapping[str, Any]) -> Iterator[Element]:

@@ -43,8 +43,9 @@ def plots(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             {"P50": [row["p50_ms"] for row in rows], "P95": [row["p95_ms"] for row in rows]},
         ),
         plot("tokens", "Tokens", "count", "lines", tokens),
-        plot("cost", "Cost", "usd", "bars", {"cost": [row["cost_usd"] for row in rows]}),
+        plot("cost", "Cost in USD", "usd", "bars", {"cost": [row["cost_usd"] for row in rows]}),
     ]
+    found[1]["series"][0]["bad"] = True
     return [one for one in found if one["id"] in ("traffic", "errors", "latency") or _known(one)]
 
 

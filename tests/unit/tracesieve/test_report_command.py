@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +114,18 @@ def test_markdown_and_one_form_at_a_time(config: str) -> None:
     found = run(config, "--markdown", "--json")
     assert isinstance(found.exception, TracesieveError)
     assert "--json, --markdown" in str(found.exception)
+
+
+def test_pandas_is_not_imported_which_would_take_half_a_second(config: str) -> None:
+    failure = {"span_type": "TOOL", "span_name": "s", "error_type": "E", "message": "m 1", "pattern": "p"}
+    row = fact("bad", -BEFORE, error=True, failure=json.dumps({**failure, "handled": False}))
+    store = open_store(str(Path(config).parent / "st"))
+    store.table("facts").append([{**row, "stream_id": "s", "batch_id": 99}])
+    code = (
+        "import sys; from tracesieve.commands.report import command\n"
+        f"command(['-c', {config!r}, '--from', '2026-06-01', '--markdown'], standalone_mode=False)\n"
+        "sys.exit('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "E: m \\*" in done.stdout or "`E: m *`" in done.stdout
