@@ -37,6 +37,7 @@ PAGES_RUN_BY_OTHERS = {
     "docs/datasets.md": "tests/e2e/test_dataset_push.py",
     "docs/evaluate.md": "tests/e2e/test_evaluate.py",
     "docs/patterns/persist-and-upsert.md": "tests/e2e/test_dataset_push.py",
+    "docs/patterns/errors-of-the-last-day.md": "tests/e2e/test_pattern_errors.py",
     "docs/python.md": "tests/unit/tracesieve/notebook/test_notebook.py",
 }
 
