@@ -39,6 +39,7 @@ PAGES_RUN_BY_OTHERS = {
     "docs/patterns/persist-and-upsert.md": "tests/e2e/test_dataset_push.py",
     "docs/patterns/errors-of-the-last-day.md": "tests/e2e/test_pattern_errors.py",
     "docs/python.md": "tests/unit/tracesieve/notebook/test_notebook.py",
+    "docs/patterns/profile-by-span-type.md": "tests/e2e/test_pattern_profile.py",
 }
 
 # Ports that pages name, and how it is seen that the server behind one is up.
