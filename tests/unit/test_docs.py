@@ -63,3 +63,8 @@ def test_every_metric_family_is_in_metrics() -> None:
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     assert listed == {one.name + ("_total" if one.kind == "counter" else "") for one in FAMILIES}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_page_was_left_in_the_middle_of_a_merge(page: Path) -> None:
+    assert not re.search(r"^(<{7} |>{7} |={7}$)", page.read_text(encoding="utf-8"), re.MULTILINE)
