@@ -20,6 +20,9 @@ from tracesieve.patience import bound_clients
 
 os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Tests start Spark some hundred times for seconds each: without the second compiler that takes half of the
+# CPU.
+os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 bound_clients()  # as every process of tracesieve does
 # How long one example takes says nothing on a crowded machine.
 hypothesis.settings.register_profile("tracesieve", deadline=None)
