@@ -4,7 +4,7 @@ order, pieces or repeats it came.
 """
 
 from rules.selection.candidate import REASONS, Candidate, Quotas, Selection, duration_stratum
-from rules.selection.choice import select
+from rules.selection.choice import Chooser, select
 from rules.selection.coverage import Coverage, coverage, missing
 from rules.selection.inputs import Features, features
 from rules.selection.near import NEAR_DUPLICATE
@@ -13,6 +13,7 @@ __all__ = [
     "NEAR_DUPLICATE",
     "REASONS",
     "Candidate",
+    "Chooser",
     "Coverage",
     "Features",
     "Quotas",

@@ -39,7 +39,7 @@ class Quotas(BaseModel):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A trace that may enter a dataset.
 

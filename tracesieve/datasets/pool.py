@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from rules.failures import merged_patterns
-from rules.selection import Candidate, Selection, duration_stratum, select
+from rules.selection import Candidate, Chooser, Selection, duration_stratum
 from rules.units import DAY_US
 from store import Store
 from tracesieve.datasets.sets import DatasetSets, Entry
@@ -28,9 +28,9 @@ class Pool:
         self._rows: dict[str, Row] = {}
         self._decisions: dict[str, dict[str, Any]] = {}
         self._fed: dict[str, dict[str, Entry]] = {}  # by trace: the sets that it is a candidate of
-        self._traces: dict[str, set[str]] = defaultdict(set)  # by set
+        self._choosers: dict[str, dict[str, Chooser]] = defaultdict(dict)  # by set, by place
         self._failures: dict[str, tuple[str, str]] = {}  # by pattern: the error's type, the masked message
-        self._classes: dict[str, str] | None = None  # by pattern; None: to be found again
+        self._classes: dict[str, str] = {}  # by pattern
         self._next = 0
         known = self._table.read().sort("number")
         if known.height:
@@ -50,13 +50,9 @@ class Pool:
         """The datasets that a trace is a candidate of, with why."""
         return self._fed.get(trace_id, {})
 
-    def candidates_of(self, name: str) -> set[str]:
-        """The candidates of a dataset."""
-        return self._traces.get(name, set())
-
     def names(self) -> list[str]:
-        """The datasets that have candidates."""
-        return sorted(name for name, traces in self._traces.items() if traces)
+        """The datasets that ever had candidates."""
+        return sorted(self._choosers)
 
     def put(self, rows: Sequence[Row]) -> None:
         """Write what was decided, in one commit; what is known already is not written again."""
@@ -65,15 +61,17 @@ class Pool:
         self._next += len(new)
         self._take(new)
 
-    def select(self, name: str) -> Selection:
-        """The members of a dataset, and why others are none; in each experiment by itself where the dataset
-        is in each trace's own.
+    def members(self, name: str) -> set[str]:
+        """The members of a dataset; in each experiment by itself where it is in each trace's own."""
+        return set[str]().union(*(one.kept() for one in self._choosers[name].values()))
+
+    def selection(self, name: str, experiment_id: str | None = None) -> Selection:
+        """The members of a dataset, and why others are none; of all experiments, or of one where it is in
+        each trace's own.
         """
-        places: dict[str, list[Candidate]] = defaultdict(list)
-        for trace_id in self.candidates_of(name):
-            place = "" if self.sets.is_one(name) else str(self._decisions[trace_id].get("experiment_id"))
-            places[place].append(self._candidate(name, trace_id))
-        found = [select(one, self.sets.quotas(name), self.sets.keep(name)) for one in places.values()]
+        places = self._choosers.get(name, {})
+        wanted = {experiment_id or "": places.get(experiment_id or "")} if experiment_id else places
+        found = [one.selection() for one in wanted.values() if one is not None]
         left_out = {trace_id: why for one in found for trace_id, why in one.left_out.items()}
         return Selection(frozenset[str]().union(*(one.kept for one in found)), left_out)
 
@@ -84,31 +82,55 @@ class Pool:
         """
         if not pattern:
             return ""
-        if self._classes is None:
-            self._classes = classes_of(self._failures)
         return self._classes[pattern]
 
     def _says_something(self, row: Row) -> bool:
         return row["trace_id"] in self._rows or bool(json.loads(row["decision"])["categories"])
 
     def _take(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            trace_id = row["trace_id"]
-            for name in self._fed.pop(trace_id, {}):
-                self._traces[name].discard(trace_id)
-            self._rows.pop(trace_id, None)
-            self._decisions.pop(trace_id, None)
-            decision = json.loads(row["decision"])
-            categories = decision["categories"]
-            if not categories:
-                continue
-            self._rows[trace_id], self._decisions[trace_id] = row, decision
-            self._fed[trace_id] = self.sets.fed(categories)
-            for name in self._fed[trace_id]:
-                self._traces[name].add(trace_id)
-            if row["pattern"] is not None and row["pattern"] not in self._failures:
-                self._failures[row["pattern"]] = row["error_type"] or "", row["pattern_text"] or ""
-                self._classes = None
+        taken = list(rows)
+        self._classify(taken)
+        for row in taken:
+            trace_id, decision = row["trace_id"], json.loads(row["decision"])
+            self._withdraw(trace_id)
+            if decision["categories"]:
+                self._rows[trace_id], self._decisions[trace_id] = row, decision
+                self._fed[trace_id] = self.sets.fed(decision["categories"])
+                self._enter(trace_id)
+
+    def _withdraw(self, trace_id: str) -> None:
+        for name in self._fed.pop(trace_id, {}):
+            self._choosers[name][self._place(name, trace_id)].remove(trace_id)
+        self._rows.pop(trace_id, None)
+        self._decisions.pop(trace_id, None)
+
+    def _enter(self, trace_id: str) -> None:
+        for name in self._fed[trace_id]:
+            places, place = self._choosers[name], self._place(name, trace_id)
+            if place not in places:
+                places[place] = Chooser(self.sets.quotas(name), self.sets.keep(name))
+            places[place].put(self._candidate(name, trace_id))
+
+    def _place(self, name: str, trace_id: str) -> str:
+        return "" if self.sets.is_one(name) else str(self._decisions[trace_id].get("experiment_id"))
+
+    def _classify(self, rows: Sequence[Row]) -> None:
+        """Find the classes of patterns again where there are new ones, and candidates whose class is another
+        one now.
+        """
+        new = {
+            row["pattern"]: (row["error_type"] or "", row["pattern_text"] or "")
+            for row in rows
+            if row["pattern"] is not None and row["pattern"] not in self._failures
+        }
+        if not new:
+            return
+        self._failures |= new
+        before, self._classes = self._classes, classes_of(self._failures)
+        moved = {pattern for pattern, name in before.items() if self._classes[pattern] != name}
+        for trace_id, row in self._rows.items() if moved else ():
+            if row["pattern"] in moved:
+                self._enter(trace_id)
 
     def _candidate(self, name: str, trace_id: str) -> Candidate:
         row, entry = self._rows[trace_id], self._fed[trace_id][name]
@@ -152,7 +174,7 @@ def chosen(store: Store, sets: DatasetSets, names: Iterable[str] | None = None) 
         StoreError: the store cannot be read.
     """
     pool = Pool(store, sets)
-    return {name: pool.select(name) for name in (pool.names() if names is None else names)}
+    return {name: pool.selection(name) for name in (pool.names() if names is None else names)}
 
 
 def left_out(store: Store, sets: DatasetSets, name: str) -> dict[str, int]:

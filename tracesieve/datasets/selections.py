@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,6 +51,7 @@ class Selections:
     sinks: Sequence[str]
     pool: Pool = field(init=False)
     _sent: dict[str, frozenset[str]] = field(init=False)  # by trace: the datasets that its message names
+    _inside: dict[str, set[str]] = field(init=False)  # by dataset: the traces whose message names it
     _unread: set[str] = field(default_factory=set, init=False)  # whose content could not be read
 
     def __post_init__(self) -> None:
@@ -60,7 +62,9 @@ class Selections:
             .select("target", "newest")
             .iter_rows()
         }
-        self._sent = {trace_id: frozenset(one.get("categories") or {}) for trace_id, one in newest.items()}
+        self._sent, self._inside = {}, defaultdict(set)
+        for trace_id, payload in newest.items():
+            self._note(trace_id, payload)
         self._forget_what_was_taken_back(newest)
         older = {
             trace_id: one
@@ -77,21 +81,29 @@ class Selections:
         touched = {name for trace_id in decisions for name in self.pool.sets_of(trace_id)}
         self._put(decisions, facts)
         touched |= {name for trace_id in decisions for name in self.pool.sets_of(trace_id)}
-        members = {name: self.pool.select(name).kept for name in sorted(touched)}
+        members = {name: self.pool.members(name) for name in sorted(touched)}
         changed = set(decisions)
         for name, kept in members.items():
-            inside = {one for one in self.pool.candidates_of(name) if name in self._sent.get(one, ())}
+            inside = {one for one in self._inside[name] if name in self.pool.sets_of(one)}
             changed |= kept ^ inside
         messages = {}
         for trace_id in sorted(changed):
             payload = self._payload(trace_id, decisions.get(trace_id), members)
             if payload["categories"] or trace_id in self._sent:
                 messages[trace_id] = payload
-                self._sent[trace_id] = frozenset(payload["categories"])
+                self._note(trace_id, payload)
         return messages
 
+    def _note(self, trace_id: str, payload: Mapping[str, Any]) -> None:
+        """Remember the newest message of a trace."""
+        for name in self._sent.get(trace_id, ()):
+            self._inside[name].discard(trace_id)
+        self._sent[trace_id] = frozenset(payload.get("categories") or {})
+        for name in self._sent[trace_id]:
+            self._inside[name].add(trace_id)
+
     def _payload(
-        self, trace_id: str, decision: Mapping[str, Any] | None, members: Mapping[str, frozenset[str]]
+        self, trace_id: str, decision: Mapping[str, Any] | None, members: Mapping[str, Set[str]]
     ) -> dict[str, Any]:
         """The message of a trace: the datasets that it is a member of."""
         whole = self.pool.decision(trace_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from rules.units import HOUR_US, MINUTE_US
 from sinks import registry
@@ -16,8 +17,10 @@ from sinks.errors import SinkError
 from sinks.mlflow.config import SERVER
 from sinks.mlflow.datasets import MlflowDatasets
 from sinks.mlflow.served import ServedDatasets
-from store.dataset_versions import BuildRequests, DatasetVersions, StoredVersion
+from store.dataset_versions import BuildRequests, DatasetVersions, Place, StoredVersion
 from store.errors import StoreError
+from tracesieve.datasets.coverage import noted
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.snapshots import Snapshots
 from tracesieve.datasets.versions import short
 from tracesieve.run.parts import Run, wall_us
@@ -104,7 +107,12 @@ def version_taker(run: Run) -> VersionTaker | None:
     server = run.settings.sinks.get(SERVER.path)
     if server is None or MlflowDatasets.name not in membership_sinks(run):
         return None
-    return VersionTaker(run, Snapshots(run.store, ServedDatasets(server.tracking_uri)))
+    sets = DatasetSets.of(run.settings)
+
+    def note_of(place: Place) -> dict[str, Any]:
+        return noted(run.store, sets, place.dataset, place.experiment_id, wall_us())
+
+    return VersionTaker(run, Snapshots(run.store, ServedDatasets(server.tracking_uri), note_of))
 
 
 def take_at_end(run: Run) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from rules.units import parse_time_us, readable_time
+from tracesieve.commands.datasets.noted import lines
 from tracesieve.json_output import echo_json
 from tracesieve.terminal import fitted, plain, table, wrapped
 
@@ -44,6 +45,8 @@ def show(document: dict[str, Any]) -> None:
     head = f"taken {taken}: {document['records']:,} records from {document['sources']:,} traces"
     people = [f"{number:,} {_PEOPLE[what]}" for what, number in document["people"].items()]
     click.echo(wrapped("; ".join([head, *people])))
+    for line in lines(document):
+        click.echo(line)
     for key, values in document["tags"].items():
         click.echo("\n" + "\n".join(_values(key, values, document["distinct"][key])))
     if document["items"]:

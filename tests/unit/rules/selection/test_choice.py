@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.selection import Candidate, Quotas, duration_stratum, features, select
+from rules.selection import Candidate, Chooser, Quotas, duration_stratum, features, select
 
 NO_QUOTAS = Quotas(total=None, per_day=None, per_rule=None, per_pattern=None, near_duplicates=None)
 
@@ -148,6 +148,25 @@ def test_sem_37_the_choice_depends_on_the_set_of_candidates_alone(
     assert found.kept | set(found.left_out) == {one.trace_id for one in candidates}
     assert not found.kept & set(found.left_out)
     assert {one.trace_id for one in candidates if one.by_person} <= found.kept
+
+
+@settings(max_examples=100, deadline=None)
+@given(CANDIDATES, CANDIDATES, st.randoms())
+def test_sem_37_what_comes_and_goes_leaves_the_choice_of_what_is_there(
+    first: list[Candidate], second: list[Candidate], drawn: random.Random
+) -> None:
+    quotas = Quotas(total=6, per_day=3, per_rule=5, per_pattern=2, near_duplicates=1)
+    chooser, there = Chooser(quotas, ["outcome"]), dict[str, Candidate]()
+    for one in (*first, *second):
+        if there and drawn.random() < 0.3:
+            gone = drawn.choice(sorted(there))
+            chooser.remove(gone)
+            del there[gone]
+        chooser.put(one)
+        there[one.trace_id] = one
+        if drawn.random() < 0.3:
+            assert chooser.kept() == select(there.values(), quotas, ["outcome"]).kept
+    assert chooser.selection() == select(there.values(), quotas, ["outcome"])
 
 
 def test_trace_ids_make_no_difference() -> None:
