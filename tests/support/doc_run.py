@@ -38,6 +38,7 @@ PAGES_RUN_BY_OTHERS = {
     "docs/evaluate.md": "tests/e2e/test_evaluate.py",
     "docs/patterns/persist-and-upsert.md": "tests/e2e/test_dataset_push.py",
     "docs/patterns/errors-of-the-last-day.md": "tests/e2e/test_pattern_errors.py",
+    "docs/patterns/mine-by-filter.md": "tests/e2e/test_pattern_filter.py",
     "docs/python.md": "tests/unit/tracesieve/notebook/test_notebook.py",
     "docs/patterns/profile-by-span-type.md": "tests/e2e/test_pattern_profile.py",
 }
