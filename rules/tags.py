@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rules.rule_set import RuleSet
 
+_SEARCH = "search:"
+_LONGEST = 300  # characters of a condition in a reason
 PERSONS_REASON = "a person set eval_candidate"
 
 
@@ -69,11 +72,13 @@ def membership_of(
     fact: Mapping[str, Any] | None,
     evidence: Collection[str],
     candidate: str | None = None,
+    picks: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """The dataset categories of a trace, each with the rules and their versions, or the person, who gave it.
 
     No category at all takes the trace out of its datasets. ``candidate`` is a person's own
-    ``eval_candidate``. The reason of a category is that of the match that decides.
+    ``eval_candidate``; ``picks`` are the categories that searches put it into, with their conditions. The
+    reason of a category is that of the match that decides, else that of the first search.
     """
     if fact is None:
         return {"trace_id": trace_id, "categories": {}}
@@ -91,6 +96,10 @@ def membership_of(
     if candidate is not None:
         entry = categories.setdefault(candidate, {"rules": [], "reason": PERSONS_REASON})
         entry["person"] = True
+    for category, conditions in sorted((picks or {}).items()):
+        entry = categories.setdefault(category, {"rules": [], "reason": reason_of_search(conditions[0])})
+        entry["rules"] += [search_rule(one) for one in conditions]
+        entry["picked"] = reason_of_search(conditions[0])
     return {
         "trace_id": trace_id,
         "start_us": fact["start_us"],
@@ -98,6 +107,23 @@ def membership_of(
         "experiment_id": fact["experiment_id"],
         "categories": categories,
     }
+
+
+def search_rule(condition: str) -> dict[str, str]:
+    """What stands in the place of a rule where a search put a trace into a dataset: no rule is called so."""
+    digest = hashlib.sha256(condition.encode()).hexdigest()[:16]
+    return {"rule": f"{_SEARCH}{digest[:8]}", "hash": digest}
+
+
+def is_search(rule: str) -> bool:
+    """Whether what stands in the place of a rule is a search."""
+    return rule.startswith(_SEARCH)
+
+
+def reason_of_search(condition: str) -> str:
+    """Why a search put a trace into a dataset."""
+    text = " ".join(condition.split())
+    return f"search: {text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}"
 
 
 def _hits(fact: Mapping[str, Any]) -> set[str]:

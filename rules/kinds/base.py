@@ -18,7 +18,12 @@ from rules.rule import Rule, Severity
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
-def _name(value: str) -> str:
+def checked_name(value: str) -> str:
+    """The name of a rule or of a category, as it is.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not _NAME.fullmatch(value):
         raise ValueError(
             "only small letters, digits, `-` and `_`, the first a letter or digit, at most 64 in all"
@@ -26,7 +31,7 @@ def _name(value: str) -> str:
     return value
 
 
-_NAMED = (AfterValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"}))
+_NAMED = (AfterValidator(checked_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"}))
 Id = Annotated[str, *_NAMED]
 Category = Annotated[str, *_NAMED]
 

@@ -42,7 +42,8 @@ class MaintenanceNeeds:
             kept = max(kept, self.revise_us + self.longest_window_us() + DAY_US)
         if name == "evidence":  # a trace whose evidence outlived its fact would lose its tags
             kept = min(kept, (self.kept_us("facts") or 0) - self.longest_window_us() - 2 * DAY_US)
-        if name == "person_labels":  # a fact that outlived its label would leave the label's dataset
+        # A fact that outlived its label, or its pick, would leave their dataset.
+        if name in ("person_labels", "dataset_picks"):
             kept = max(kept, (self.kept_us("facts") or 0) + 2 * DAY_US)
         least = self.least_us.get(name)
         return kept if least is None else max(kept, least + 2 * DAY_US)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from store.schemas import alerts, apply, datasets, evaluations, facts, outbox, rule_sets, traces
+from store.schemas import alerts, apply, datasets, evaluations, facts, outbox, picks, rule_sets, traces
 from store.schemas.facts import FACTS
 from store.schemas.outbox import FINAL, SETTLED
 from store.schemas.spec import TableSpec
@@ -23,6 +23,7 @@ TABLES: Final[dict[str, TableSpec]] = {
     **alerts.TABLES,
     **outbox.TABLES,
     **datasets.TABLES,
+    **picks.TABLES,
     **evaluations.TABLES,
 }
 

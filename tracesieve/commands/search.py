@@ -1,17 +1,28 @@
-"""``tracesieve search``: the traces of a range that a condition matches; starts no Java."""
+"""``tracesieve search``: the traces of a range that a condition matches, and a dataset made of them.
+
+It starts no Java.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rules.units import DAY_US, parse_time_us, readable_time
 from tracesieve.condition import parsed
+from tracesieve.errors import TracesieveError
 from tracesieve.json_output import echo_json
 from tracesieve.terminal import columns, group_names, plain, short_time, table, wrapped
 from tracesieve.time_range import range_us
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from store import Store
+    from tracesieve.config.settings import Settings
+    from tracesieve.run.picks import Target
 
 _LISTED = 20
 _ID = 12  # characters of an id that are shown, or as many as tell it from the others
@@ -29,6 +40,8 @@ _EXPERIMENTS = 20
 @click.option(
     "--limit", type=click.IntRange(1), metavar="N", help=f"list the newest N  [default: {_LISTED}; JSON: all]"
 )
+@click.option("--to-dataset", "dataset", metavar="NAME", help="put all that match into this dataset")
+@click.option("--remove", is_flag=True, help="with --to-dataset: take them out of it again")
 @click.option("--count", "only_count", is_flag=True, help="only say how many match")
 @click.option("--json", "as_json", is_flag=True, help="one JSON document on stdout")
 def command(
@@ -39,6 +52,8 @@ def command(
     end: str | None,
     names: tuple[str, ...],
     limit: int | None,
+    dataset: str | None,
+    remove: bool,
     only_count: bool,
     as_json: bool,
 ) -> None:
@@ -46,6 +61,9 @@ def command(
 
     CONDITION is written as in rules: every MLflow trace filter, with OR, NOT, parentheses, spans and sums.
     All experiments of the config are searched unless --experiment names some; it is always said which.
+
+    --to-dataset puts all that match into a dataset, as a rule with that condition would; the quotas of the
+    dataset hold. A run that goes on does it; without one it is done here.
     """
     from store import open_store
     from tracesieve.analysis.experiments import chosen, experiments
@@ -53,8 +71,11 @@ def command(
     from tracesieve.config.loading import load_settings
     from tracesieve.config.trace_table import trace_table
 
+    if remove and dataset is None:
+        raise TracesieveError("--remove goes with --to-dataset NAME")
     wanted = parsed("CONDITION", condition)
     settings = load_settings(config)
+    into = None if dataset is None else _target(settings, dataset)
     now = time.time_ns() // 1000
     from_us, to_us = range_us(last, start, end, now)
     to_us = now if to_us is None else to_us
@@ -66,7 +87,30 @@ def command(
     found = search.selected(store, content, now)
     most = 0 if only_count else limit or (None if as_json else _LISTED)
     result = document(search, found, store, content, most)
+    if into is not None:
+        result["dataset"] = _picked(settings, store, found.facts, into, None if remove else condition)
     echo_json(result) if as_json else show(result)
+
+
+def _target(settings: Settings, name: str) -> Target:
+    # After the config is known to be right: this loads the clients of the sinks.
+    from tracesieve.run.picks import target
+
+    return target(settings, name)
+
+
+def _picked(
+    settings: Settings, store: Store, facts: pl.DataFrame, into: Target, condition: str | None
+) -> dict[str, Any]:
+    from tracesieve.log import set_up_logging
+    from tracesieve.run.picks import pick
+
+    level = "warning" if settings.log.level.lower() == "info" else settings.log.level
+    set_up_logging(level, settings.log.format)
+    traces = facts.select("trace_id", "start_us")
+    waiting = pick(settings, store, traces, into, condition, lambda line: click.echo(line, err=True))
+    done = "taken_out" if condition is None else "put_in"
+    return {"name": into.name, done: traces.height, "waiting": waiting}
 
 
 def show(result: dict[str, Any]) -> None:
@@ -83,6 +127,8 @@ def show(result: dict[str, Any]) -> None:
             click.echo(f"and {result['matched'] - len(rows):,} older ones (--limit N lists more, --json all)")
     for line in _notes(result):
         click.echo(wrapped(line))
+    if dataset := result.get("dataset"):
+        click.echo(wrapped(_dataset(dataset)))
 
 
 def _experiments(found: list[dict[str, Any]]) -> list[str]:
@@ -139,6 +185,20 @@ def _short(ids: list[str]) -> list[str]:
 
 def _took(ms: float | None) -> str:
     return "-" if ms is None else short_time(ms * 1000)
+
+
+def _dataset(done: dict[str, Any]) -> str:
+    """What became of the dataset."""
+    left = done["waiting"]
+    rest = (
+        f"; {left:,} messages about records wait to be delivered (`tracesieve outbox list`)" if left else ""
+    )
+    name = done["name"]
+    if "taken_out" in done:
+        kept = "those that a rule or a person wants there stay"
+        return f"No search keeps these {done['taken_out']:,} traces in {name} any more; {kept}{rest}."
+    quotas = "what its quotas leave out, `tracesieve datasets show` says"
+    return f"{done['put_in']:,} traces were put into {name} ({quotas}){rest}."
 
 
 def _notes(result: dict[str, Any]) -> list[str]:

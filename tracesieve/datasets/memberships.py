@@ -1,9 +1,10 @@
 """Which tags a trace should bear and which datasets it should be in, as messages in the outbox.
 
-Both follow from the trace's standing fact, from what it is evidence of, and from the label that a person
-gave it (``eval_candidate``). A trace is decided again when a batch touched it, when a person changed its
-label, when it became evidence, or when rules were applied to the past, and for no other reason: what ``undo``
-took back stays so until the trace is amended, a new episode picks it, or `apply` reaches it.
+Both follow from the trace's standing fact, from what it is evidence of, from the label that a person gave it
+(``eval_candidate``), and from searches that put it into a dataset. A trace is decided again when a batch
+touched it, when a person changed its label, when it became evidence, when a search put it into a dataset or
+took it out, or when rules were applied to the past, and for no other reason: what ``undo`` took back stays so
+until the trace is amended, a new episode or a search picks it, or `apply` reaches it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from store.apply_log import APPLY, ApplyLog
 from store.content import TraceTable
 from store.errors import TailLost
 from store.outbox import EVIDENCE_CURSOR, Outbox, OutboxMessage, messages_cursor
+from store.picks import Picks, picks_cursor
 from store.tail import Tail
 from store.whole_batches import WholeBatches
 from tracesieve.alerts.evidence import APP as EVIDENCE
+from tracesieve.datasets.evidence import evidence_after
 from tracesieve.datasets.labels import Label, category_of, update
 from tracesieve.datasets.selections import Contents, Selections
 from tracesieve.datasets.sets import DatasetSets
@@ -50,6 +53,7 @@ class _Memory:
     evidence_traces: set[str]  # every trace that is evidence
     label_of: dict[str, Label]  # by trace
     evidence_number: int  # of the last commit of evidence that was read
+    picks: Picks  # by searches
     selections: Selections | None  # None: no sink takes memberships
 
 
@@ -96,6 +100,7 @@ class TagsAndMemberships:
         enqueued = self._after_batches(memory, rule_set, now_us)
         enqueued += self._after_pieces(memory, rule_set, now_us)
         enqueued += self._after_evidence(memory, rule_set, now_us)
+        enqueued += self._after_picks(memory, rule_set, now_us)
         memory.facts_to_do = memory.labels_to_do = memory.evidence_to_do = None
         self._memory = memory
         return enqueued
@@ -159,6 +164,14 @@ class TagsAndMemberships:
         messages = self._messages(memory, rule_set, memory.evidence_to_do, memory.evidence_to_do)
         return self.outbox.enqueue(messages, now_us, app_id=EVIDENCE_CURSOR, version=memory.evidence_number)
 
+    def _after_picks(self, memory: _Memory, rule_set: RuleSet, now_us: int) -> int:
+        """What searches put into datasets and took out; each search by itself, in one commit."""
+        enqueued = 0
+        for one in memory.picks.open() if self.membership_sinks else ():
+            messages = self._messages(memory, rule_set, _NO_TRACES, memory.picks.traces(one))
+            enqueued += self.outbox.enqueue(messages, now_us, app_id=picks_cursor(one), version=1)
+        return enqueued
+
     def _rebuilt(self) -> _Memory:
         table = self.store.table("evidence")
         tail = Tail(table)
@@ -183,10 +196,11 @@ class TagsAndMemberships:
             committed=committed,
             facts_to_do=facts.known(new) if _is_behind(facts, committed) else None,
             labels_to_do=known_labels.filter(new),
-            evidence_to_do=_evidence_after(tail, done, evidence) if number > done else None,
+            evidence_to_do=evidence_after(tail, done, evidence) if number > done else None,
             evidence_traces=set(evidence["trace_id"]),
             label_of=label_of,
             evidence_number=number,
+            picks=Picks(self.store),
             selections=self._selections() if self.membership_sinks else None,
         )
 
@@ -217,6 +231,7 @@ class TagsAndMemberships:
                 facts.get(trace_id),
                 evidence[trace_id],
                 category_of(memory.label_of, trace_id),
+                memory.picks.of(trace_id),
             )
             for trace_id in sorted(set(members["trace_id"]))
         }
@@ -269,8 +284,9 @@ def _of_facts(memory: _Memory, facts: pl.DataFrame, rule_set: RuleSet) -> tuple[
     counting = [rule.id for rule in rule_set.rules if not rule.tags_matches]
     tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counting)).list.any()
     matched = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.evidence_traces)))
-    # A labelled trace is in a dataset without any rule: the sink needs to know its amendments.
-    labelled = facts.filter(pl.col("trace_id").is_in(list(memory.label_of)))
+    # A labelled or picked trace is in a dataset without any rule: the sink needs to know its amendments.
+    without_rule = [*memory.label_of, *memory.picks.standing()]
+    labelled = facts.filter(pl.col("trace_id").is_in(without_rule))
     columns = _NO_TRACES.columns
     return matched.select(columns), pl.concat([matched.select(columns), labelled.select(columns)])
 
@@ -282,19 +298,3 @@ def _has_hit_of(rules: Sequence[str]) -> pl.Expr:
 def _concatenated(*frames: pl.DataFrame | None) -> pl.DataFrame | None:
     some = [frame for frame in frames if frame is not None and frame.height]
     return pl.concat(some) if some else None
-
-
-def _evidence_after(tail: Tail, number: int, rows: pl.DataFrame) -> pl.DataFrame:
-    """The evidence of the commits after that number; all of it if the log no longer goes back so far."""
-    found: list[pl.DataFrame] = []
-    try:
-        for commit in tail.back():
-            if (of_commit := commit.transactions.get(EVIDENCE)) is not None:
-                if of_commit <= number:
-                    return pl.concat(found) if found else rows.clear()
-                found.append(commit.rows.select("trace_id", "start_us"))
-                if of_commit == 1:
-                    return pl.concat(found)
-    except TailLost:
-        pass  # compacted since
-    return rows

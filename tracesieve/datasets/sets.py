@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rules.selection import Quotas
-from rules.tags import PERSONS_REASON
+from rules.tags import PERSONS_REASON, is_search
 from sinks.mlflow.config import DATASETS, DatasetsConfig
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ class DatasetSets:
     def fed(self, categories: Mapping[str, Entry]) -> dict[str, Entry]:
         """The datasets that categories of a membership feed, each with why (``rules.tags.membership_of``).
 
-        A person's own category that no set takes has the dataset of its name, as where there are no sets.
+        A person's own category that no set takes has the dataset of its name, as where there are no sets;
+        what a search picked is for the dataset of that name alone.
         """
         if not self._config.sets:
             return {name: dict(entry) for name, entry in categories.items()}
@@ -49,13 +50,19 @@ class DatasetSets:
             taken = [self._feed(found, name, category, entry) for name in self._config.sets]
             if entry.get("person") and not any(taken):
                 _add(found, category, PERSONS_REASON, [], True)
+            if reason := entry.get("picked"):
+                _add(
+                    found, category, reason, [one for one in entry["rules"] if is_search(one["rule"])], False
+                )
+                found[category]["picked"] = reason
         return found
 
     def _feed(self, found: dict[str, Entry], name: str, category: str, entry: Entry) -> bool:
         """Add what a category feeds into a set; whether a person's label of that category is taken."""
         of_set = self._config.sets[name]
         fed_by = of_set.fed_by(name)
-        rules = [rule for rule in entry["rules"] if category in fed_by or rule["rule"] in of_set.rules]
+        own = [rule for rule in entry["rules"] if not is_search(rule["rule"])]
+        rules = [rule for rule in own if category in fed_by or rule["rule"] in of_set.rules]
         person = bool(entry.get("person")) and of_set.people and category in (name, *fed_by)
         if rules or person:
             _add(found, name, entry["reason"] if rules else PERSONS_REASON, rules, person)
@@ -72,11 +79,13 @@ class DatasetSets:
         return of_set.keep if of_set is not None and of_set.keep is not None else self._config.keep
 
     def is_approved(self, name: str, categories: Mapping[str, Entry]) -> bool:
-        """Whether a candidate with these categories may enter: where that is asked, a person named it."""
+        """Whether a candidate with these categories may enter: where that is asked, a person named it, or a
+        search put it there."""
         of_set = self._config.sets.get(name)
         if of_set is None or not of_set.approval:
             return True
-        return bool(categories.get(name, {}).get("person"))
+        entry = categories.get(name, {})
+        return bool(entry.get("person") or entry.get("picked"))
 
 
 def _add(found: dict[str, Entry], name: str, reason: str, rules: list[Any], person: bool) -> None:

@@ -1,0 +1,162 @@
+"""Traces that a search puts into a dataset: like a rule's, once, through kills and repeats, and out again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from support.dataset_candidates import RULES, batch, failed, follower, landed
+from support.made_facts import fact
+
+from rules.tags import search_rule
+from store import Store, open_store
+from store.outbox import Outbox, last_messages
+from store.picks import Picks, picks_cursor
+from tracesieve.datasets.memberships import TagsAndMemberships
+
+CONDITION = "user = 'eve' OR  tags.tier = 'gold'"
+REASON = "search: user = 'eve' OR tags.tier = 'gold'"
+PICKED = {"rules": [search_rule(CONDITION)], "reason": REASON, "picked": REASON}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = open_store(str(tmp_path))
+    landed(store, {f"t{n}": f"question {n}" for n in range(6)})
+    batch(store, 0, [failed("t0", "down"), *(fact(f"t{n}", 0) for n in range(1, 6))], RULES)
+    return store
+
+
+def traces(*ids: str) -> pl.DataFrame:
+    return pl.DataFrame({"trace_id": ids, "start_us": [fact("", 0)["start_us"]] * len(ids)})
+
+
+def memberships(store: Store) -> dict[str, Any]:
+    """What the newest message of each trace says."""
+    newest = last_messages(store, ["mlflow_datasets"]).select("target", "newest").iter_rows()
+    return {target: json.loads(payload)["categories"] for target, payload in newest}
+
+
+def step(store: Store, one: TagsAndMemberships | None = None, **config: Any) -> int:
+    return (one or follower(store, **config)).step(RULES, 1)
+
+
+def test_a_search_puts_traces_into_a_dataset_with_its_condition_as_the_reason(store: Store) -> None:
+    step(store)
+    assert set(memberships(store)) == {"t0"}
+    Picks(store).put(traces("t1", "t2"), "gold", CONDITION, 1)
+    assert step(store) == 2
+    assert memberships(store)["t1"] == memberships(store)["t2"] == {"gold": PICKED}
+    assert set(memberships(store)["t0"]) == {"error_case"}
+
+
+def test_a_running_follower_and_one_that_starts_later_make_the_messages_once(store: Store) -> None:
+    running = follower(store)
+    step(store, running)
+    Picks(store).put(traces("t1"), "gold", CONDITION, 1)
+    assert (step(store, running), step(store, running), step(store)) == (1, 0, 0)
+    Picks(store).put(traces("t2"), "gold", CONDITION, 1)
+    assert (step(store), step(store, running)) == (1, 0)
+
+
+def test_a_search_into_the_dataset_of_a_rule_adds_to_what_the_rule_says(store: Store) -> None:
+    step(store)
+    Picks(store).put(traces("t0", "t1"), "error_case", CONDITION, 1)
+    step(store)
+    both = memberships(store)["t0"]["error_case"]
+    assert [rule["rule"] for rule in both["rules"]] == ["failed", search_rule(CONDITION)["rule"]]
+    assert both["reason"] == "a tool"
+    assert memberships(store)["t1"]["error_case"]["reason"] == REASON
+
+
+def test_what_is_taken_out_leaves_unless_a_rule_keeps_it(store: Store) -> None:
+    picks = Picks(store)
+    picks.put(traces("t0", "t1"), "error_case", CONDITION, 1)
+    picks.put(traces("t0", "t1"), "error_case", "status = 'OK'", 1)
+    step(store)
+    picks.put(traces("t0", "t1"), "error_case", None, 1)
+    step(store)
+    assert memberships(store)["t1"] == {}
+    assert [rule["rule"] for rule in memberships(store)["t0"]["error_case"]["rules"]] == ["failed"]
+    picks.put(traces("t1"), "error_case", CONDITION, 1)
+    step(store)
+    assert set(memberships(store)["t1"]) == {"error_case"}
+
+
+def test_an_amended_trace_stays_where_a_search_put_it(store: Store) -> None:
+    Picks(store).put(traces("t1"), "gold", CONDITION, 1)
+    step(store)
+    rows = [fact("t1", 0, weight=-1), fact("t1", 0, content_hash=2, end_us=fact("t1", 0)["end_us"] + 5)]
+    batch(store, 1, rows, RULES)
+    assert step(store) == 1
+    assert memberships(store)["t1"] == {"gold": PICKED}
+
+
+def test_a_crash_before_the_messages_loses_nothing_and_after_them_repeats_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step(store)
+    request = Picks(store).put(traces("t1", "t2"), "gold", CONDITION, 1)
+
+    def killed(*_arguments: Any, **_named: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Outbox, "enqueue", killed)
+        step(store)
+    assert not Picks(store).is_done(request)
+    assert step(store) == 2
+    assert Picks(store).is_done(request)
+    assert store.table("outbox").app_version(picks_cursor(request)) == 1
+    assert step(store) == 0
+
+
+def test_what_undo_took_back_does_not_come_back_by_itself(store: Store) -> None:
+    from store.outbox import OutboxMessage
+
+    Picks(store).put(traces("t1"), "gold", CONDITION, 1)
+    step(store)
+    Outbox(store).enqueue([OutboxMessage("mlflow_datasets", "t1", {"trace_id": "t1", "categories": {}})], 2)
+    assert step(store) == 0
+    assert memberships(store)["t1"] == {}
+    Picks(store).put(traces("t1"), "gold", CONDITION, 1)
+    assert step(store) == 1
+    assert set(memberships(store)["t1"]) == {"gold"}
+
+
+def test_quotas_hold_for_what_a_search_finds(store: Store) -> None:
+    Picks(store).put(traces("t1", "t2", "t3", "t4"), "gold", CONDITION, 1)
+    step(store, quotas={"total": 2})
+    assert sum("gold" in one for one in memberships(store).values()) == 2
+
+
+def test_sets_of_the_config_take_what_is_for_them_and_no_other(store: Store) -> None:
+    sets = {"nightly": {"categories": ["error_case"]}, "strict": {"approval": True}}
+    picks = Picks(store)
+    picks.put(traces("t1"), "error_case", CONDITION, 1)
+    picks.put(traces("t2"), "strict", CONDITION, 1)
+    picks.put(traces("t3"), "gold", CONDITION, 1)
+    step(store, sets=sets)
+    found = {trace: set(one) for trace, one in memberships(store).items()}
+    assert found == {"t0": {"nightly"}, "t1": {"error_case"}, "t2": {"strict"}, "t3": {"gold"}}
+
+
+def test_searches_are_in_the_order_in_which_they_came_also_when_the_clock_is_set_back(store: Store) -> None:
+    picks = Picks(store)
+    picks.put(traces("t1"), "gold", CONDITION, 10**9)
+    picks.put(traces("t1"), "gold", None, 5)
+    assert picks.of("t1") == {}
+    picks.put(traces("t1"), "gold", "status = 'OK'", 4)
+    assert picks.of("t1") == {"gold": ("status = 'OK'",)}
+    assert picks.standing() == ["t1"]
+
+
+def test_a_long_condition_is_cut_in_the_reason_and_kept_in_the_store(store: Store) -> None:
+    long = " OR ".join(f"user = 'u{n}'" for n in range(200))
+    Picks(store).put(traces("t1"), "gold", long, 1)
+    step(store)
+    assert len(memberships(store)["t1"]["gold"]["reason"]) <= 310
+    assert Picks(store).of("t1")["gold"] == (long,)
