@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+from rules.tags import is_search
 from sinks.mlflow.dataset_server import ListedRecord, digest
 from sinks.mlflow.records import PERSON, RecordSource
 
@@ -39,13 +40,18 @@ def newest(sources: dict[str, RecordSource]) -> RecordSource:
 def tags_of(sources: dict[str, RecordSource]) -> dict[str, str]:
     """Every source trace, the rules with their versions, the reason, and who put the record there."""
     rules = {f"{rule}@{version}" for one in sources.values() for rule, version in one.rules if rule != PERSON}
-    people = {rule == PERSON for one in sources.values() for rule, _ in one.rules}
+    kinds = {_kind(rule) for one in sources.values() for rule, _ in one.rules}
     return {
         SOURCES: json.dumps(sorted(sources)),
         RULES: ",".join(sorted(rules)),
         REASON: newest(sources).reason,
-        ADDED_BY: ",".join(["person"] * (True in people) + ["rule"] * (False in people)),
+        ADDED_BY: ",".join(sorted(kinds)),
     }
+
+
+def _kind(rule: str) -> str:
+    """What put a trace there."""
+    return "person" if rule == PERSON else "search" if is_search(rule) else "rule"
 
 
 def withdrawn_tags() -> dict[str, str]:

@@ -22,7 +22,7 @@ from support.mlflow_traces import log_trace
 from support.servers import MlflowServer
 
 from rules.units import MINUTE_US
-from sinks.mlflow.provenance import REASON
+from sinks.mlflow.provenance import ADDED_BY, REASON
 from store import Store, open_store
 from streams.checkpoint import checkpoint_of, stream_id
 from streams.sources.mlflow.landing import MlflowLanding
@@ -118,8 +118,8 @@ def test_the_commands_of_the_page_are_conditions_and_options_that_there_are(tmp_
         "source: {kind: mlflow, tracking_uri: 'http://127.0.0.1:9', experiments: [support-agent]}\n"
         "store: store\n"
     )
-    (typed,) = (block for block in PAGE if block.language == "sh")
-    for line in commands(typed):
+    listing, _ = (block for block in PAGE if block.language == "sh")
+    for line in commands(listing):
         done = CliRunner().invoke(search.command, [*shlex.split(line), "-c", str(tmp_path / "c.yaml")])
         assert done.exit_code == 0, done.exception
         assert "support-agent" in done.stdout
@@ -150,6 +150,7 @@ def test_what_a_search_found_is_a_dataset_once_and_is_taken_out_again(
     assert typed(*into)["dataset"] == {"name": "tracesieve_picked", "put_in": 2, "waiting": 0}
     assert set(records()) == {"picked 0", "picked 1"}
     assert all(row.tags[REASON] == f"search: {condition}" for row in records().values())
+    assert all(row.tags[ADDED_BY] == "search" for row in records().values())
     (shown,) = typed("explain", "past-0")["datasets"]["in"]
     assert (shown["dataset"], shown["reason"]) == ("tracesieve_picked", f"search: {condition}")
     before = records()
@@ -191,3 +192,4 @@ def past(store: Store, experiment_id: str) -> None:
     ]
     store.table("traces").append(contents)
     batch(store, 1, facts, stream=stream)
+    (Path(checkpoint_of(store.path)) / "offsets" / "1").write_text("{}")  # that batch was planned too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,39 @@ def test_a_long_condition_is_cut_in_the_reason_and_kept_in_the_store(store: Stor
     step(store)
     assert len(memberships(store)["t1"]["gold"]["reason"]) <= 310
     assert Picks(store).of("t1")["gold"] == (long,)
+
+
+def test_a_run_that_goes_on_does_what_a_search_asks(store: Store, tmp_path: Path) -> None:
+    from store.lease import Lease
+    from store.outbox import Ack
+    from tracesieve.config.loading import load_settings
+    from tracesieve.run.picks import pick, target
+
+    (tmp_path / "c.yaml").write_text(
+        "source: {kind: mlflow, tracking_uri: 'http://127.0.0.1:9', experiments: [support]}\n"
+        f"mlflow: {{tracking_uri: 'http://127.0.0.1:9'}}\nstore: {tmp_path}\n"
+    )
+    settings, lines = load_settings(tmp_path / "c.yaml"), []
+    lease, ended = Lease(str(tmp_path)), threading.Event()
+    lease.acquire()
+
+    def run() -> None:
+        running, outbox = follower(store), Outbox(store)
+        while not ended.wait(0.05):
+            running.step(RULES, 1)
+            outbox.ack([Ack(one, "delivered") for one in outbox.pending("mlflow_datasets")], 2)
+
+    beside = threading.Thread(target=run)
+    beside.start()
+    try:
+        into = target(settings, "tracesieve_gold")
+        assert (into.category, into.name) == ("gold", "tracesieve_gold")
+        asking = open_store(str(tmp_path))
+        assert pick(settings, asking, traces("t1"), into, CONDITION, lines.append) == 0
+        assert pick(settings, asking, traces(), into, CONDITION, lines.append) == 0
+    finally:
+        ended.set()
+        beside.join()
+        lease.release()
+    assert memberships(store)["t1"] == {"gold": PICKED}
+    assert lines == ["the run that goes on does it; Ctrl-C ends only the waiting"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -214,3 +216,23 @@ def test_an_empty_store_says_that_nothing_is_there_yet(tmp_path: Path) -> None:
     shown = ran(place, "status = 'ERROR'").stdout
     assert "searched support: 0 traces" in shown
     assert "Not everything has been read yet." in shown
+
+
+def test_a_dataset_needs_a_name_and_a_server(tmp_path: Path) -> None:
+    place = config(tmp_path, [trace(0)])
+    assert "--remove goes with --to-dataset" in refused(place, "status = 'OK'", "--remove")
+    assert "wants no datasets" in refused(place, "status = 'OK'", "--to-dataset", "gold")
+    Path(place).write_text(Path(place).read_text() + "mlflow: {tracking_uri: 'http://127.0.0.1:9'}\n")
+    assert "only small letters" in refused(place, "status = 'OK'", "--to-dataset", "Gold set!")
+
+
+def test_listing_loads_no_spark_and_no_client(tmp_path: Path) -> None:
+    place = config(tmp_path, [trace(0)])
+    script = (
+        "import sys\nfrom click.testing import CliRunner\nfrom tracesieve.commands import search\n"
+        f"done = CliRunner().invoke(search.command, [\"user = 'u1'\", '-c', {place!r}])\n"
+        "loaded = [name for name in ('pyspark', 'mlflow', 'prometheus_client') if name in sys.modules]\n"
+        "print(done.exit_code, loaded)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "0 []\n", done.stderr
