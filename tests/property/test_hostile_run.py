@@ -39,6 +39,7 @@ from tracesieve.commands import alerts, explain
 from tracesieve.commands import report as report_command
 from tracesieve.config.loading import load_settings
 from tracesieve.config.trace_table import trace_table
+from tracesieve.datasets.listing import listed
 from tracesieve.run.parts import Run, open_run
 from tracesieve.terminal import group_names, plain
 
@@ -156,7 +157,9 @@ def assert_shown(run: Run, rows: list[dict[str, Any]]) -> None:
     list(parsed_openmetrics(openmetrics(registry).decode()))
     table = trace_table(run.settings)
     document = report(run.store, 0, LATEST_US, [], LATEST_US, table)
-    shown = [partial(report_command.show, document)]
+    document["datasets"] = listed(run.store)
+    forms = ((False, None), (True, None), (False, "-"))
+    shown = [partial(report_command._show, document, False, markdown, html) for markdown, html in forms]
     found = list_alerts(run.store)
     names = group_names([one["group"] for one in found])
     shown += [partial(alerts._show, one, name) for one, name in zip(found, names, strict=True)]

@@ -31,6 +31,10 @@ START_US = 1_795_000_000_000_000 // MINUTE * MINUTE
 EARLIER_US = START_US - 4 * DAY
 BEFORE_US, AFTER_US, UNDONE_US = (START_US + minutes * MINUTE for minutes in (36, 40, 41))
 _CACHE = ("tokens_cache_read", "tokens_cache_write")
+_NEW = {
+    *("categories", "categories_total", "failures", "error_patterns"),
+    *("step_s", "by_time", "slow", "slow_patterns", "hot_spots", "spikes"),
+}
 _OF_SPANS = ("span_keys", "span_sums", "usage_disagrees", "failure")
 # Columns that version 2 did not know.
 _LATER = (*_OF_SPANS, *_CACHE, *(f"{name}_known" for name in _CACHE))
@@ -87,8 +91,8 @@ def _report_of_version_2(store: Store, at_us: int) -> dict[str, Any]:
     """The same without what version 2 did not have, which counted no label of a person, and with times in
     seconds.
     """
-    new = ("categories", "categories_total", "failures", "error_patterns")
-    found = {name: value for name, value in report_of(store, at_us).items() if name not in new}
+    found = {name: value for name, value in report_of(store, at_us).items() if name not in _NEW}
+    assert all(sample.pop("url") is None for sample in found["error_samples"])
     assert found["candidates"].pop("golden") == 1
     assert found["freshness"].pop("usage_disagrees") == 0  # it did not look at spans
     found["freshness"].pop("backlog")  # nor when its runs began

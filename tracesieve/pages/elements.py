@@ -4,6 +4,9 @@ written, so that content of traces can neither end an element nor turn the direc
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, tostring
 
@@ -21,6 +24,18 @@ def visible(text: object, most: int = MOST_TEXT) -> str:
     if len(words) <= most:
         return plain(words)
     return f"{plain(words[:most])}… ({len(words):,} characters)"
+
+
+def cut_apart(names: Sequence[str], most: int = MOST_TEXT) -> list[str]:
+    """The names cut to ``most`` characters; those that would look the same get some digits of a hash."""
+    cuts = [visible(name, most) for name in names]
+    alike = Counter(cuts)
+    return [
+        f"{cut} #{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+        if alike[cut] > 1
+        else cut
+        for name, cut in zip(names, cuts, strict=True)
+    ]
 
 
 def element(tag: str, *children: Element | str | None, **attributes: object) -> Element:

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from rules.units import parse_time_us, readable_time
 from tracesieve.pages import report_words as words
+from tracesieve.pages.elements import cut_apart
 from tracesieve.pages.figures import figure
 from tracesieve.pages.markdown import code, link, table
 from tracesieve.terminal import group_names
 
 _MOST: Final = 10
 _ALL: Final = "all"
+_GROUP: Final = 200  # characters of a group's name
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -55,10 +57,10 @@ def _groups(document: Mapping[str, Any]) -> Iterator[str]:
     rows = document["groups"]
     if len(rows) < 2:
         return
-    names = group_names([one["group"] for one in rows], taken=[_ALL])
+    names = cut_apart(group_names([one["group"] for one in rows], taken=[_ALL]), _GROUP)
     cells = [
         (
-            code(name, 200),
+            code(name),
             f"{row['traces']:,}",
             figure(row["error_rate"], "share"),
             *(figure(row[key], "ms") for key in ("p50_ms", "p95_ms")),

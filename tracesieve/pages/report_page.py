@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from rules.units import parse_time_us, readable_time
 from tracesieve.pages import report_words as words
 from tracesieve.pages.blocks import bar, folded, section, table, tiles
-from tracesieve.pages.elements import element, link
+from tracesieve.pages.elements import cut_apart, element, link
 from tracesieve.pages.figures import figure
 from tracesieve.pages.page import page
 from tracesieve.pages.plots import time_plot
@@ -19,6 +19,7 @@ from tracesieve.terminal import group_names
 
 MOST_ROWS: Final = 50
 _ALL: Final = "all"
+_GROUP: Final = 300  # characters of a group's name
 _REQUEST: Final = 300  # characters of a sample's request
 
 
@@ -176,7 +177,7 @@ def _share(share: float | None, kind: str = "hot") -> Element | str:
 
 def _groups(document: Mapping[str, Any]) -> Element:
     rows = document["groups"]
-    names = group_names([one["group"] for one in rows], taken=[_ALL])
+    names = cut_apart(group_names([one["group"] for one in rows], taken=[_ALL]), _GROUP)
     cells = [_group(_ALL, document), *(_group(name, row) for name, row in zip(names, rows, strict=True))]
     headings = ("group", "traces", "failed", "P50", "P95", "tokens", "cost")
     inner = table(headings, cells[: MOST_ROWS + 1], numbers=range(1, 7))

@@ -8,7 +8,7 @@ import pytest
 from support.page_reader import Read
 
 from tracesieve.pages.blocks import bar, section, table, tiles
-from tracesieve.pages.elements import MOST_TEXT, element, link, visible, written
+from tracesieve.pages.elements import MOST_TEXT, cut_apart, element, link, visible, written
 from tracesieve.pages.page import page
 
 HOSTILE = (
@@ -74,6 +74,13 @@ def test_a_link_goes_to_the_web_or_is_none(url: str | None) -> None:
 def test_a_link_says_nothing_of_the_page() -> None:
     (tag, names), *_ = Read(written(link("t", "https://h/#/x?a=1&b=2"))).tags
     assert (tag, names["href"], names["rel"]) == ("a", "https://h/#/x?a=1&b=2", "noopener noreferrer")
+
+
+def test_names_that_look_the_same_when_cut_are_told_apart() -> None:
+    names = ["x" * 400 + "a", "x" * 400 + "b", "short"]
+    first, second, third = cut_apart(names, 50)
+    assert first != second and first.startswith("x" * 50) and third == "short"
+    assert cut_apart(names, 50) == [first, second, third]
 
 
 def test_children_keep_their_order() -> None:
