@@ -23,6 +23,8 @@ from support.versioned_records import record, taken
 
 from store import open_store
 from store.dataset_versions import Place
+from store.errors import StoreUnwritable
+from store.table import Table
 from tracesieve.cli import cli
 from tracesieve.commands.datasets.evaluate import command
 
@@ -147,6 +149,31 @@ def test_what_a_busy_judge_left_open_fails_the_gate_and_is_asked_again_alone(gat
     gate.judge.broken = {}
     code, found = gate.evaluate()
     assert (code, found["questions"], found["reused"]) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_what_ends_around_the_write_is_kept_once_when_it_is_repeated(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    gate.version(one="kind [1]", two="rude")
+    append = Table.append
+
+    def cut_short(self: Table, rows: Any, **named: Any) -> bool:
+        if self.spec.writer == "evaluate":
+            if written:
+                append(self, rows, **named)
+            raise StoreUnwritable("no room")
+        return append(self, rows, **named)
+
+    monkeypatch.setattr(Table, "append", cut_short)
+    assert gate.evaluate()[0] == 3
+    monkeypatch.setattr(Table, "append", append)
+    questions = len(gate.judge.asked)
+    code, found = gate.evaluate()
+    assert (code, found["repeated"]) == (0, written)
+    assert len(gate.judge.asked) == (questions if written else 2 * questions)
+    assert gate.store.table("evaluations").read().height == 4
+    assert gate.evaluate()[1]["evaluation"] == found["evaluation"]
 
 
 def test_a_judge_or_a_server_that_is_away_ends_with_3_and_nothing_is_kept(gate: Gate) -> None:

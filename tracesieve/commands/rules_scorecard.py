@@ -41,7 +41,7 @@ def lines(document: dict[str, Any]) -> list[str]:
     from rules.units import parse_time_us, readable_time
 
     first, end = (readable_time(parse_time_us(document[key])) for key in ("from", "to"))
-    headings = ("rule", "matches", "a day", "in sets", "reviewed", "precision", "verdict")
+    headings = ("rule", "matches", "a day", "in sets", "proved", "precision", "verdict")
     rows = [_row(one) for one in document["rules"]]
     return [
         f"{document['traces']:,} traces from {first} to {end}",
@@ -61,7 +61,7 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         f"{one['matches']:,}",
         f"{one['matches_per_day']:,.1f}",
         f"{one['in_sets']:,}",
-        f"{one['reviewed']:,}",
+        f"{one['proved']:,}/{one['reviewed']:,}",
         share,
         one["verdict"],
     )
