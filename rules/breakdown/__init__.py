@@ -9,6 +9,7 @@ absurd) is met here and changes nothing of other traces.
 from rules.breakdown.alike import add_alike
 from rules.breakdown.columns import AMOUNTS, SUMS, breakdown_columns
 from rules.breakdown.entries import MOST_ENTRIES, OTHER, Entries, entries
+from rules.breakdown.folding import MOST_PAIRS, fold_totals, folded
 from rules.breakdown.observed import OBSERVED, Label, Observations, Observed
 from rules.breakdown.spans import Spans, read_spans
 from rules.breakdown.stored import restored, stored
@@ -18,6 +19,7 @@ from rules.breakdown.usage import disagreement, spans_usage
 __all__ = [
     "AMOUNTS",
     "MOST_ENTRIES",
+    "MOST_PAIRS",
     "OBSERVED",
     "OTHER",
     "SUMS",
@@ -33,6 +35,8 @@ __all__ = [
     "by_type",
     "disagreement",
     "entries",
+    "fold_totals",
+    "folded",
     "read_spans",
     "restored",
     "spans_usage",

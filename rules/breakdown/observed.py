@@ -17,6 +17,7 @@ from rules.breakdown.alike import column
 from rules.breakdown.arrays import Ints
 from rules.breakdown.columns import SUMS
 from rules.breakdown.entries import Entries
+from rules.breakdown.folding import MOST_PAIRS, most_frequent
 from rules.breakdown.totals import Pair
 
 Label = tuple[str, str | None]  # type and name; None: all spans of the type
@@ -80,6 +81,7 @@ class Observations:
         self._count(_by_type(owners, rows))
 
     def _count(self, rows: _Rows) -> None:
+        rows = _bounded(rows)
         size = len(rows.labels)
         of_label = [self.by_label.setdefault(label, Observed()) for label in rows.labels]
         calls, total = rows.columns["calls"], rows.columns["total_us"]
@@ -99,10 +101,22 @@ class Observations:
                 of_label[place].histograms[name][index - 1] += count
 
 
+def _bounded(rows: _Rows) -> _Rows:
+    """Without the rarest labels where there are too many: they have too few traces to be compared."""
+    if len(rows.labels) <= MOST_PAIRS:
+        return rows
+    kept = most_frequent(rows.places, len(rows.labels), MOST_PAIRS)
+    here = kept[rows.places]
+    labels = [label for label, keep in zip(rows.labels, kept.tolist(), strict=True) if keep]
+    columns = {name: values[here] for name, values in rows.columns.items()}
+    return _Rows(labels, (np.cumsum(kept) - 1)[rows.places[here]], columns)
+
+
 def _by_type(owners: Ints, rows: _Rows) -> _Rows:
     """The rows of one trace and type as one; they stand together."""
     types = sorted({kind for kind, _ in rows.labels})
-    of_label = np.array([types.index(kind) for kind, _ in rows.labels])
+    place = {kind: number for number, kind in enumerate(types)}
+    of_label = np.array([place[kind] for kind, _ in rows.labels])
     keys = owners * len(types) + of_label[rows.places]
     first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import polars as pl
 
-from rules.breakdown import Entries, Pair, Total, add_alike, restored, totals
+from rules.breakdown import Entries, Pair, Total, add_alike, fold_totals, folded, restored, totals
 from rules.breakdown.arrays import Ints
 
 AT_ONCE = 100_000  # facts whose breakdowns are in memory at the same time
@@ -17,13 +17,17 @@ _HEAD_BYTES = 8
 
 
 def added_up(facts: pl.DataFrame) -> dict[Pair, Total]:
-    """What all facts come to; ``facts`` has ``span_keys`` and ``span_sums``, without nulls."""
+    """What all facts come to; ``facts`` has ``span_keys`` and ``span_sums``, without nulls.
+
+    Of more than :data:`rules.breakdown.MOST_PAIRS` types and names the rarest are added up as ``other``.
+    """
     found: dict[Pair, Total] = {}
-    unpacked(
-        facts,
-        lambda pairs, numbers: add_alike(pairs, numbers, found),
-        lambda entries: totals(entries, found),
-    )
+
+    def add(entries: Entries) -> None:
+        totals(folded(entries), found)
+        fold_totals(found)
+
+    unpacked(facts, lambda pairs, numbers: add_alike(pairs, numbers, found), add)
     return found
 
 

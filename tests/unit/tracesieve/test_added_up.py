@@ -11,7 +11,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rules.alerting.histogram import bucket_index
-from rules.breakdown import AMOUNTS, SUMS, Entries, Pair, Total, restored, stored, totals
+from rules.breakdown import (
+    AMOUNTS,
+    MOST_PAIRS,
+    OTHER,
+    SUMS,
+    Entries,
+    Observations,
+    Pair,
+    Total,
+    restored,
+    stored,
+    totals,
+)
 from tracesieve.analysis import added_up as room
 from tracesieve.analysis.added_up import added_up
 
@@ -104,3 +116,30 @@ def test_sums_that_do_not_fit_64_bits_are_still_added_up() -> None:
     (total,) = added_up(frame).values()
     assert total.sums["tokens_total"] == 400 * 2**61
     assert total.sums["total_us"] == 2000
+
+
+def test_names_that_are_as_many_as_traces_are_bounded_and_nothing_is_lost() -> None:
+    """A name with an id in it, as tracers write them; the one that every trace has stays as it is."""
+    traces, r = 6_000, np.random.default_rng(3)
+    took = r.integers(1, 10**6, 2 * traces)
+    sums = np.zeros((len(SUMS), 2 * traces), np.int64)
+    sums[SUMS.index("calls")] = 1
+    sums[[SUMS.index(name) for name in ("total_us", "self_us", "critical_us")]] = took
+    sums[[SUMS.index(name) for name in AMOUNTS]] = -1
+    pairs = np.zeros((2 * traces, 2), np.int64)
+    pairs[:, 1] = np.column_stack([np.zeros(traces), 1 + np.arange(traces)]).ravel()
+    names = ["answer", *(f"step {number:05}" for number in range(traces))]
+    owners = np.repeat(np.arange(traces), 2)
+    entries = Entries(owners, pairs, ["TOOL"], names, sums, np.zeros((0, 3), np.int64))
+    frame = pl.DataFrame({name: pl.Series(column) for name, column in stored(entries, traces).items()})
+    found = added_up(frame)
+    assert len(found) <= MOST_PAIRS + 1
+    assert found["TOOL", "answer"].sums["total_us"] == took[::2].sum()
+    assert sum(total.sums["total_us"] for total in found.values()) == took.sum()
+    assert sum(total.timed for total in found.values()) == 2 * traces
+    assert found["TOOL", OTHER].sums["calls"] >= traces - MOST_PAIRS
+    seen = Observations()
+    room.unpacked(frame, seen.add_alike, seen.add)
+    assert len(seen.by_label) <= MOST_PAIRS + 1
+    assert seen.by_label["TOOL", "answer"].traces == seen.by_label["TOOL", None].traces == traces
+    assert seen.by_label["TOOL", None].calls == {2: traces}
