@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 _THREADS = 4
 _ROWS = 1_000  # decoded at once: rows may hold megabytes of text
 _BUFFER_BYTES = 1 << 20
-_PIECE_BYTES, _FEWEST_ROWS, _MOST_ROWS = 32 << 20, 16, 16_384  # of rows that are looked through
+_PIECE_BYTES, _FEWEST_ROWS, _MOST_ROWS = 8 << 20, 16, 16_384  # of rows that are looked through
 _File = Mapping[str, Any]  # of the table's log
 _Made = TypeVar("_Made")
 

@@ -25,7 +25,10 @@ def picks_cursor(request_id: str) -> str:
 
 
 class Picks:
-    """Reads and writes the picks of one store; a read costs little while nothing changes."""
+    """Reads and writes the picks of one store.
+
+    What they say is as it was at the last :meth:`refresh`, which costs little while nothing changes.
+    """
 
     def __init__(self, store: Store) -> None:
         self._table, self._outbox = store.table(TABLE), store.table("outbox")
@@ -33,6 +36,7 @@ class Picks:
         self._rows = self._table.empty()
         self._standing: dict[str, dict[str, tuple[str, ...]]] = {}
         self._done: set[str] = set()
+        self.refresh()
 
     def put(self, traces: pl.DataFrame, dataset: str, condition: str | None, now_us: int) -> str:
         """Append a search: its traces (``trace_id``, ``start_us``) enter ``dataset`` because of
@@ -52,11 +56,12 @@ class Picks:
             pl.lit(condition, dtype=pl.String).alias("condition"),
         )
         self._table.append(rows)
+        self.refresh()
         return request_id
 
     def open(self) -> list[str]:
         """The ids of the searches that are no messages yet, oldest first."""
-        self._refresh()
+        self.refresh()
         ids = self._rows.select("request_id", "asked_us").unique().sort("asked_us", "request_id")
         return [one for one in ids["request_id"] if not self.is_done(one)]
 
@@ -68,20 +73,18 @@ class Picks:
 
     def traces(self, request_id: str) -> pl.DataFrame:
         """The traces of a search: ``trace_id``, ``start_us``."""
-        self._refresh()
         return self._rows.filter(pl.col("request_id") == request_id).select("trace_id", "start_us")
 
     def of(self, trace_id: str) -> Mapping[str, tuple[str, ...]]:
         """The datasets that searches put a trace into, each with the conditions, oldest first."""
-        self._refresh()
         return self._standing.get(trace_id, _NOTHING)
 
     def standing(self) -> list[str]:
         """Every trace that a search put into a dataset and none took out again."""
-        self._refresh()
         return list(self._standing)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Take in what was appended since."""
         version = self._table.version()
         if version == self._read_at:
             return

@@ -20,6 +20,8 @@ def parsed(option: str, text: str) -> Condition:
     from rules.dialect import compile_condition
     from rules.errors import ConditionError
 
+    if not text.isascii() and text != text.encode("utf-8", "replace").decode():
+        raise TracesieveError(f"{option}: is no UTF-8")
     try:
         return compile_condition(text)
     except ConditionError as error:

@@ -176,4 +176,4 @@ def _column(rows: pa.Table, name: str) -> Any:
     kind = TRACES.field(name).type
     if name not in rows.column_names:
         return pa.nulls(rows.num_rows, kind)
-    return rows[name] if pa.types.is_decimal(rows[name].type) else rows[name].cast(kind)
+    return rows[name] if pa.types.is_decimal(rows[name].type) else rows[name].cast(kind, safe=False)

@@ -97,10 +97,10 @@ class TagsAndMemberships:
         memory.facts_to_do = _concatenated(memory.facts_to_do, facts)
         memory.labels_to_do = _concatenated(memory.labels_to_do, labels)
         memory.evidence_to_do = _concatenated(memory.evidence_to_do, *evidence)
-        enqueued = self._after_batches(memory, rule_set, now_us)
+        enqueued = self._after_picks(memory, rule_set, now_us)
+        enqueued += self._after_batches(memory, rule_set, now_us)
         enqueued += self._after_pieces(memory, rule_set, now_us)
         enqueued += self._after_evidence(memory, rule_set, now_us)
-        enqueued += self._after_picks(memory, rule_set, now_us)
         memory.facts_to_do = memory.labels_to_do = memory.evidence_to_do = None
         self._memory = memory
         return enqueued

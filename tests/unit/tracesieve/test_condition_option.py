@@ -36,6 +36,11 @@ def test_no_control_character_of_a_condition_reaches_the_terminal() -> None:
     assert "\x1b" not in fault("status = \x1b[31m'ERROR'\n AND x\x1b[0m = 1")
 
 
+def test_bytes_that_are_no_utf_8_are_a_fault() -> None:
+    assert fault("user = 'eve\udcff'") == "--where: is no UTF-8"
+    assert parsed("--where", "user = '日本語 😀'").text == "user = '日本語 😀'"
+
+
 def test_a_condition_on_several_lines_is_pointed_at_in_its_line() -> None:
     lines = fault("status = 'OK'\n  AND nme = 'x'").split("\n")
     assert any(line.strip() == "AND nme = 'x'" for line in lines)
