@@ -48,7 +48,7 @@ def matches_in(store: Store, facts: pl.DataFrame, from_us: int) -> Matches:
     hits = hits.select("trace_id", rule=pl.col("hits").struct.field("rule")).unique()
     hits = hits.filter(~pl.col("rule").is_in(list(counting)))
     evidence = store.table("evidence").read(["trace_id", "rule"], pl.col("instant_us") >= from_us).unique()
-    evidence = evidence.join(facts.select("trace_id"), on="trace_id", how="semi")
+    evidence = _among(evidence, facts)
     decided = _decided(rule_set, hits, evidence) if rule_set is not None else _TRACES.with_columns(first=True)
     labels = _labels(store, facts)
     called = pl.concat(
@@ -96,7 +96,12 @@ def _labels(store: Store, facts: pl.DataFrame) -> pl.DataFrame:
     order = [pl.col(name).fill_null(0) for name in ("arrived_us", "now_us")]
     last = rows.sort(order, maintain_order=True).unique("trace_id", keep="last", maintain_order=True)
     labelled = last.filter(pl.col("label").is_not_null()).select("trace_id", category="label")
-    return labelled.join(facts.select("trace_id"), on="trace_id", how="semi")
+    return _among(labelled, facts)
+
+
+def _among(rows: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """Rows of those traces; facts may be many, so that they are not looked at for nothing."""
+    return rows if rows.is_empty() else rows.join(facts.select("trace_id"), on="trace_id", how="semi")
 
 
 def _numbers(pairs: pl.DataFrame, column: str) -> dict[str, int]:

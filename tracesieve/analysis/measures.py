@@ -36,7 +36,7 @@ def measures(facts: pl.DataFrame, by: Sequence[str]) -> dict[Key, dict[str, Any]
     """
     counted = [pl.len().alias("traces"), pl.col("error").sum().cast(pl.Int64).alias("errors")]
     summed = [pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in _AMOUNTS]
-    durations = facts.filter(pl.col(BUCKET).is_not_null())
+    durations = facts.select(*by, BUCKET).filter(pl.col(BUCKET).is_not_null())
     histograms: dict[Key, dict[int, int]] = defaultdict(dict)
     for *key, bucket, number in durations.group_by(*by, BUCKET).len().iter_rows():
         histograms[_key(key)][bucket] = number

@@ -27,12 +27,14 @@ from tracesieve.analysis.report_steps import STEP, by_time, steps_of
 from tracesieve.analysis.samples import Samples
 from tracesieve.analysis.selection import Selection
 from tracesieve.analysis.slow_patterns import slow_patterns
-from tracesieve.analysis.spikes import spikes
+from tracesieve.analysis.spikes import MEASURES, spikes
 from tracesieve.json_output import iso
 
 SAMPLES = 5
 PATTERNS_WITH_SAMPLES = 20
 _COLUMNS = (*NETTED, "experiment_id", "start_us", "end_us", *MEASURED, "span_sums", "usage_disagrees")
+
+_OF_SPIKES = ("trace_id", STEP, "group_by", "group", "span_keys", *(one.column for one in MEASURES))
 
 
 def report(
@@ -62,7 +64,7 @@ def report(
     (whole,) = measures(facts, []).values()
     of_groups = groups(facts, by)
     document = {"from": iso(from_us), "to": iso(to_us), **whole, "groups": of_groups, **by_time(facts, steps)}
-    matches = matches_in(store, facts, from_us)
+    matches = matches_in(store, facts.select("trace_id", "start_us", "hits"), from_us)
     document |= {"candidates": matches.candidates, "rules": matches.rules}
     document |= candidates(store, facts.select("trace_id"), matches, prefix)
     failures = failures_until(store, until)
@@ -71,8 +73,8 @@ def report(
     document |= error_patterns(failures, inside, steps, whole["errors"], history=history)
     document |= slow_patterns(facts, whole["p95_ms"])
     document["hot_spots"] = hot_spots(facts, of_groups, whole)
-    named = facts.join(inside.select("trace_id", "merged", "text"), on="trace_id", how="left")
-    document["spikes"] = spikes(named, steps)
+    named = inside.select("trace_id", "merged", "text")
+    document["spikes"] = spikes(facts.select(_OF_SPIKES).join(named, on="trace_id", how="left"), steps)
     table = content or TraceTable(store.table("traces").uri)
     _add_samples(document, facts, inside, table, server)
     differ = int(facts["usage_disagrees"].sum() or 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from tracesieve.analysis.measures import measures
+from tracesieve.analysis.measures import BUCKET, MEASURED, measures
 
 
 def groups(facts: pl.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
@@ -15,7 +15,8 @@ def groups(facts: pl.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
 
     A fact that is not grouped by a key has ``""`` there. ``facts`` have their buckets.
     """
-    keyed, names = _keyed(facts, by) if by else (facts, ("group_by", "group"))
+    needed = facts.select("group_by", "group", *MEASURED, BUCKET)
+    keyed, names = _keyed(needed, by) if by else (needed, ("group_by", "group"))
     rows = []
     for values, numbers in measures(keyed, names).items():
         pairs = zip(by, values, strict=True) if by else zip(values[0] or (), values[1] or (), strict=True)
