@@ -65,6 +65,7 @@ def _document(
     from tracesieve.config.trace_server import trace_server
     from tracesieve.config.trace_table import trace_table
     from tracesieve.datasets.listing import listed
+    from tracesieve.datasets.sets import DatasetSets
 
     from_us, to_us, now = times
     store, content = open_store(settings.store_path, create=False), trace_table(settings)
@@ -77,7 +78,7 @@ def _document(
     document = report(store, from_us, to_us, keys, now, content, prefix, only=only, server=server)
     if only is not None:
         document["selected"] = {"searched": only.searched, "gone": only.gone}
-    return {**document, "datasets": listed(store)}
+    return {**document, "datasets": listed(store, DatasetSets.of(settings), now)}
 
 
 def _show(document: dict[str, Any], as_json: bool, as_markdown: bool, html: str | None) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from rules.failures import masked
 from rules.selection import coverage, duration_stratum, missing
 from rules.units import DAY_US
+from sinks.mlflow.records import GONE
 from store import NETTED, Store, net_facts
 from tracesieve.datasets.pool import Pool, Row, classes_of
 from tracesieve.datasets.sets import DatasetSets
@@ -24,7 +25,14 @@ MOST_MISSING: Final = 5
 _COLUMNS = (*NETTED, "experiment_id", "end_us", "duration_us", "failure")
 
 
-def noted(store: Store, sets: DatasetSets, dataset: str, experiment_id: str, now_us: int) -> dict[str, Any]:
+def noted(
+    store: Store,
+    sets: DatasetSets,
+    dataset: str,
+    experiment_id: str,
+    now_us: int,
+    pool: Pool | None = None,
+) -> dict[str, Any]:
     """``left_out``, the number of candidates by reason, and ``coverage`` of the failures of the last 30 days;
     of a dataset by its whole name, in the experiment it is in. Nothing of one that has no candidates.
 
@@ -37,17 +45,28 @@ def noted(store: Store, sets: DatasetSets, dataset: str, experiment_id: str, now
     Raises:
         StoreError: the store cannot be read.
     """
-    pool = Pool(store, sets)
+    pool = pool or Pool(store, sets)
     name = dataset.removeprefix(f"{sets.prefix}_")
     if name not in pool.names():
         return {}
     place = None if sets.is_one(name) else experiment_id
     selection = pool.selection(name, place)
-    rows = [row for one in sorted(selection.kept) if (row := pool.row(one)) is not None]
+    members = sorted(selection.kept - _deleted(store, dataset))
+    rows = [row for one in members if (row := pool.row(one)) is not None]
     others = (pool.row(one) for one in selection.left_out)
     failed = any(row["pattern"] for row in rows) or any(row and row["pattern"] for row in others)
     covered = _coverage(_failures(store, place, now_us), rows) if failed else None
     return {"left_out": selection.counts, "coverage": covered}
+
+
+def _deleted(store: Store, dataset: str) -> set[str]:
+    """The traces whose record a person deleted."""
+    keys = ["dataset_id", "record"]
+    rows = store.table("records").read([*keys, "trace_id", "weight"], pl.col("dataset") == dataset)
+    net = rows.group_by(*keys, "trace_id").agg(pl.col("weight").cast(pl.Int64).sum())
+    standing = net.filter(pl.col("weight") > 0)
+    gone = standing.filter(pl.col("trace_id") == GONE).select(keys)
+    return set(standing.join(gone, on=keys, how="semi")["trace_id"])
 
 
 def _failures(store: Store, experiment_id: str | None, now_us: int) -> list[Row]:

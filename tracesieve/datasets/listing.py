@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
@@ -13,7 +13,10 @@ from sinks.mlflow.records import GONE, LEAVING
 from store import Store
 from store.dataset_versions import DatasetVersions, StoredVersion
 from tracesieve.datasets.beginning import MOST_TEXT, beginning
+from tracesieve.datasets.coverage import noted
+from tracesieve.datasets.pool import Pool
 from tracesieve.datasets.record import Record
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.versions import records_of, versions_of
 from tracesieve.json_output import iso
 
@@ -22,14 +25,23 @@ MOST_VALUES = 10  # of a tag
 _NOT_COUNTED = (SOURCES, OUTPUT, RULES, WITHDRAWN)
 
 
-def listed(store: Store) -> list[dict[str, Any]]:
-    """Every dataset that has a version, and those that have records of ours and no version yet."""
+def listed(store: Store, sets: DatasetSets, now_us: int) -> list[dict[str, Any]]:
+    """Every dataset that has a version, and those that have records of ours and no version yet.
+
+    ``left_out``, ``coverage`` and ``coverage_low`` are as things stand now; of a dataset that the config does
+    not feed any more, as at its last version.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     versions = DatasetVersions(store)
     counts = Counter(one.place.key for one in versions.all())
-    rows = [
-        {**heading(one), "versions": counts[key], **one.note}
-        for key, one in sorted(versions.latest().items())
-    ]
+    pool = Pool(store, sets) if counts else None
+    rows = []
+    for key, one in sorted(versions.latest().items()):
+        note = flat(noted(store, sets, *key, now_us, pool) or one.note)
+        del note["covered"]
+        rows.append({**heading(one), "versions": counts[key], **note})
     known = {one.dataset_id for one in versions.all()} | {one.place.dataset for one in versions.all()}
     return rows + [row for row in _growing(store) if not {row.pop("_id"), row["name"]} & known]
 
@@ -43,6 +55,19 @@ def heading(version: StoredVersion) -> dict[str, Any]:
         "records": version.records,
         "sources": version.sources,
         "taken": iso(version.at_us),
+    }
+
+
+def flat(note: Mapping[str, Any]) -> dict[str, Any]:
+    """What is noted of a version (:func:`tracesieve.datasets.coverage.noted`) as documents have it:
+    ``coverage`` and ``coverage_low`` are shares, ``covered`` holds all that is known of them.
+    """
+    covered = note.get("coverage")
+    return {
+        "left_out": note.get("left_out", {}),
+        "coverage": covered and covered["share"],
+        "coverage_low": covered and covered["at_least"],
+        "covered": covered,
     }
 
 
@@ -64,13 +89,20 @@ def _growing(store: Store) -> list[dict[str, Any]]:
             "sources": sources,
             "taken": None,
             "versions": 0,
+            "left_out": {},
+            "coverage": None,
+            "coverage_low": None,
         }
         for name, dataset_id, records, sources in counts.sort(keys[:2]).iter_rows()
     ]
 
 
-def described(store: Store, name: str, version: StoredVersion) -> dict[str, Any]:
-    """What a version holds: numbers of records by what their tags say, some of them, and the versions."""
+def described(
+    store: Store, sets: DatasetSets, name: str, version: StoredVersion, now_us: int
+) -> dict[str, Any]:
+    """What a version holds: numbers of records by what their tags say, some of them, and the versions; and
+    what it lacks, as noted when it was taken, of the last one as things stand now.
+    """
     tags: dict[str, Counter[str]] = {}
     people: Counter[str] = Counter()
     items: list[dict[str, Any]] = []
@@ -80,9 +112,11 @@ def described(store: Store, name: str, version: StoredVersion) -> dict[str, Any]
         if len(items) < MOST_ITEMS:
             items.append(_item(one))
     history = versions_of(store, name)
+    is_last = history[-1].number == version.number
+    now = noted(store, sets, *version.place.key, now_us) if is_last else {}
     return {
         **heading(version),
-        **version.note,
+        **flat(now or version.note),
         "people": dict(sorted(people.items())),
         "tags": {key: dict(values.most_common(MOST_VALUES)) for key, values in sorted(tags.items())},
         "distinct": {key: len(values) for key, values in sorted(tags.items())},

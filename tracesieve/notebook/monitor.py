@@ -24,6 +24,7 @@ from tracesieve.config.settings import Settings
 from tracesieve.config.trace_server import trace_server
 from tracesieve.config.trace_table import trace_table
 from tracesieve.datasets.listing import listed
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.versions import LATEST, records
 from tracesieve.errors import TracesieveError
 from tracesieve.notebook.answers import Found, Profile, Report, frame
@@ -164,7 +165,7 @@ class Monitor:
 
     def datasets(self) -> pl.DataFrame:
         """The datasets and their latest versions, as ``datasets list`` has them."""
-        return frame(listed(self._store))
+        return frame(listed(self._store, DatasetSets.of(self.settings), range_of(None, None, None).now_us))
 
     def dataset(self, name: str, version: str = LATEST) -> pl.DataFrame:
         """The records of a version of a dataset: ``inputs``, ``outputs``, ``expectations`` and ``tags`` as

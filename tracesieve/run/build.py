@@ -18,7 +18,7 @@ from store.dataset_versions import BuildRequests, DatasetVersions, StoredVersion
 from store.errors import StoreTaken
 from store.lease import holder
 from tracesieve.datasets.comparison import compared
-from tracesieve.datasets.listing import heading
+from tracesieve.datasets.listing import flat, heading
 from tracesieve.datasets.versions import full_name
 from tracesieve.errors import OutsideError, TracesieveError
 from tracesieve.run.parts import open_run, wall_us
@@ -114,7 +114,7 @@ def _document(store: Store, names: Collection[str], before: int) -> dict[str, An
         if names and not named[key] & set(names):
             continue
         older = [each for each in every if each.place.key == key and each.number <= before]
-        rows.append({**heading(one), **one.note, **_news(store, older[-1] if older else None, one)})
+        rows.append({**heading(one), **flat(one.note), **_news(store, older[-1] if older else None, one)})
     return {"datasets": rows}
 
 

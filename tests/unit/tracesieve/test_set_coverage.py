@@ -10,9 +10,11 @@ from support.dataset_candidates import RULES, counted, failed, follower
 from support.made_facts import T0
 
 from sinks.mlflow.config import DatasetsConfig
+from sinks.mlflow.records import GONE, RecordKey, Records, RecordSource, marked
 from store import Store, open_store
 from tracesieve.commands.datasets.noted import lines
 from tracesieve.datasets.coverage import noted
+from tracesieve.datasets.listing import flat
 from tracesieve.datasets.sets import DatasetSets
 
 NOW = T0 + 3_600_000_000
@@ -48,9 +50,19 @@ def test_sem_39_a_dataset_says_what_it_covers_and_what_it_lacks(store: Store) ->
         "groups": [{"name": "experiment=billing", "failures": 30}],
         "durations": [{"name": "≥ 5 s", "failures": 30}],
     }
-    text = "\n".join(lines(note))
+    text = "\n".join(lines(flat(note)))
     assert "left out: 80 quota of the set" in text and "covers 75.0% of 120 failures" in text
     assert "lacks error patterns: ToolError: the tool bad answer (30)" in " ".join(text.split())
+
+
+def test_a_record_that_a_person_deleted_covers_nothing(store: Store) -> None:
+    counted(store, 0, [failed("t1", "the tool timed out"), failed("t2", "the index is not there")])
+    follower(store).step(RULES, 1)
+    key = RecordKey("tracesieve_error_case", "d-1", "r")
+    deleted = {key: {"t1": RecordSource("t1", T0), **marked(GONE)}}
+    Records(store.table("records")).change(deleted)
+    found = noted(store, sets(), "tracesieve_error_case", "1", NOW)["coverage"]
+    assert (found["failures"], found["share"]) == (2, 0.5)
 
 
 def test_a_dataset_without_candidates_or_failures_notes_no_coverage(store: Store) -> None:

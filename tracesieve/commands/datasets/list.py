@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
 
 from tracesieve.json_output import echo_json
 from tracesieve.terminal import table, wrapped
+
+COVERS = (
+    "covers: of the failures of the last 30 days, how many have an error pattern that is in the set; "
+    "after >, how much of the failures to come it covers at least (95% sure)"
+)
 
 
 @click.command("list")
@@ -18,19 +24,21 @@ def command(config: str, as_json: bool) -> None:
     from store import open_store
     from tracesieve.config.loading import load_settings
     from tracesieve.datasets.listing import listed
+    from tracesieve.datasets.sets import DatasetSets
 
-    rows = listed(open_store(load_settings(config).store_path, create=False))
+    settings = load_settings(config)
+    store = open_store(settings.store_path, create=False)
+    rows = listed(store, DatasetSets.of(settings), time.time_ns() // 1000)
     if as_json:
         echo_json({"datasets": rows})
         return
     if not rows:
         click.echo("no datasets yet: they grow from the traces that rules match")
         return
-    click.echo(
-        "\n".join(
-            table(("dataset", "version", "records", "sources", "taken (UTC)"), _cells(rows), numbers=(2, 3))
-        )
-    )
+    headings = ("dataset", "version", "records", "sources", "left out", "covers")
+    click.echo("\n".join(table(headings, _cells(rows), numbers=range(2, 6))))
+    if any(row["coverage"] is not None for row in rows):
+        click.echo(wrapped(COVERS))
     if any(row["version"] is None for row in rows):
         click.echo(wrapped("without a version: `tracesieve datasets build` takes one"))
 
@@ -43,12 +51,8 @@ def _cells(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
             (row["version"] or "-")[:12],
             f"{row['records']:,}",
             f"{row['sources']:,}",
-            "-" if row["taken"] is None else _minute(row["taken"]),
+            f"{sum(row['left_out'].values()):,}",
+            "-" if row["coverage"] is None else f"{row['coverage']:.0%} >{row['coverage_low']:.0%}",
         )
         for row in rows
     ]
-
-
-def _minute(time: str) -> str:
-    """A time of a document to the minute."""
-    return time[:16].replace("T", " ")

@@ -17,7 +17,7 @@ def lines(document: Mapping[str, Any]) -> Iterator[str]:
     if left_out := document.get("left_out"):
         counts = ", ".join(f"{number:,} {REASONS.get(why, why)}" for why, number in left_out.items())
         yield wrapped(f"left out: {counts}")
-    covered = document.get("coverage")
+    covered = document.get("covered")
     if not covered or not covered["failures"]:
         return
     seen = (

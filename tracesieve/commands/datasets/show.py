@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -30,11 +31,14 @@ def command(name: str, config: str, as_json: bool) -> None:
     from store import open_store
     from tracesieve.config.loading import load_settings
     from tracesieve.datasets.listing import described
+    from tracesieve.datasets.sets import DatasetSets
     from tracesieve.datasets.versions import found, split_name
 
-    store = open_store(load_settings(config).store_path, create=False)
+    settings = load_settings(config)
+    store = open_store(settings.store_path, create=False)
     dataset, version = split_name(name)
-    document = described(store, dataset, found(store, dataset, version))
+    chosen, sets = found(store, dataset, version), DatasetSets.of(settings)
+    document = described(store, sets, dataset, chosen, time.time_ns() // 1000)
     echo_json(document) if as_json else show(document)
 
 
