@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from support.command_line import SPARK, answer, tracesieve
-from support.doc_blocks import ROOT, blocks
+from support.doc_blocks import ROOT, Block, blocks
 from support.json_times import wrong_times
 from support.judge_server import Judge, judge_server
 from support.mlflow_traces import log_trace
@@ -188,18 +190,13 @@ def test_a_judge_or_a_server_that_is_away_ends_with_3_and_nothing_is_kept(gate: 
     assert (code, "cannot be reached" in found["error"]) == (3, True)
 
 
-def test_the_page_works_as_it_is_written(
-    gate: Gate, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("JUDGE_API_KEY", "secret")
+def written(gate: Gate, server: MlflowServer, page: list[Block]) -> None:
+    """The files of a page, in the folder of the gate, with its servers in place of those of the page."""
     changes = {
-        "http://127.0.0.1:5000": mlflow_server.uri,
+        "http://127.0.0.1:5000": server.uri,
         "https://llm.example.com/v1": gate.judge.uri,
         "support-agent": gate.place.experiment,
     }
-    right = {"expected_response": "yes"}
-    taken(gate.store, record("a", "kind [1]", expectations=right), record("b", "kind [1]"), place=gate.place)
-    page = blocks(ROOT / "docs/evaluate.md")
     for block in page:
         if block.file:
             text = block.text
@@ -207,13 +204,52 @@ def test_the_page_works_as_it_is_written(
                 text = text.replace(old, new)
             (gate.folder / block.file).parent.mkdir(exist_ok=True)
             (gate.folder / block.file).write_text(text)
+
+
+def typed(page: list[Block], command: str) -> list[list[str]]:
+    """What a page types after ``tracesieve``, of one command."""
+    lines = [line for block in page if block.language == "sh" for line in block.text.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(f"tracesieve {command}")]
+
+
+def test_the_page_works_as_it_is_written(
+    gate: Gate, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_API_KEY", "secret")
+    right = {"expected_response": "yes"}
+    taken(gate.store, record("a", "kind [1]", expectations=right), record("b", "kind [1]"), place=gate.place)
+    page = blocks(ROOT / "docs/evaluate.md")
+    written(gate, mlflow_server, page)
     monkeypatch.chdir(gate.folder)
-    typed = [line for block in page if block.language == "sh" for line in block.text.splitlines()]
-    for line in typed:
-        done = CliRunner().invoke(cli, shlex.split(line)[1:])
+    for line in typed(page, "datasets evaluate"):
+        done = CliRunner().invoke(cli, line)
         assert (done.exit_code, line) == (0, line), done.output
     assert (gate.folder / "junit.xml").exists() and (gate.folder / "evaluation.md").exists()
     assert gate.judge.keys == {"Bearer secret": 10}  # safe and polite of each, right of one; stored and fresh
+
+
+def test_the_script_of_today_hides_what_a_judge_did_not_answer_and_the_gate_names_it(
+    gate: Gate, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second half of docs/patterns/mine-by-filter.md."""
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("OPENAI_API_BASE", gate.judge.uri)
+    monkeypatch.chdir(gate.folder)
+    page = blocks(ROOT / "docs/patterns/mine-by-filter.md")
+    written(gate, mlflow_server, page)
+    answers = {"one": "kind", "two": "strange"}
+    for question, text in answers.items():
+        ended_us = time.time_ns() // 1000
+        log_trace(mlflow_server, gate.experiment_id, ended_us, inputs={"q": question}, outputs=text, spans=())
+    gate.version(**answers)
+    gate.judge.broken = {"strange": "no JSON"}
+    today = subprocess.run([sys.executable, "evaluate_today.py"], capture_output=True, text=True, timeout=240)
+    assert today.returncode == 0, today.stderr
+    assert json.loads(today.stdout.splitlines()[-1]) == {"safety/mean": 1.0, "polite/mean": 1.0}
+    (line,) = typed(page, "datasets evaluate")
+    done = CliRunner().invoke(cli, line)
+    document = json.loads(done.stdout)
+    assert (done.exit_code, {one["inputs"] for one in document["errors"]}) == (1, {"two"})
 
 
 def test_fresh_answers_are_asked_once_a_record_and_no_evaluation_is_traffic(

@@ -35,7 +35,7 @@ PAGE = blocks(ROOT / "docs" / "patterns" / "mine-by-filter.md")
 
 
 def script(server: MlflowServer, name: str) -> str:
-    (one,) = (block for block in PAGE if block.language == "python")
+    (one,) = (block for block in PAGE if block.file == "today.py")
     return one.text.replace("http://127.0.0.1:5000", server.uri).replace("support-agent", name)
 
 
@@ -118,7 +118,7 @@ def test_the_commands_of_the_page_are_conditions_and_options_that_there_are(tmp_
         "source: {kind: mlflow, tracking_uri: 'http://127.0.0.1:9', experiments: [support-agent]}\n"
         "store: store\n"
     )
-    listing, _ = (block for block in PAGE if block.language == "sh")
+    listing, _ = (block for block in PAGE if block.language == "sh" and "tracesieve search" in block.text)
     for line in commands(listing):
         done = CliRunner().invoke(search.command, [*shlex.split(line), "-c", str(tmp_path / "c.yaml")])
         assert done.exit_code == 0, done.exception
