@@ -17,7 +17,9 @@ from store.schemas import TRACES
 from store.store import Store
 from streams.sources.base import Sighting
 from tracesieve.analysis.profile import numbers
+from tracesieve.analysis.trace_links import trace_url
 from tracesieve.analysis.whereabouts import whole_id
+from tracesieve.config.trace_server import trace_server
 from tracesieve.config.trace_table import trace_table
 from tracesieve.errors import AnswerIsNoError
 
@@ -55,7 +57,8 @@ def profile_traces(settings: Settings, store: Store, texts: Sequence[str]) -> li
             rows[found[0]] = row
     if gone:
         raise AnswerIsNoError("\n".join(gone))
-    return [_profile(trace_id, row) for trace_id, row in rows.items()]
+    server = trace_server(settings)
+    return [_profile(trace_id, row, server) for trace_id, row in rows.items()]
 
 
 def _row(store: Store, table: TraceTable, trace_id: str, sighting: Sighting | None) -> pa.Table | None:
@@ -65,15 +68,18 @@ def _row(store: Store, table: TraceTable, trace_id: str, sighting: Sighting | No
     return table.row(trace_id, starts[-1] if len(starts) else None)
 
 
-def _profile(trace_id: str, row: pa.Table) -> TraceProfile:
+def _profile(trace_id: str, row: pa.Table, server: str | None) -> TraceProfile:
     spans = read_spans(Batch(raw_table(row, breakdown_columns)))
-    took = row["execution_duration_ms"][0].as_py() if "execution_duration_ms" in row.column_names else None
-    state = row["state"][0].as_py() if "state" in row.column_names else None
+    took, state, experiment = (
+        row[name][0].as_py() if name in row.column_names else None
+        for name in ("execution_duration_ms", "state", "experiment_id")
+    )
     document = {
         "trace_id": trace_id,
         "state": state,
         "duration_ms": None if took is None else max(float(took), 0.0),
         "spans": len(spans),
+        "url": trace_url(server, experiment, trace_id),
         **numbers(totals(entries(spans))),
     }
     return TraceProfile(document, spans)

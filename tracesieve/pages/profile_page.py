@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from rules.units import parse_time_us, readable_time
 from tracesieve.pages.blocks import Cell, bar, folded, section, table, tiles
-from tracesieve.pages.elements import element
+from tracesieve.pages.elements import element, link
 from tracesieve.pages.figures import figure
 from tracesieve.pages.page import page
 from tracesieve.terminal import group_names
@@ -147,6 +147,8 @@ def _trace(document: Mapping[str, Any], head: str) -> Iterator[Element]:
     found = section(head, falls if rows else None, note=_WATERFALL if rows else "It has no spans.")
     if document["bottleneck"] is not None:
         found.append(element("p", document["bottleneck"]))
+    if document["url"] is not None:
+        found.append(element("p", link("the trace on the MLflow server", document["url"])))
     by_type = _spans("By span type", document["by_span_type"], "span_type")
     if by_type is not None:
         found.append(folded("by span type", by_type))

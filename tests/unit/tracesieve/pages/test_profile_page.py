@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [
         {
             "trace_id": f"t{number}",
+            "experiment_id": "1",
             "experiment_name": EVIL,
             "request_time": START + number,
             "state": "OK",
@@ -146,6 +147,15 @@ def test_a_trace_without_spans_and_a_huge_one(folder: Path) -> None:
     assert sum(tag == "rect" for tag, _ in page.tags) < 520
     assert any(" more" in one for one in page.texts)
     assert len(text) < 500_000
+
+
+def test_a_trace_links_to_its_page_on_the_server(folder: Path) -> None:
+    config = folder / "server.yaml"
+    server = "mlflow: {tracking_uri: 'https://mlflow.example/base'}\n"
+    config.write_text((folder / "c.yaml").read_text() + server)
+    result = CliRunner().invoke(profile.command, ["-c", str(config), "t0", "--html", "-"])
+    (link,) = (one["href"] for tag, one in Read(result.output).tags if tag == "a")
+    assert link == "https://mlflow.example/base/#/experiments/1/traces/t0"
 
 
 def test_a_page_goes_to_stdout_or_says_why_it_cannot_be_written(folder: Path) -> None:
