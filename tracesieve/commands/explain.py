@@ -106,8 +106,11 @@ def _tags(tags: dict[str, Any] | None) -> None:
 
 
 def _datasets(datasets: dict[str, Any]) -> None:
+    from rules.tags import is_search
+
     for one in datasets["in"]:
-        by = [*one["rules"], *(["a person"] if one["person"] else [])]
+        rules = ["a search" if is_search(rule) else rule for rule in one["rules"]]
+        by = [*dict.fromkeys(rules), *(["a person"] if one["person"] else [])]
         click.echo(wrapped(f"dataset {one['dataset']}: by {', '.join(by)}: {one['reason']}", hang=2))
     for one in datasets["deliveries"]:
         if one["state"] != "delivered":

@@ -203,3 +203,12 @@ def test_a_trace_that_was_taken_out_again_is_in_no_dataset(store: Store, tmp_pat
     store.table("records").append([record(1), record(-1)])
     assert explained(tmp_path, "tr-4bf92")["datasets"]["in"] == []
     assert explained(tmp_path, "tr-4bf92")["tags"] is None
+
+
+def test_a_dataset_that_a_search_put_a_trace_into_is_shown_with_the_condition(
+    store: Store, tmp_path: Path
+) -> None:
+    searches = [{"rule": "search:0a1b2c3d", "hash": "0a1b2c3d4e5f6071"}, {"rule": "search:9", "hash": "9"}]
+    store.table("records").append([{**record(1), "rules": searches, "reason": "search: user = 'eve'"}])
+    shown = " ".join(explain(tmp_path, "tr-4bf92").output.split())
+    assert "dataset tracesieve_error_case: by a search: search: user = 'eve'" in shown
