@@ -44,6 +44,10 @@ class MessageKind(enum.Enum):
     """The tags that a trace should have.  Target: the trace id.  Payload: ``trace_id``, ``category`` or null,
     ``rules`` (ids)."""
 
+    FINDINGS = "findings"
+    """The rules that match a trace, for who writes more of them than tags.  Target and payload: those of
+    ``TAGS``."""
+
     MEMBERSHIP = "membership"
     """The datasets that a trace should be in.  Target: the trace id.  Payload: ``trace_id``, ``start_us``,
     ``end_us``, ``experiment_id``, ``categories``: ``{name: {rules: [{rule, hash}], reason, person?}}``."""

@@ -11,6 +11,7 @@ from sinks.alert_log import AlertLog
 from sinks.alertmanager import Alertmanager
 from sinks.base import ALERT_KINDS, ConfigKey, MessageKind, Payload, Sink, SinkConfig, SinkContext
 from sinks.delivery import Delivery
+from sinks.mlflow.assessments import MlflowAssessments
 from sinks.mlflow.datasets import MlflowDatasets
 from sinks.mlflow.tags import MlflowTags
 from store.outbox import Outbox
@@ -19,6 +20,7 @@ SINKS: dict[str, type[Sink]] = {
     AlertLog.name: AlertLog,
     Alertmanager.name: Alertmanager,
     MlflowTags.name: MlflowTags,
+    MlflowAssessments.name: MlflowAssessments,
     MlflowDatasets.name: MlflowDatasets,
 }
 

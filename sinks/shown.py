@@ -9,11 +9,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Holding:
-    """One thing that stands at the other side because of a trace: a tag with its ``value``, or a record in
-    ``place``, whose id is ``place_id``; several traces may stand behind one record.
+    """One thing that stands at the other side because of a trace: a tag or an assessment with its ``value``,
+    or a record in ``place``, whose id is ``place_id``; several traces may stand behind one record.
     """
 
-    kind: Literal["tag", "record"]
+    kind: Literal["tag", "assessment", "record"]
     trace_id: str
     name: str
     value: str = ""
@@ -23,7 +23,7 @@ class Holding:
     @property
     def thing(self) -> tuple[str, ...]:
         """The same for all traces that stand behind one thing."""
-        return (self.trace_id, self.name) if self.kind == "tag" else (self.place_id, self.name)
+        return (self.place_id, self.name) if self.kind == "record" else (self.trace_id, self.name)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Part:
     traces: int
     tags: int
     records: int
+    assessments: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Plan:
         return sum(part.tags for part in self.parts)
 
     @property
+    def assessments(self) -> int:
+        """How many assessments there are."""
+        return sum(part.assessments for part in self.parts)
+
+    @property
     def traces(self) -> int:
         """How many traces bear them, or are in datasets."""
         return sum(part.traces for part in self.parts)
@@ -63,11 +69,17 @@ class Plan:
         """How many records there are."""
         return sum(self.datasets.values())
 
+    @property
+    def things(self) -> int:
+        """How many tags, assessments and records there are."""
+        return self.tags + self.assessments + self.records
+
     def as_json(self) -> dict[str, Any]:
         """The plan as plain JSON data."""
         return {
             "tags": self.tags,
             "traces": self.traces,
+            "assessments": self.assessments,
             "records": self.records,
             "datasets": self.datasets,
             "experiments": [vars(part) for part in self.parts],
@@ -108,7 +120,8 @@ def plan(store: Store) -> Plan:
 def _part(experiment: str, holdings: Sequence[Holding]) -> Part:
     things = {(one.kind, one.thing) for one in holdings}
     kinds = Counter(kind for kind, _ in things)
-    return Part(experiment, len({one.trace_id for one in holdings}), kinds["tag"], kinds["record"])
+    traces = len({one.trace_id for one in holdings})
+    return Part(experiment, traces, kinds["tag"], kinds["record"], kinds["assessment"])
 
 
 def _delivered(store: Store) -> dict[str, dict[str, Payload]]:

@@ -10,6 +10,7 @@ from rules.breakdown.alike import add_alike
 from rules.breakdown.columns import AMOUNTS, SUMS, breakdown_columns
 from rules.breakdown.entries import MOST_ENTRIES, OTHER, Entries, entries
 from rules.breakdown.folding import MOST_PAIRS, fold_totals, folded
+from rules.breakdown.longest import WRAPPERS, longest, short_name
 from rules.breakdown.observed import OBSERVED, Label, Observations, Observed
 from rules.breakdown.spans import Spans, read_spans
 from rules.breakdown.stored import restored, stored
@@ -23,6 +24,7 @@ __all__ = [
     "OBSERVED",
     "OTHER",
     "SUMS",
+    "WRAPPERS",
     "Entries",
     "Label",
     "Observations",
@@ -37,8 +39,10 @@ __all__ = [
     "entries",
     "fold_totals",
     "folded",
+    "longest",
     "read_spans",
     "restored",
+    "short_name",
     "spans_usage",
     "stored",
     "totals",

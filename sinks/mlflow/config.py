@@ -26,6 +26,9 @@ class MlflowTarget(BaseModel):
     tags: bool = Field(
         default=True, description="false where that server does not have the source's traces: datasets alone"
     )
+    assessments: bool = Field(
+        default=False, description="true: a matched trace also gets a feedback for each rule, with why"
+    )
 
 
 class DatasetSet(BaseModel):

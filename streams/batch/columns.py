@@ -250,8 +250,20 @@ def plain_names(columns: Sequence[str]) -> list[str]:
     return [f"c{number}" for number in range(len(columns))]
 
 
+def _without_ours(frame: DataFrame, mapping: dict[str, str]) -> DataFrame:
+    """The frame without the assessments that we wrote: they are no content (SEMANTICS 1), as tags of ours."""
+    name = mapping.get("assessments", "assessments")
+    if not {"assessment_name", "source_id"} <= Shape(frame.schema, mapping).fields("assessments").keys():
+        return frame
+    ours = "x.source_id = 'tracesieve' AND startswith(x.assessment_name, 'tracesieve.')"
+    kept = f"filter({quoted(name)}, x -> not coalesce({ours}, false))"
+    others = (quoted(one) for one in frame.columns if one != name)
+    return frame.selectExpr(*others, f"{kept} as {quoted(name)}")
+
+
 def raw_frame(frame: DataFrame, columns: Sequence[str], mapping: dict[str, str] | None = None) -> DataFrame:
     """The source's rows as raw columns plus ``_…`` columns for the fact itself."""
+    frame = _without_ours(frame, mapping or {})
     shape = Shape(frame.schema, mapping)
     lines = [f"{text} as {quoted('_' + name)}" for name, text in shape.plain().items()]
     lines += [

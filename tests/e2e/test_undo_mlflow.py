@@ -104,9 +104,12 @@ def test_what_it_says_it_will_take_back_is_what_it_takes_back(monitor: Monitor) 
     assert plan == {
         "tags": tags,
         "traces": 2,
+        "assessments": 0,
         "records": 2,
         "datasets": there,
-        "experiments": [{"experiment": monitor.name, "traces": 2, "tags": tags, "records": 2}],
+        "experiments": [
+            {"experiment": monitor.name, "traces": 2, "tags": tags, "records": 2, "assessments": 0}
+        ],
     }
     done = json.loads(monitor.undo("--json").stdout)
     assert (done["plan"], done["waiting"]) == (plan, 0)

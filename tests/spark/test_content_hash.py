@@ -28,6 +28,8 @@ def test_sem_01_04_each_item_of_the_content_list_changes_the_hash_and_nothing_el
     errors, nothing = hashes[-len(NOTHING) - len(ERRORS) : -len(NOTHING)], hashes[-len(NOTHING) :]
     assert len(set(errors)) == 1
     assert len(set(nothing)) == 1
+    changes = found["change_us"].to_list()[len(CHANGED) : len(CHANGED) + len(SAME)]
+    assert dict(zip(SAME, changes, strict=True))["our own assessments"] == changes[0]
     change = dict(zip(CHANGED, found["change_us"].to_list(), strict=False))
     assert (
         change["an assessment's time"] == micros(T0 + 3 * SECOND) + 137_000

@@ -83,6 +83,9 @@ CHANGED = {
     "an assessment more": changed_row(assessments=[assessment(), assessment(assessment_id="a2")]),
     "an assessment's value": changed_row(assessments=[assessment(feedback_value="0")]),
     "an assessment's time": changed_row(assessments=[assessment(last_update_time=T0 + 2 * SECOND)]),
+    "a person's of our name": changed_row(
+        assessments=[assessment(), assessment(assessment_id="a2", assessment_name="tracesieve.slow")]
+    ),
     "a rationale": changed_row(assessments=[assessment(rationale="no")]),
     "span id": with_span(1, span_id="other"),
     "span type": with_span(1, attributes=[("mlflow.spanType", '"LLM"')]),
@@ -109,6 +112,18 @@ SAME = {
             ("eval_candidate", "error_case"),
             ("tracesieve.rules", "r"),
             ("tracesieve.category", "c"),
+        ]
+    ),
+    "our own assessments": changed_row(
+        assessments=[
+            assessment(),
+            assessment(
+                assessment_id="ours",
+                assessment_name="tracesieve.tool-errors",
+                source_type="CODE",
+                source_id="tracesieve",
+                last_update_time=T0 + 90 * SECOND,
+            ),
         ]
     ),
     "order of spans": changed_row(spans=base()["spans"][::-1]),

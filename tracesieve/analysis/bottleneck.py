@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rules.breakdown import Pair, Total
+from rules.breakdown import WRAPPERS, Pair, Total, longest, short_name
 from tracesieve.terminal import plain
 
+__all__ = ["MORE_THAN", "WRAPPERS", "bottleneck", "short_name"]
 MORE_THAN = 0.5  # of the critical path
-WRAPPERS = frozenset({"forward", "predict", "root"})  # frameworks name what only calls others so
 _MOST_NAME = 60
 _MEANS = {
     "LLM": "a slow model or endpoint, a long prompt, or a long output",
@@ -26,21 +26,12 @@ _MEANS = {
 _OTHERWISE = "work of its own, or steps in it that have no span"
 
 
-def short_name(name: str) -> str:
-    """What stands after the last dot: ``app.tools.search`` is ``search``."""
-    return name.rpartition(".")[2] or name
-
-
 def bottleneck(of_pairs: Mapping[Pair, Total]) -> dict[str, Any]:
     """``bottleneck``, one sentence, and ``bottleneck_span``; both null where no span takes more than half."""
-    whole = sum(total.sums["critical_us"] for total in of_pairs.values())
-    usable = {pair: one for pair, one in of_pairs.items() if short_name(pair[1]).lower() not in WRAPPERS}
-    if not usable or not whole:
+    found = longest(of_pairs)
+    if found is None or found[1] <= MORE_THAN:
         return {"bottleneck": None, "bottleneck_span": None}
-    (kind, name), most = max(usable.items(), key=lambda item: (item[1].sums["critical_us"], item[0]))
-    share = most.sums["critical_us"] / whole
-    if share <= MORE_THAN:
-        return {"bottleneck": None, "bottleneck_span": None}
+    (kind, name), share = found
     called = f"{plain(name, _MOST_NAME)} ({plain(kind, _MOST_NAME)})"
     return {
         "bottleneck": f"{called} takes {share:.0%} of the time: usually {_MEANS.get(kind, _OTHERWISE)}.",

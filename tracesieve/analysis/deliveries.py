@@ -13,7 +13,11 @@ from store.outbox import Outbox
 from tracesieve.json_output import iso, with_times
 
 STATES = {"dead": "refused", "dropped": "dropped"}  # all other outcomes wait
-_OF_TRACE = {MessageKind.TAGS: "tags of", MessageKind.MEMBERSHIP: "records of"}
+_OF_TRACE = {
+    MessageKind.TAGS: "tags of",
+    MessageKind.FINDINGS: "assessments of",
+    MessageKind.MEMBERSHIP: "records of",
+}
 
 
 def listed(store: Store) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def _undo(settings: Settings, store: Store) -> Undone:
 
 def _ask(planned: Plan, yes: bool) -> None:
     """Ask a person at a terminal; on stderr, so that stdout holds the document alone."""
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or not (planned.tags or planned.records):
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()) or not planned.things:
         return
     if not click.confirm(f"take back {_totals(planned)}?", err=True):
         raise AnswerIsNoError("nothing was taken back")
@@ -82,6 +82,8 @@ def _ask(planned: Plan, yes: bool) -> None:
 
 def _totals(planned: Plan) -> str:
     tags, traces = _number(planned.tags, "tag"), _number(planned.traces, "trace")
+    if planned.assessments:
+        tags = f"{tags} and {_number(planned.assessments, 'assessment')}"
     return f"{tags} on {traces}, {_number(planned.records, 'record')} in {_number(planned.places, 'dataset')}"
 
 
@@ -91,7 +93,7 @@ def _number(number: int, noun: str) -> str:
 
 def show(planned: Plan) -> None:
     """The totals, a table of experiments and one of datasets."""
-    if not planned.tags and not planned.records:
+    if not planned.things:
         click.echo("nothing to take back")
         return
     click.echo(wrapped(f"to be taken back: {_totals(planned)}"))
@@ -107,7 +109,7 @@ def _report(planned: Plan, done: Undone, as_json: bool) -> None:
     if as_json:
         echo_json({"dry_run": False, **document, "plan": planned.as_json()})
     else:
-        if not done.waiting and (planned.tags or planned.records):
+        if not done.waiting and planned.things:
             click.echo(wrapped(f"taken back: {_totals(planned)}"))
         for name in done.removed:
             click.echo(fitted(f"deleted the empty dataset {name}"))

@@ -146,7 +146,7 @@ def _wait_for_same_rules(store: Store, rules: RuleSet) -> None:
 
 def _wait_for_deliveries(settings: Settings, store: Store, batch_id: int) -> int:
     """Wait until the run has made and delivered the messages of that piece; how many still wait."""
-    sinks = registry.names(settings.sinks, MessageKind.TAGS, MessageKind.MEMBERSHIP)
+    sinks = registry.names(settings.sinks, MessageKind.TAGS, MessageKind.FINDINGS, MessageKind.MEMBERSHIP)
     outbox, until_s = Outbox(store), time.monotonic() + DRAIN_S
     while sinks and time.monotonic() < until_s and holder(settings.store_path) is not None:
         made = store.table("outbox").app_version(messages_cursor(APPLY))

@@ -93,7 +93,7 @@ class Run:
             self.store,
             self.outbox,
             self.config.stream_id,
-            self._consumers(MessageKind.TAGS),
+            [*self._consumers(MessageKind.TAGS), *self._consumers(MessageKind.FINDINGS)],
             self._consumers(MessageKind.MEMBERSHIP),
             DatasetSets.of(s),
             trace_table(s),

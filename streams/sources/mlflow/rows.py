@@ -20,6 +20,7 @@ from rules.units import utc
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OWN_TAGS = "tracesieve."
+_OWN_SOURCE = "tracesieve"
 _STATUS = {"STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "STATUS_CODE_UNSET": "UNSET"}
 
 _TOO_DEEP = '"nested too deep to be read"'
@@ -56,8 +57,10 @@ def info_row(info: Any, experiment_name: str | None) -> Row:
         "trace_metadata": _strings(info.trace_metadata),
         "tags": _strings(info.tags),
         "spans": [],
-        # An overridden assessment counts no more, as in MLflow's own filters.
-        "assessments": [_assessment(one) for one in info.assessments or [] if one.valid is not False],
+        # An overridden assessment counts no more, as in MLflow's own filters; our own are no content.
+        "assessments": [
+            _assessment(one) for one in info.assessments or [] if one.valid is not False and not _is_own(one)
+        ],
     }
 
 
@@ -135,6 +138,12 @@ def _span(span: Any, trace_id: str) -> Row:
             for event in raw.get("events") or []
         ],
     }
+
+
+def _is_own(assessment: Any) -> bool:
+    """Whether it is one that we wrote; a person's of the same name is not."""
+    source_id = assessment.source.source_id if assessment.source else None
+    return source_id == _OWN_SOURCE and str(assessment.name).startswith(_OWN_TAGS)
 
 
 def _assessment(one: Any) -> Row:

@@ -54,6 +54,15 @@ def test_sem_01_our_own_tags_do_not_change_the_light_hash() -> None:
     assert hashed(tags={**tags, "environment": "staging"}) != hashed()
 
 
+def test_sem_01_our_own_assessments_are_no_content_of_the_row() -> None:
+    own = [
+        *info().assessments,
+        Feedback(name="tracesieve.slow", value="x", source=AssessmentSource("CODE", "tracesieve")),
+    ]
+    assert info_row(info(assessments=own), None) == info_row(info(), None)
+    assert hashed(assessments=own) == hashed()
+
+
 def test_state_duration_metadata_and_feedback_change_the_light_hash() -> None:
     assert (
         len({hashed(), hashed(state=TraceState.ERROR), hashed(execution_duration=1), hashed(assessments=[])})
