@@ -107,12 +107,8 @@ def _add_samples(
         *(one for row in rows for one in row["samples"]),
     ]
     samples = Samples(facts, table, wanted, server)
-    messages = failures.filter(
-        (pl.col("message") != "") & pl.col("trace_id").is_in(failed["trace_id"].implode())
-    )
-    known = dict(messages.select("trace_id", "message").iter_rows())
-    document["error_samples"] = [
-        {**samples.of(one), "error": samples.error(one) or known.get(one)} for one in failed["trace_id"]
-    ]
+    of_failed = failures.filter(pl.col("trace_id").is_in(failed["trace_id"].implode()))
+    known = dict(of_failed.select("trace_id", pl.col("message").fill_null("")).iter_rows())
+    document["error_samples"] = samples.with_errors(failed["trace_id"], known)
     for row in (*document["error_patterns"], *document["slow_patterns"]):
         row["sample_inputs"] = [samples.of(one) for one in row["samples"]]

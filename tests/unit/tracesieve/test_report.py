@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,29 @@ def test_sem_35_traces_whose_facts_apply_has_filled_in_are_compared_with_their_s
     batches = ((57, old), (0, {**old, "weight": -1}), (0, filled))
     store.table("facts").append([{**row, "stream_id": "s", "batch_id": n} for n, row in batches])
     assert of(store)["freshness"]["usage_disagrees"] == 1
+
+
+def test_spans_are_not_read_where_facts_know_the_failure(tmp_path: Path) -> None:
+    """On a day of 200,000 traces that costs a second; the table here has none to read."""
+    store = open_store(str(tmp_path / "store"))
+    failure = {
+        "span_type": "TOOL",
+        "span_name": "s",
+        "error_type": "",
+        "message": "tool down",
+        "pattern": "p",
+    }
+    failing = fact("a", 5, error=True, failure=json.dumps({**failure, "handled": False}))
+    write(store, failing)
+    begin = datetime.fromtimestamp(failing["start_us"] / 1e6, UTC)
+    row = {"trace_id": "a", "request_time": begin, "request": "where is my parcel?" * 100, "spans": []}
+    write_deltalake(str(tmp_path / "source"), pa.Table.from_pylist([row], schema=TRACES))
+
+    class WithoutSpans(TraceTable):
+        def _read(self, table: Any, starts_us: Any, columns: Any) -> Any:
+            assert columns is not None and not {"spans", "response"} & set(columns)
+            return super()._read(table, starts_us, columns)
+
+    (sample,) = of(store, content=WithoutSpans(str(tmp_path / "source")))["error_samples"]
+    assert sample["error"] == "tool down"
+    assert sample["request"] == ("where is my parcel?" * 100)[:500]
