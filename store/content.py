@@ -22,7 +22,7 @@ from rules.units import SECOND_US, utc
 from store.errors import StoreError
 from store.schemas import LOCATED, LOCATION, TRACES
 from store.table import RENEW
-from store.trace_columns import kinds_of
+from store.trace_columns import kinds_of, statuses
 from store.trace_labels import labels_of
 from store.wanted_rows import Wanted, WantedStarts, asks_nothing_of_readers, scanned
 
@@ -170,7 +170,7 @@ class TraceTable:
         found: dict[str, tuple[str | None, str | None]] = {}
         if rows is None:
             return found
-        wanted = rows.select("trace_id", "request", _statuses(rows.schema).alias("spans"))
+        wanted = rows.select("trace_id", "request", statuses(rows.schema).alias("spans"))
         for row in wanted.iter_rows(named=True):
             spans = [span for span in row["spans"] or [] if span and span.get("status_message")]
             failed = [
@@ -270,17 +270,6 @@ def located(place: object, name: str) -> str | None:
     for one in LOCATED[name]:
         place = place.get(one) if isinstance(place, Mapping) else None
     return None if place is None or isinstance(place, Mapping | list) else str(place)
-
-
-def _statuses(schema: pl.Schema) -> pl.Expr:
-    """The spans with their statuses alone: their times may be no dates, which Python cannot hold."""
-    spans = schema.get("spans")
-    inner = spans.inner if isinstance(spans, pl.List) else None
-    fields = {field.name for field in inner.fields} if isinstance(inner, pl.Struct) else set()
-    names = [name for name in ("status_code", "status_message") if name in fields]
-    if not names:
-        return pl.lit(None)
-    return pl.col("spans").list.eval(pl.struct(pl.element().struct.field(name) for name in names))
 
 
 def _moved(time_us: int, by: timedelta) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import polars as pl
 import pyarrow as pa
 
 from rules.matcher.columns import split_name
@@ -41,3 +42,14 @@ def kinds_of(raw: Collection[str], names: Mapping[str, str], schema: pa.Schema) 
 
 def _alike(kind: pa.DataType, have: pa.DataType) -> bool:
     return bool(pa.types.is_nested(kind) == pa.types.is_nested(have))
+
+
+def statuses(schema: pl.Schema) -> pl.Expr:
+    """The spans with their statuses alone: their times may be no dates, which Python cannot hold."""
+    spans = schema.get("spans")
+    inner = spans.inner if isinstance(spans, pl.List) else None
+    fields = {field.name for field in inner.fields} if isinstance(inner, pl.Struct) else set()
+    names = [name for name in ("status_code", "status_message") if name in fields]
+    if not names:
+        return pl.lit(None)
+    return pl.col("spans").list.eval(pl.struct(pl.element().struct.field(name) for name in names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from tracesieve.errors import TracesieveError
@@ -14,8 +14,7 @@ def by_keys(given: Sequence[str], known: Sequence[str]) -> list[str]:
     Raises:
         TracesieveError: some are no keys of ``group_by``; all of them at once.
     """
-    keys = [key for text in given for key in ([text] if text in known else text.split(","))]
-    keys = list(dict.fromkeys(key.strip() for key in keys))
+    keys = list(dict.fromkeys(key for text in given for key in _split(text, known)))
     wrong = []
     for key in keys:
         if key not in known:
@@ -25,6 +24,15 @@ def by_keys(given: Sequence[str], known: Sequence[str]) -> list[str]:
     if wrong:
         raise TracesieveError("\n".join(wrong))
     return keys
+
+
+def _split(text: str, known: Sequence[str]) -> Iterator[str]:
+    """The keys between commas; one that has a comma itself is found by what is known."""
+    while text:
+        begins = [key for key in known if text == key or text.startswith(f"{key},")]
+        key = max(begins, key=len, default=text.partition(",")[0])
+        yield key.strip()
+        text = text[len(key) + 1 :].lstrip()
 
 
 def group_values(given: Sequence[str], known: Sequence[str]) -> dict[str, str]:

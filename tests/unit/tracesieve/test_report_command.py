@@ -62,7 +62,8 @@ def test_groups_by_several_keys(config: str) -> None:
             ({"experiment": "support", "model": "b"}, 20, 0),
         ]
     assert len(document(config, "--by", "tags.a,b")["groups"]) == 4
-    assert len(document(config, "--by", "model", "--by", "tags.a,b")["groups"]) == 4
+    for options in (["--by", "model", "--by", "tags.a,b"], ["--by", "model, tags.a,b,experiment"]):
+        assert len(document(config, *options)["groups"]) == 4
 
 
 def test_every_wrong_key_is_named_with_the_nearest(config: str) -> None:
