@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,19 @@ def test_a_run_that_goes_on_does_what_a_search_asks(store: Store, tmp_path: Path
         lease.release()
     assert memberships(store)["t1"] == {"gold": PICKED}
     assert lines == ["the run that goes on does it; Ctrl-C ends only the waiting"]
+
+
+def test_searches_that_are_asked_at_the_same_time_all_come_in(store: Store, tmp_path: Path) -> None:
+    def ask(number: int) -> str:
+        return Picks(open_store(str(tmp_path))).put(traces(f"t{number % 5}"), f"set{number}", CONDITION, 1)
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = list(pool.map(ask, range(16)))
+    picks = Picks(store)
+    assert sorted(picks.open()) == sorted(asked)
+    step(store)
+    assert picks.open() == []
+    assert {name for one in memberships(store).values() for name in one} == {
+        "error_case",
+        *(f"set{number}" for number in range(16)),
+    }

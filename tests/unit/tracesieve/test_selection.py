@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from support import varied_rows
 from support.counted_traces import count
 from support.spark_conditions import CONDITION, Both
@@ -113,6 +114,55 @@ def test_any_condition_matches_what_the_matcher_does_on_the_counted_rows(varied:
     counted = standing(varied, -LAST, LAST, LAST)["trace_id"]
     assert rows["trace_id"].is_unique().all()
     assert sorted(found(varied, both.ours, from_us=-LAST)) == sorted(ids.filter(ids.is_in(counted.implode())))
+
+
+_OF_FACTS = ("experiment", "experiment_id", "status", "tags.environment", "trace_id", "name")
+_TERMS = st.builds(
+    lambda field, form, word: form.format(f=field, w=word),
+    st.sampled_from(_OF_FACTS),
+    st.sampled_from(
+        [
+            "{f} = '{w}'",
+            "{f} <> '{w}'",
+            "{f} IN ('{w}', 'x')",
+            "{f} IS NULL",
+            "{f} IS NOT NULL",
+            "{f} LIKE '{w}%'",
+            "NOT {f} = '{w}'",
+            "{f} > '{w}'",
+            "coalesce({f}, 'none') = '{w}'",
+            "length({f}) = 0",
+            "{f} = '{w}' OR request LIKE '%a%'",
+        ]
+    ),
+    st.sampled_from(["support", "7", "", "prod", "OK", "ERROR", "STATE_UNSPECIFIED", "t1", "none"]),
+)
+_FACT_CONDITION = st.recursive(
+    _TERMS,
+    lambda sub: st.builds(
+        lambda form, a, b: form.format(a=a, b=b),
+        st.sampled_from(["({a}) AND ({b})", "({a}) OR ({b})", "NOT ({a}) AND ({b})"]),
+        sub,
+        sub,
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150)
+@given(text=_FACT_CONDITION)
+def test_what_facts_decide_is_what_the_rows_say(varied: Store, text: str) -> None:
+    try:
+        condition = compile_condition(text)
+    except ConditionError:
+        return
+    traces = varied.table("traces").delta().to_pyarrow_table()
+    matched = Matcher([condition]).match(raw_table(traces, condition.columns))[0]
+    facts = standing(varied, -LAST, LAST, LAST)
+    ids = pl.Series(traces["trace_id"].to_pylist()).filter(pl.Series(matched))
+    content = set(ids) & set(facts["trace_id"])
+    surely, perhaps = decided(facts, condition)
+    assert set(surely["trace_id"]) <= content <= {*surely["trace_id"], *perhaps["trace_id"]}
 
 
 @pytest.mark.parametrize(
