@@ -13,7 +13,7 @@ from rules.units import SECOND_US
 
 REASONS: Final[Mapping[str, str]] = {
     "duplicate": "same inputs",
-    "near_duplicate": "near-duplicates",
+    "near_duplicate": "nearly the same inputs",
     "pattern_quota": "quota of the error pattern",
     "rule_quota": "quota of the rule",
     "day_quota": "quota of the day",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from support.made_facts import batch, fact
+from support.made_facts import T0, batch, fact
 
 from rules.failures import fingerprint
 from rules.rule_set import build_rule_set, parse_rule
@@ -59,6 +59,12 @@ def landed(store: Store, questions: dict[str, str]) -> None:
 def follower(store: Store, **config: Any) -> TagsAndMemberships:
     sets = DatasetSets(DatasetsConfig.model_validate(config))
     return TagsAndMemberships(store, Outbox(store), "s", [], ["mlflow_datasets"], sets)
+
+
+def labelled(store: Store, trace_id: str, label: str) -> None:
+    """A person's label of a trace, in batch 0."""
+    row = {"stream_id": "s", "batch_id": 0, "trace_id": trace_id, "label": label}
+    store.table("person_labels").append([{**row, "start_us": T0, "arrived_us": 1}])
 
 
 def counted(store: Store, number: int, facts: list[dict[str, Any]]) -> None:

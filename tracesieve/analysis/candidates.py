@@ -14,12 +14,16 @@ from typing import Any
 
 import polars as pl
 
+from rules.selection import REASONS as QUOTA_REASONS
 from sinks.base import MessageKind
 from sinks.mlflow.records import GONE, LEAVING
 from sinks.registry import consumes, is_withdrawal
 from store import Store
 from store.outbox import last_messages
 from tracesieve.analysis.matches import Matches
+from tracesieve.datasets.pool import standings
+from tracesieve.datasets.selections import LEFT_OUT
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.terminal import table, wrapped
 
 _PAIR = ["trace_id", "category"]
@@ -36,6 +40,7 @@ REASONS = {
     "older_rules": "decided by older rules",
     "older_version": "tagged by an older version",
     "not_sent": "not sent",
+    **QUOTA_REASONS,
 }
 _NOTES = {
     "refused": "`tracesieve outbox list` says what was refused and why",
@@ -44,9 +49,9 @@ _NOTES = {
 }
 
 
-def candidates(store: Store, traces: pl.DataFrame, matches: Matches, prefix: str) -> dict[str, Any]:
+def candidates(store: Store, traces: pl.DataFrame, matches: Matches, sets: DatasetSets) -> dict[str, Any]:
     """``categories``, a row each, the largest first, and ``categories_total`` over all of them, each trace
-    and record once.
+    and record once. Where the config names sets, a row is one of them.
 
     Of the ``traces`` (``trace_id``) that ``matches`` were found among: ``matched``, ``tagged`` and ``in_set``
     are numbers of traces, ``records`` of records of the dataset ``<prefix>_<category>``; ``not_tagged`` and
@@ -54,13 +59,17 @@ def candidates(store: Store, traces: pl.DataFrame, matches: Matches, prefix: str
     ``in_set`` and ``records`` where no records were ever to be written.
     """
     tags, members = (_last(store, kind, traces) for kind in (MessageKind.TAGS, MessageKind.MEMBERSHIP))
+    chosen = standings(store, sets).join(traces.select("trace_id"), on="trace_id", how="semi")
     matched = matches.categories
     tagged = pl.concat([_tagged(tags), matches.labels]).unique()  # a person's label is a tag already
-    records = _records(store, prefix).join(traces.select("trace_id"), on="trace_id", how="semi")
+    if sets.are_named:
+        matched = chosen.select("trace_id", category="set")
+        tagged = matched.join(tagged.select("trace_id").unique(), on="trace_id", how="semi")
+    records = _records(store, sets.prefix).join(traces.select("trace_id"), on="trace_id", how="semi")
     in_set = records.filter(~pl.col("deleted"))
-    missing = _reasons(matched.join(tagged, on=_PAIR, how="anti"), tags, _PAIRS)
+    missing = _reasons(matched.join(tagged, on=_PAIR, how="anti"), tags, _PAIRS, chosen.clear())
     deleted = records.filter("deleted").select(_PAIR)
-    left_out = _reasons(matched.join(in_set, on=_PAIR, how="anti"), members, deleted)
+    left_out = _reasons(matched.join(in_set, on=_PAIR, how="anti"), members, deleted, chosen)
     found = [
         {
             "category": category,
@@ -149,12 +158,16 @@ def _records(store: Store, prefix: str) -> pl.DataFrame:
     )
 
 
-def _reasons(missing: pl.DataFrame, last: pl.DataFrame | None, deleted: pl.DataFrame) -> pl.DataFrame:
-    """``missing`` (trace and category) with the reason why each is missing."""
+def _reasons(
+    missing: pl.DataFrame, last: pl.DataFrame | None, deleted: pl.DataFrame, chosen: pl.DataFrame
+) -> pl.DataFrame:
+    """``missing`` (trace and category) with the reason why each is missing; ``chosen``: those of quotas."""
     if last is None:
         return missing.clear().with_columns(reason=pl.lit(None, dtype=pl.String))
     known = missing.join(last, on="trace_id", how="left")
     known = known.join(deleted.with_columns(_deleted=True), on=_PAIR, how="left")
+    left_out = chosen.filter(pl.col("reason") != "").select("trace_id", category="set", _left_out="reason")
+    known = known.join(left_out, on=_PAIR, how="left")
     reasons = [_reason(row) for row in known.iter_rows(named=True)]
     return known.select(_PAIR).with_columns(reason=pl.Series(reasons, dtype=pl.String))
 
@@ -162,6 +175,8 @@ def _reasons(missing: pl.DataFrame, last: pl.DataFrame | None, deleted: pl.DataF
 def _reason(row: Mapping[str, Any]) -> str:
     if row["_deleted"]:
         return "deleted"
+    if row["_left_out"] is not None and (row["newest"] is None or not _is_undone(row["newest"])):
+        return str(row["_left_out"])
     if row["newest"] is None:
         return "not_sent"
     if row["outcome"] != "delivered":
@@ -170,6 +185,12 @@ def _reason(row: Mapping[str, Any]) -> str:
     if is_withdrawal(row["sink"], payload):
         return "taken_back"
     return "older_rules" if "categories" in payload else "older_version"
+
+
+def _is_undone(newest: str) -> bool:
+    """Whether a message takes a trace out of all datasets, and not to make room for another."""
+    payload = json.loads(newest)
+    return not payload.get("categories") and LEFT_OUT not in payload
 
 
 def lines(document: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,8 @@ from streams.sources.base import Sighting
 from tracesieve.analysis.whereabouts import Known, placed, whole_id
 from tracesieve.analysis.written import written
 from tracesieve.config.trace_table import trace_table
+from tracesieve.datasets.pool import left_out_of
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.errors import AnswerIsNoError
 from tracesieve.json_output import with_times
 
@@ -73,6 +75,7 @@ def explain_trace(
         "evidence_of": store.table("evidence").read(["rule", "episode"], of_trace).to_dicts(),
         "rules": by_rule(rule_set, row) if row is not None else [],
         **written(store, trace_id),
+        "left_out": left_out_of(store, DatasetSets.of(settings), trace_id),
     }
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from rules.units import MINUTE_US
-from sinks.mlflow.config import DatasetsConfig
 from store.content import TraceTable
 from store.store import NETTED, Store, net_facts
 from tracesieve.analysis.candidates import candidates
@@ -28,6 +27,7 @@ from tracesieve.analysis.samples import Samples
 from tracesieve.analysis.selection import Selection
 from tracesieve.analysis.slow_patterns import slow_patterns
 from tracesieve.analysis.spikes import MEASURES, spikes
+from tracesieve.datasets.sets import DatasetSets, default_sets
 from tracesieve.json_output import iso
 
 SAMPLES = 5
@@ -44,7 +44,7 @@ def report(
     by: Sequence[str],
     now_us: int,
     content: TraceTable | None = None,
-    prefix: str = DatasetsConfig().prefix,
+    sets: DatasetSets | None = None,
     *,
     only: Selection | None = None,
     server: str | None = None,
@@ -52,8 +52,8 @@ def report(
     """The document of ``report --json``: traces that ended in [from, to), those dated in the future held
     back; with ``only``, those of them that a condition matches.
 
-    ``content`` is where requests are kept, the store's ``traces`` if not given; ``prefix`` that of datasets;
-    ``server`` the MLflow server whose pages of traces are linked.
+    ``content`` is where requests are kept, the store's ``traces`` if not given; ``sets`` the config's
+    datasets; ``server`` the MLflow server whose pages of traces are linked.
 
     Raises:
         StoreError: the trace table cannot be read.
@@ -66,7 +66,7 @@ def report(
     document = {"from": iso(from_us), "to": iso(to_us), **whole, "groups": of_groups, **by_time(facts, steps)}
     matches = matches_in(store, facts.select("trace_id", "start_us", "hits"), from_us)
     document |= {"candidates": matches.candidates, "rules": matches.rules}
-    document |= candidates(store, facts.select("trace_id"), matches, prefix)
+    document |= candidates(store, facts.select("trace_id"), matches, sets or default_sets())
     failures = failures_until(store, until)
     inside = failures.join(facts.select("trace_id", STEP), on="trace_id")
     history = has_history(store, from_us)

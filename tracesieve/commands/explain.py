@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from rules.errors import RuleFilesError
+from rules.selection import REASONS
 from tracesieve.json_output import echo_json
 from tracesieve.terminal import plain, wrapped
 
@@ -59,6 +60,8 @@ def show(document: dict[str, Any]) -> None:
         click.echo(plain(f"evidence of {row['rule']} (episode {row['episode']})"))
     _tags(document["tags"])
     _datasets(document["datasets"])
+    for dataset, reason in document["left_out"].items():
+        click.echo(wrapped(f"dataset {dataset}: left out: {REASONS.get(reason, reason)}", hang=2))
 
 
 def _parts(part: dict[str, Any], indent: int) -> None:

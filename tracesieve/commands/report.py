@@ -59,7 +59,6 @@ def command(
 def _document(
     settings: Any, times: tuple[int, int, int], keys: Sequence[str], condition: Any
 ) -> dict[str, Any]:
-    from sinks.mlflow.config import dataset_prefix
     from store import open_store
     from tracesieve.analysis.report import report
     from tracesieve.config.trace_server import trace_server
@@ -74,8 +73,8 @@ def _document(
         from tracesieve.analysis.selection import select
 
         only = select(store, content, condition, from_us, to_us, now)
-    prefix, server = dataset_prefix(settings.sinks), trace_server(settings)
-    document = report(store, from_us, to_us, keys, now, content, prefix, only=only, server=server)
+    sets, server = DatasetSets.of(settings), trace_server(settings)
+    document = report(store, from_us, to_us, keys, now, content, sets, only=only, server=server)
     if only is not None:
         document["selected"] = {"searched": only.searched, "gone": only.gone}
     return {**document, "datasets": listed(store, DatasetSets.of(settings), now)}

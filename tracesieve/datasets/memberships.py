@@ -19,7 +19,6 @@ import polars as pl
 from rules.rule_set import RuleSet
 from rules.tags import membership_of, tags_of
 from rules.units import HOUR_US
-from sinks.mlflow.config import DatasetsConfig
 from store import Store, net_facts
 from store.apply_log import APPLY, ApplyLog
 from store.content import TraceTable
@@ -32,7 +31,7 @@ from tracesieve.alerts.evidence import APP as EVIDENCE
 from tracesieve.datasets.evidence import evidence_after
 from tracesieve.datasets.labels import Label, category_of, update
 from tracesieve.datasets.selections import Contents, Selections
-from tracesieve.datasets.sets import DatasetSets
+from tracesieve.datasets.sets import DatasetSets, default_sets
 
 SLACK_US = HOUR_US  # an amendment may move a trace's start by this much
 _IDLE_BATCHES = 200  # the cursor is committed after this many batches without a message
@@ -71,7 +70,7 @@ class TagsAndMemberships:
     stream_id: str
     tag_sinks: Sequence[str] = ()
     membership_sinks: Sequence[str] = ()
-    sets: DatasetSets = field(default_factory=lambda: DatasetSets(DatasetsConfig()))
+    sets: DatasetSets = field(default_factory=default_sets)
     contents: Contents | None = None
     _memory: _Memory | None = field(default=None, repr=False)
 

@@ -184,12 +184,20 @@ def left_out(store: Store, sets: DatasetSets, name: str) -> dict[str, int]:
     return chosen(store, sets, [name])[name].counts
 
 
-def left_out_traces(store: Store, sets: DatasetSets) -> pl.DataFrame:
-    """Every candidate that is no member: ``trace_id``, ``set``, ``reason``."""
-    rows = [
-        (trace_id, name, reason)
-        for name, selection in chosen(store, sets).items()
-        for trace_id, reason in selection.left_out.items()
-    ]
+def standings(store: Store, sets: DatasetSets) -> pl.DataFrame:
+    """Every candidate of every dataset: ``trace_id``, ``set`` (without the prefix), ``reason``: "" for a
+    member, else why it is none.
+    """
+    rows = []
+    for name, selection in chosen(store, sets).items():
+        rows += [(trace_id, name, "") for trace_id in selection.kept]
+        rows += [(trace_id, name, reason) for trace_id, reason in selection.left_out.items()]
     schema = {"trace_id": pl.String, "set": pl.String, "reason": pl.String}
     return pl.DataFrame(rows, schema, orient="row")
+
+
+def left_out_of(store: Store, sets: DatasetSets, trace_id: str) -> dict[str, str]:
+    """The datasets, by whole name, of which a trace is a candidate and no member, with the reason."""
+    pool = Pool(store, sets)
+    found = {name: pool.selection(name).left_out.get(trace_id) for name in pool.sets_of(trace_id)}
+    return {f"{sets.prefix}_{name}": reason for name, reason in sorted(found.items()) if reason is not None}

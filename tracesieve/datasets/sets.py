@@ -32,6 +32,11 @@ class DatasetSets:
         config = settings.sinks.get(DATASETS.path) or DatasetsConfig()
         return cls(config, own_experiments=settings.source.mlflow_ids)
 
+    @property
+    def are_named(self) -> bool:
+        """Whether the config names the datasets; else there is one a category."""
+        return bool(self._config.sets)
+
     def is_one(self, name: str) -> bool:
         """Whether there is one dataset of that name, and not one in each trace's own experiment."""
         of_set = self._config.sets.get(name)
@@ -86,6 +91,11 @@ class DatasetSets:
             return True
         entry = categories.get(name, {})
         return bool(entry.get("person") or entry.get("picked"))
+
+
+def default_sets() -> DatasetSets:
+    """One dataset a category, with the quotas that there are without a config."""
+    return DatasetSets(DatasetsConfig())
 
 
 def _add(found: dict[str, Entry], name: str, reason: str, rules: list[Any], person: bool) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from rules.units import MINUTE_US, parse_duration_us
-from sinks.mlflow.config import dataset_prefix
 from store import Store, open_store
 from store.content import TraceTable
 from tracesieve.analysis.experiments import Experiment, chosen, experiments
@@ -204,7 +203,6 @@ class Monitor:
         range_, table = range_of(last, start, end), self._table()
         everything = where is None and experiment is None
         only = None if everything else self._selected("where", where, range_, self._chosen(experiment))
-        prefix = dataset_prefix(self.settings.sinks)
         document = report(
             self._store,
             range_.from_us,
@@ -212,7 +210,7 @@ class Monitor:
             self._keys(by),
             range_.now_us,
             table,
-            prefix,
+            DatasetSets.of(self.settings),
             only=only,
             server=trace_server(self.settings),
         )

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sinks import registry
-from sinks.mlflow.config import dataset_prefix
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.errors import TracesieveError
 from tracesieve.run.left_out import log_left_out
 from tracesieve.run.live import run_live
@@ -48,8 +48,8 @@ def take_once(
         before, since_us = last_batch(run.store, run.config.stream_id), wall_us()
         with Progress() as progress:
             waiting = run_once(run, progress)
-        prefix = dataset_prefix(settings.sinks)
-        document = summary(run.store, run.config.stream_id, before, since_us, waiting, prefix)
+        sets = DatasetSets.of(settings)
+        document = summary(run.store, run.config.stream_id, before, since_us, waiting, sets)
         return document, run.stop.is_set()
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sinks.mlflow.config import DatasetsConfig
 from tracesieve.analysis.candidates import candidates, lines
 from tracesieve.analysis.matches import matches_in
+from tracesieve.datasets.sets import DatasetSets, default_sets
 from tracesieve.terminal import wrapped
 
 if TYPE_CHECKING:
@@ -33,13 +33,13 @@ def summary(
     after_batch: int,
     since_us: int,
     waiting: int,
-    prefix: str = DatasetsConfig().prefix,
+    sets: DatasetSets | None = None,
 ) -> dict[str, Any]:
     """The document of ``run --once --json``: batches above ``after_batch``, notifications and deliveries from
     ``since_us`` on.
 
     ``traces`` and ``errors`` are net: an amendment adds nothing, a withdrawal takes away. ``categories`` are
-    those of the traces of these batches; ``prefix`` is that of datasets.
+    those of the traces of these batches; ``sets`` are the datasets of the config.
     """
     mine = (pl.col("stream_id") == stream_id) & (pl.col("batch_id") > after_batch)
     batches = store.table("batches").read(where=mine & (pl.col("phase") == "end"))
@@ -67,7 +67,7 @@ def summary(
         },
         "delivered": dict(sorted(delivered.group_by("sink").len().iter_rows())),
         "waiting": waiting,
-        **candidates(store, taken, matches_in(store, taken, 0), prefix),
+        **candidates(store, taken, matches_in(store, taken, 0), sets or default_sets()),
     }
 
 

@@ -12,8 +12,8 @@ from time import process_time
 from typing import Any
 
 import pytest
-from support.dataset_candidates import RULES, counted, failed, follower, landed, members
-from support.made_facts import MINUTE, T0
+from support.dataset_candidates import RULES, counted, failed, follower, labelled, landed, members
+from support.made_facts import MINUTE, T0, put
 
 from sinks.mlflow.config import DatasetsConfig
 from sinks.registry import is_withdrawal
@@ -22,7 +22,8 @@ from store.maintenance.needs import MaintenanceNeeds
 from store.maintenance.schedule import Maintenance
 from store.outbox import Ack, Outbox, OutboxMessage
 from store.table import Table
-from tracesieve.datasets.pool import chosen, left_out
+from tracesieve.analysis.report import report
+from tracesieve.datasets.pool import chosen, left_out, left_out_of
 from tracesieve.datasets.sets import DatasetSets
 
 DAY_US = 86_400_000_000
@@ -85,15 +86,7 @@ def test_messages_that_one_word_no_mask_knows_tells_apart_are_one_pattern(store:
 def test_sem_37_what_a_person_names_enters_whatever_the_quotas(store: Store) -> None:
     counted(store, 0, [failed(f"t{n}", "down") for n in range(9)])
     for trace_id, label in (("t3", "golden"), ("t4", "golden"), ("t5", "slow_response")):
-        row = {
-            "stream_id": "s",
-            "batch_id": 0,
-            "trace_id": trace_id,
-            "start_us": T0,
-            "label": label,
-            "arrived_us": 1,
-        }
-        store.table("person_labels").append([row])
+        labelled(store, trace_id, label)
     follower(store, quotas={"total": 1}).step(RULES, 1)
     by_set = Counter(name for names in members(store).values() for name in names)
     assert by_set == {"golden": 2, "slow_response": 1, "error_case": 1}
@@ -107,6 +100,19 @@ def test_each_experiment_has_quotas_of_its_own_where_each_has_its_dataset(store:
     counted(other, 0, [failed(f"t{n}", "down", experiment_id=str(n % 2)) for n in range(20)])
     follower(other, experiment="here", quotas={"total": 3}).step(RULES, 1)
     assert len(members(other)) == 3
+
+
+def test_report_and_explain_say_why_a_candidate_is_left_out(store: Store) -> None:
+    counted(store, 0, [failed(f"t{n}", "down") for n in range(5)])
+    put(store, RULES, 1)
+    follower(store, quotas={"total": 2}).step(RULES, 1)
+    sets = DatasetSets(DatasetsConfig.model_validate({"quotas": {"total": 2}}))
+    document = report(store, T0, T0 + DAY_US, [], T0 + DAY_US, sets=sets)
+    (row,) = document["categories"]
+    assert (row["matched"], row["left_out"]) == (5, {"total_quota": 3, "waiting": 2})
+    out = sorted({f"t{n}" for n in range(5)} - set(members(store)))[0]
+    assert left_out_of(store, sets, out) == {"tracesieve_error_case": "total_quota"}
+    assert left_out_of(store, sets, min(members(store))) == {}
 
 
 def test_what_undo_took_back_stays_out_and_takes_no_place(store: Store) -> None:

@@ -1,0 +1,109 @@
+"""Datasets that the config names: what feeds them, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.dataset_candidates import RULES, counted, failed, follower, labelled, members
+from support.made_facts import T0, put
+
+from rules.units import DAY_US
+from sinks.mlflow.config import DatasetsConfig
+from store import Store, open_store
+from tracesieve.analysis.report import report
+from tracesieve.config.loading import load_settings
+from tracesieve.datasets.pool import left_out
+from tracesieve.datasets.sets import DatasetSets
+from tracesieve.errors import ConfigError
+from tracesieve.run.dataset_faults import dataset_faults
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path))
+
+
+def test_sets_of_the_config_take_the_place_of_categories(store: Store) -> None:
+    config: dict[str, Any] = {
+        "sets": {
+            "regressions": {"categories": ["error_case", "slow_response"], "quotas": {"total": 3}},
+            "slow": {"rules": ["slow"]},
+            "checked": {"categories": ["error_case"], "approval": True},
+        }
+    }
+    rows = [failed(f"e{n}", "down") for n in range(6)] + [failed("s", rules=["slow"])]
+    counted(store, 0, rows)
+    for trace_id, label in (("e1", "checked"), ("e2", "golden")):
+        labelled(store, trace_id, label)
+    put(store, RULES, 1)
+    follower(store, **config).step(RULES, 1)
+    found = members(store)
+    assert sum("regressions" in names for names in found.values()) == 3
+    assert (found["s"], "checked" in found["e1"], "golden" in found["e2"]) == (
+        ["regressions", "slow"],
+        True,
+        True,
+    )
+    sets = DatasetSets(DatasetsConfig.model_validate(config))
+    assert left_out(store, sets, "checked") == {"unapproved": 5}
+    document = report(store, T0, T0 + DAY_US, [], T0 + DAY_US, sets=sets)
+    shown = {row["category"]: row["matched"] for row in document["categories"]}
+    assert shown == {"regressions": 7, "checked": 6, "slow": 1, "golden": 1}
+
+
+def test_every_mistake_that_only_the_rules_can_tell_is_named_at_its_line_with_the_nearest_name(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "tracesieve.yaml"
+    file.write_text(
+        "source: {kind: delta_traces, table: t}\n"
+        "datasets:\n"
+        "  keep: [outcom]\n"
+        "  sets:\n"
+        "    regressions: {}\n"
+        "    nothing: {categories: [], people: false}\n"
+        "    named:\n"
+        "      categories: [error_cases]\n"
+        "      rules: [slow, fialed]\n"
+        "      keep: [trace_nam, query]\n"
+        "    error_case: {approval: true}\n"
+        "    checked: {rules: [slow], approval: true, people: false}\n"
+    )
+    found = [str(one).removeprefix(f"{file}:") for one in dataset_faults(load_settings(file), RULES)]
+    assert [one.partition(" (")[0] for one in found] == [
+        "3: datasets.keep.0: there is no stratum outcom",
+        "5: datasets.sets.regressions: no rule has the category regressions, and nothing else feeds the set",
+        "6: datasets.sets.nothing: nothing feeds the set",
+        "8: datasets.sets.named.categories.0: there is no category error_cases",
+        "9: datasets.sets.named.rules.1: there is no rule fialed",
+        "10: datasets.sets.named.keep.0: there is no stratum trace_nam",
+        "11: datasets.sets.error_case: with approval a set cannot be named as the category error_case",
+        "12: datasets.sets.checked.people: approval comes from people: false leaves the set empty",
+    ]
+    nearest = ("outcome", "error_case", "failed", "trace_name")
+    assert [one for one in nearest if f"did you mean {one}?" in "\n".join(found)] == list(nearest)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{quotas: {totl: 1}}", "2: datasets.quotas.totl: unknown key (did you mean `total`?)"),
+        ("{quotas: {total: 0}}", "2: datasets.quotas.total: "),
+        ("{sets: {a b: {}}}", "2: datasets.sets: a b: a name has letters"),
+        ("{sets: {a: {categries: []}}}", "2: datasets.sets.a.categries: unknown key"),
+    ],
+)
+def test_a_mistake_in_the_shape_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "tracesieve.yaml"
+    file.write_text(f"source: {{kind: delta_traces, table: t}}\ndatasets: {text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(file)
+    assert message in str(caught.value)
+
+
+def test_a_config_without_datasets_has_no_mistakes_in_them(tmp_path: Path) -> None:
+    file = tmp_path / "tracesieve.yaml"
+    file.write_text("source: {kind: delta_traces, table: t}\ndatasets: false\n")
+    assert dataset_faults(load_settings(file), RULES) == []
