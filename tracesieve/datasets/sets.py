@@ -54,23 +54,30 @@ class DatasetSets:
         for category, entry in categories.items():
             taken = [self._feed(found, name, category, entry) for name in self._config.sets]
             if entry.get("person") and not any(taken):
-                _add(found, category, PERSONS_REASON, [], True)
-            if reason := entry.get("picked"):
-                _add(
-                    found, category, reason, [one for one in entry["rules"] if is_search(one["rule"])], False
-                )
-                found[category]["picked"] = reason
+                _add(found, category, PERSONS_REASON, [], {"person": True})
+            if "picked" in entry and category not in self._config.sets:
+                _add(found, category, entry["picked"], _searches(entry), {"picked": entry["picked"]})
         return found
 
     def _feed(self, found: dict[str, Entry], name: str, category: str, entry: Entry) -> bool:
-        """Add what a category feeds into a set; whether a person's label of that category is taken."""
+        """Add what a category feeds into a set; whether a person's label of that category is taken.
+
+        A search puts a trace into the set that it names, and into no other.
+        """
         of_set = self._config.sets[name]
         fed_by = of_set.fed_by(name)
-        own = [rule for rule in entry["rules"] if not is_search(rule["rule"])]
-        rules = [rule for rule in own if category in fed_by or rule["rule"] in of_set.rules]
+        searches = _searches(entry) if category == name else []
+        rules = [
+            rule
+            for rule in entry["rules"]
+            if not is_search(rule["rule"]) and (category in fed_by or rule["rule"] in of_set.rules)
+        ]
         person = bool(entry.get("person")) and of_set.people and category in (name, *fed_by)
+        why: Entry = {"person": True} if person else {}
         if rules or person:
-            _add(found, name, entry["reason"] if rules else PERSONS_REASON, rules, person)
+            _add(found, name, entry["reason"] if rules else PERSONS_REASON, rules, why)
+        if searches:
+            _add(found, name, entry["picked"], searches, {"picked": entry["picked"]})
         return person
 
     def quotas(self, name: str) -> Quotas:
@@ -98,8 +105,11 @@ def default_sets() -> DatasetSets:
     return DatasetSets(DatasetsConfig())
 
 
-def _add(found: dict[str, Entry], name: str, reason: str, rules: list[Any], person: bool) -> None:
+def _searches(entry: Entry) -> list[Any]:
+    return [rule for rule in entry["rules"] if is_search(rule["rule"])]
+
+
+def _add(found: dict[str, Entry], name: str, reason: str, rules: list[Any], why: Entry) -> None:
     entry = found.setdefault(name, {"rules": [], "reason": reason})
     entry["rules"] += [rule for rule in rules if rule not in entry["rules"]]
-    if person:
-        entry["person"] = True
+    entry |= why

@@ -9,6 +9,7 @@ import pytest
 from support.dataset_candidates import RULES, counted, failed, follower, labelled, members
 from support.made_facts import T0, put
 
+from rules.tags import search_rule
 from rules.units import DAY_US
 from sinks.mlflow.config import DatasetsConfig
 from store import Store, open_store
@@ -51,6 +52,17 @@ def test_sets_of_the_config_take_the_place_of_categories(store: Store) -> None:
     document = report(store, T0, T0 + DAY_US, [], T0 + DAY_US, sets=sets)
     shown = {row["category"]: row["matched"] for row in document["categories"]}
     assert shown == {"regressions": 7, "checked": 6, "slow": 1, "golden": 1}
+
+
+def test_a_search_feeds_the_set_that_it_names() -> None:
+    sets = DatasetSets(
+        DatasetsConfig.model_validate({"sets": {"error_case": {}, "slow": {"rules": ["slow"]}}})
+    )
+    rule, search = {"rule": "failed", "hash": "1"}, search_rule("status = 'ERROR'")
+    both = {"rules": [rule, search], "reason": "a tool", "picked": "a search"}
+    alone = {"rules": [search], "reason": "a search", "picked": "a search"}
+    fed = sets.fed({"error_case": both, "slow": alone, "adhoc": alone})
+    assert fed == {"error_case": both, "slow": alone, "adhoc": alone}
 
 
 def test_every_mistake_that_only_the_rules_can_tell_is_named_at_its_line_with_the_nearest_name(
