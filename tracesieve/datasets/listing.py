@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from sinks.mlflow.provenance import OUTPUT, RULES, SOURCES, WITHDRAWN
+from sinks.mlflow.origin import FIRST_SEEN, LAST_SEEN, MESSAGE, TRACES
+from sinks.mlflow.provenance import OUTPUT, REDACTED, REDACTION, RULES, SOURCES, WITHDRAWN
 from sinks.mlflow.records import GONE, LEAVING
 from store import Store
 from store.dataset_versions import DatasetVersions, StoredVersion
@@ -22,7 +23,11 @@ from tracesieve.json_output import iso
 
 MOST_ITEMS = 10  # records that `show` names
 MOST_VALUES = 10  # of a tag
-_NOT_COUNTED = (SOURCES, OUTPUT, RULES, WITHDRAWN)
+# Tags of ours that say little of a whole set: they differ from record to record.
+_NOT_COUNTED = (
+    *(SOURCES, OUTPUT, RULES, WITHDRAWN, REDACTED, REDACTION),
+    *(MESSAGE, TRACES, FIRST_SEEN, LAST_SEEN, "tracesieve.session"),
+)
 
 
 def listed(store: Store, sets: DatasetSets, now_us: int) -> list[dict[str, Any]]:
@@ -153,5 +158,5 @@ def _count_tags(record: Record, tags: dict[str, Counter[str]]) -> None:
     for rule in filter(None, record.tags.get(RULES, "").split(",")):
         tags.setdefault(RULES, Counter())[rule] += 1
     for key, value in record.tags.items():
-        if key not in _NOT_COUNTED:
+        if value and key not in _NOT_COUNTED:
             tags.setdefault(key[:MOST_TEXT], Counter())[value[:MOST_TEXT]] += 1

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support.versioned_records import PLACE, T0, person_record, record, taken
 
+from sinks.mlflow.origin import LAST_SEEN, PATTERN
 from sinks.mlflow.records import GONE, RecordKey, Records, RecordSource, marked
 from store import Store, open_store
 from store.dataset_versions import Place
@@ -100,7 +101,7 @@ def test_show_counts_records_by_what_their_tags_say_and_what_people_did(store: S
     first = taken(store, record("one"))
     version = taken(
         store,
-        record("one", rule="slow", reviewed="yes"),
+        record("one", rule="slow", reviewed="yes", **{LAST_SEEN: "2026-01-01", PATTERN: "no *", "a": ""}),
         record("two", expectations={"answer": 4}, traces=["x", "y"]),
         person_record("three"),
         at_us=T0 + 1,
@@ -109,6 +110,8 @@ def test_show_counts_records_by_what_their_tags_say_and_what_people_did(store: S
     assert found["tags"]["tracesieve.rules"] == {"slow@abc": 1, "tool-errors@abc": 1}
     assert found["tags"]["tracesieve.reason"] == {"a tool failed": 2}
     assert found["tags"]["reviewed"] == {"yes": 1}
+    assert found["tags"][PATTERN] == {"no *": 1}
+    assert not {LAST_SEEN, "a"} & found["tags"].keys()
     assert found["people"] == {"added": 1, "expectations": 1, "tags": 1}
     assert [one["version"] for one in found["history"]] == [version, first]
     assert {one["inputs"] for one in found["items"]} == {f'{{"q": "{q}"}}' for q in ("one", "two", "three")}
