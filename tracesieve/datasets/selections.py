@@ -81,6 +81,18 @@ class Selections:
         touched = {name for trace_id in decisions for name in self.pool.sets_of(trace_id)}
         self._put(decisions, facts)
         touched |= {name for trace_id in decisions for name in self.pool.sets_of(trace_id)}
+        return self._messages(touched, decisions)
+
+    def renewed(self) -> dict[str, dict[str, Any]]:
+        """The messages that make every dataset hold what the present config chooses, where it was another one
+        when its candidates were decided.
+        """
+        return self._messages(set(self.pool.names()), {})
+
+    def _messages(self, touched: Set[str], decisions: Decisions) -> dict[str, dict[str, Any]]:
+        """The messages of traces that were decided, and of those that enter or leave the datasets
+        ``touched``.
+        """
         members = {name: self.pool.members(name) for name in sorted(touched)}
         changed = set(decisions)
         for name, kept in members.items():

@@ -17,8 +17,11 @@ from store import Store, open_store
 from store.dataset_versions import BuildRequests, DatasetVersions, StoredVersion
 from store.errors import StoreTaken
 from store.lease import holder
+from tracesieve.config.trace_table import trace_table
 from tracesieve.datasets.comparison import compared
 from tracesieve.datasets.listing import flat, heading
+from tracesieve.datasets.renewal import renew
+from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.versions import full_name
 from tracesieve.errors import OutsideError, TracesieveError
 from tracesieve.run.parts import open_run, wall_us
@@ -72,6 +75,8 @@ def _by_itself(settings: Settings, names: Collection[str]) -> bool:
         handle_signals(stop)
         run.follow_past(wall_us())
         sinks = membership_sinks(run)
+        sets, contents = DatasetSets.of(settings), trace_table(settings)
+        renew(run.store, run.outbox, sets, contents, sinks, wall_us())
         writing = [one for one in run.deliveries if one.sink.name in sinks]
         waiting = drain(writing, run.outbox, wall_us, _MOST_S, stop.is_set, _IDLE_S)
         if stop.is_set():
