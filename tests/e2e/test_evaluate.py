@@ -54,7 +54,8 @@ evaluation:
   scorers:
     polite: {{scorer: Guidelines, arguments: {{guidelines: ["be polite"]}}}}
     cites: "evals.py:cites"
-  judge: {{endpoint: "{judge}", retries: 1}}
+  judge: {{endpoint: "{judge}"}}
+  retries: 1
 """
 
 

@@ -86,9 +86,6 @@ class JudgeConfig(_Part):
         default=None, description="the environment variable that holds the endpoint's key"
     )
     timeout: DurationUs = Field(default=60 * SECOND_US, description="how long one answer may take")
-    retries: int = Field(
-        default=4, ge=0, le=20, description="how often a 429, 5xx or timeout is asked again, with back-off"
-    )
 
     @model_validator(mode="after")
     def _openai(self) -> Self:
@@ -108,5 +105,8 @@ class EvaluationConfig(_Part):
     judge: JudgeConfig = Field(default=JudgeConfig(), description="the model that judges")
     experiment: str | None = Field(
         default=None, min_length=1, description="where runs are kept; absent: the dataset's own experiment"
+    )
+    retries: int = Field(
+        default=4, ge=0, le=20, description="how often a 429, 5xx or timeout is tried again, with back-off"
     )
     workers: int = Field(default=8, ge=1, le=64, description="how many answers are scored at a time")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from tracesieve.evaluation.case import Case, content_hash
 from tracesieve.evaluation.history import Known
 from tracesieve.evaluation.judge import failure_behind
+from tracesieve.evaluation.retrying import Sleep, retried
 from tracesieve.evaluation.score import ERROR, FAIL, SKIPPED, Passing, Score, bounded, outcome_of, worst
 from tracesieve.evaluation.scorers import NamedScorer, is_of_mlflow, lacks
 
@@ -38,12 +40,21 @@ class Asked:
     """The scores of one evaluation; safe to share between threads.
 
     ``answers`` are by key of the case: what is judged, or the exception of the application in its place.
+    Code whose own model is busy is called again, ``retries`` times.
     """
 
-    def __init__(self, cases: Sequence[Case], known: Known, answers: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        known: Known,
+        answers: Mapping[str, Any],
+        retries: int = 0,
+        sleep: Sleep = time.sleep,
+    ) -> None:
         self._cases = {one.key: one for one in cases}
         self._known = known
         self._answers = answers
+        self._retries, self._sleep = retries, sleep
         self._lock = threading.Lock()
         self._scores: dict[tuple[str, str], Score] = {}
 
@@ -105,7 +116,8 @@ class Asked:
             feedback = _feedback(named, before.value, before.rationale)
             return _Reply(before.outcome, before.value, before.rationale, feedback, True)
         try:
-            found = _called(named, case, answer, trace)
+            retries = 0 if named.asks_model else self._retries  # those of a judge are its line's
+            found = retried(lambda: _called(named, case, answer, trace), retries, self._sleep)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the scorer's, and is counted as one
             return _error(named, _reason(error))
         if found is None:

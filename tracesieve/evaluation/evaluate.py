@@ -114,7 +114,7 @@ class _Evaluating:
             before = self._history.find(self._id({one.key: one.outputs for one in self._loaded.cases}))
             if before is not None and before.complete and not self._wanted.fresh:
                 return self._judged(before, before, repeated=True, questions=0)
-        line = JudgeLine(self._settings.evaluation.judge)
+        line = JudgeLine(self._settings.evaluation)
         scored = self._score(application, line, progress)
         self._refuse_silence(scored.scores, line)
         found_id = self._id(scored.answers)

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rules.units import SECOND_US
 from sinks.credentials import secret
 from sinks.http.client import NO_ACCESS, reason
-from tracesieve.config.evaluation import JudgeConfig
+from tracesieve.config.evaluation import EvaluationConfig, JudgeConfig
 from tracesieve.errors import OutsideError
+from tracesieve.evaluation.retrying import Sleep, is_busy, wait_s
 
-_LONGEST_WAIT_S = 60.0
 _GIVE_UP_AFTER = 8  # calls in a row that stayed unanswered to the end: the judge is away, do not ask further
 
 
@@ -37,8 +37,9 @@ class JudgeLine:
     once.
     """
 
-    def __init__(self, config: JudgeConfig, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._config = config
+    def __init__(self, config: EvaluationConfig, sleep: Sleep = time.sleep) -> None:
+        self._config = config.judge
+        self._retries = config.retries
         self._sleep = sleep
         self._lock = threading.Lock()
         self._unanswered = 0
@@ -59,14 +60,14 @@ class JudgeLine:
         with self._lock:
             if self._unanswered >= _GIVE_UP_AFTER:
                 raise JudgeError(self.last_failure)
-        for attempt in range(self._config.retries + 1):
-            answer, failure, wait_s = self._once(endpoint, headers, payload)
+        for attempt in range(self._retries + 1):
+            answer, failure, wanted_s = self._once(endpoint, headers, payload)
             if answer is not None:
                 with self._lock:
                     self._unanswered, self.answers = 0, self.answers + 1
                 return answer
-            if attempt < self._config.retries:
-                self._sleep(min(2.0**attempt if wait_s is None else wait_s, _LONGEST_WAIT_S))
+            if attempt < self._retries:
+                self._sleep(wait_s(attempt, wanted_s))
         with self._lock:
             self._unanswered += 1
             self.last_failure = failure
@@ -91,7 +92,7 @@ class JudgeLine:
         except requests.RequestException as error:
             return None, f"no answer ({reason(error)})", None
         status = answer.status_code
-        if status in (408, 425, 429) or status >= 500:
+        if is_busy(status):
             return None, f"HTTP {status}", _retry_after_s(answer.headers.get("Retry-After"))
         if status == 400:
             message = answer.text[:1_000]

@@ -14,6 +14,7 @@ from tracesieve.evaluation.case import Case
 from tracesieve.evaluation.history import Known
 from tracesieve.evaluation.judge import JudgeLine, asked_through
 from tracesieve.evaluation.quiet import quiet_mlflow
+from tracesieve.evaluation.retrying import retried
 from tracesieve.evaluation.score import Score
 from tracesieve.evaluation.scorers import NamedScorer
 
@@ -61,7 +62,7 @@ def score(
         MlflowException: the server failed.
     """
     answers: dict[str, Any] = {} if application else {one.key: one.outputs for one in cases}
-    asked = Asked(cases, known, answers)
+    asked = Asked(cases, known, answers, config.retries)
     total = len(cases) * len(scorers)
     progress(lambda: f"{len(asked):,} of {total:,} scores, {line.requests:,} questions to the judge")
     with quiet_mlflow(config.workers), asked_through(line, config.judge):
@@ -73,7 +74,7 @@ def score(
             mlflow.genai.evaluate(
                 data=[_row(one, with_answer=application is None) for one in cases],
                 scorers=[asked.for_mlflow(one, digest) for one in scorers],
-                predict_fn=_predicting(application, answers) if application else None,
+                predict_fn=_predicting(application, answers, config.retries) if application else None,
             )
             run_id = str(active.info.run_id)
     return Scored(run_id, asked.scores(scorers), answers)
@@ -89,15 +90,15 @@ def _row(case: Case, *, with_answer: bool) -> dict[str, Any]:
     return row
 
 
-def _predicting(application: Application, answers: dict[str, Any]) -> Application:
-    """The application as MLflow calls it: one call a record, one trace, its answer or its exception noted."""
+def _predicting(application: Application, answers: dict[str, Any], retries: int) -> Application:
+    """The application as MLflow calls it: one trace a record, its answer or its exception noted."""
     import mlflow
 
     @mlflow.trace(name="application")  # type: ignore[untyped-decorator]
     def predict(**inputs: Any) -> Any:
         key = digest(inputs)
         try:
-            answers[key] = application(**inputs)
+            answers[key] = retried(lambda: application(**inputs), retries)
         except Exception as error:
             answers[key] = error
             raise

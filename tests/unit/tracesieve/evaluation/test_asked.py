@@ -11,6 +11,7 @@ from support.evaluated import case, settings_with
 from sinks.mlflow.dataset_server import digest
 from tracesieve.evaluation.asked import Asked
 from tracesieve.evaluation.case import Case
+from tracesieve.evaluation.retrying import retried
 from tracesieve.evaluation.score import Score
 from tracesieve.evaluation.scorers import scorers_of
 
@@ -34,6 +35,19 @@ def sees(inputs, outputs, expectations):
 
 def number(outputs):
     return 0.4
+"""
+
+BUSY = """
+class RateLimitError(Exception):
+    status_code = 429
+
+left = [1, 2]
+
+def busy_first(outputs):
+    if left:
+        left.pop()
+        raise RateLimitError
+    return True
 """
 
 
@@ -99,3 +113,48 @@ def test_a_record_that_was_never_asked_about_is_an_error(tmp_path: Path) -> None
     (tmp_path / "evals.py").write_text(CODE)
     (named,) = scorers_of(settings_with(tmp_path, "scorers: {s: 'evals.py:says_none'}"), "d")
     assert [one.outcome for one in Asked([case("one")], {}, {}).scores([named])] == ["error"]
+
+
+class Busy(Exception):
+    def __init__(self, status_code: int) -> None:
+        super().__init__("busy")
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize(
+    ("errors", "calls", "slept"),
+    [
+        ([Busy(429), Busy(503)], 3, [1.0, 2.0]),
+        ([TimeoutError(), ConnectionResetError()], 3, [1.0, 2.0]),
+        ([ValueError("429 too many requests")], 1, []),  # a text says nothing
+        ([Busy(400)], 1, []),
+        ([Busy(429)] * 9, 3, [1.0, 2.0]),
+    ],
+)
+def test_what_is_busy_for_the_moment_is_called_again(
+    errors: list[Exception], calls: int, slept: list[float]
+) -> None:
+    waited: list[float] = []
+    left, made = list(errors), []
+
+    def call() -> bool:
+        made.append(1)
+        if left:
+            raise left.pop(0)
+        return True
+
+    try:
+        assert retried(call, 2, waited.append) is True
+    except (Busy, ValueError) as error:
+        assert error in errors
+    assert (len(made), waited) == (calls, slept)
+
+
+def test_a_code_scorer_whose_model_is_busy_is_asked_again_and_its_answer_counts(tmp_path: Path) -> None:
+    (tmp_path / "evals.py").write_text(BUSY)
+    one = case("one")
+    (named,) = scorers_of(settings_with(tmp_path, "scorers: {s: 'evals.py:busy_first'}"), "d")
+    waited: list[float] = []
+    asking = Asked([one], {}, {one.key: "a"}, 3, waited.append)
+    asking.for_mlflow(named, digest)(inputs=dict(one.inputs), trace=None)
+    assert ([score.outcome for score in asking.scores([named])], waited) == (["pass"], [1.0, 2.0])

@@ -21,7 +21,8 @@ from tracesieve.evaluation.scorers import scorers_of
 
 EVALUATION = """
 scorers: {{polite: {{scorer: Guidelines, arguments: {{guidelines: be polite}}}}}}
-judge: {{model: "openai:/small", endpoint: "{uri}", api_key_env: JUDGE_KEY, retries: 2, timeout: 1s}}
+judge: {{model: "openai:/small", endpoint: "{uri}", api_key_env: JUDGE_KEY, timeout: 1s}}
+retries: 2
 """
 
 
@@ -42,7 +43,7 @@ class Asking:
         (self.named,) = scorers_of(settings, "d")
         self.config: EvaluationConfig = settings.evaluation
         self.slept: list[float] = []
-        self.line = JudgeLine(self.config.judge, self.slept.append)
+        self.line = JudgeLine(self.config, self.slept.append)
 
     def about(self, *cases: Case, known: dict[tuple[str, str], Score] | None = None) -> list[Score]:
         asked = Asked(cases, known or {}, {one.key: one.outputs for one in cases})
