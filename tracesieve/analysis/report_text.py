@@ -23,6 +23,15 @@ _ALL: Final = "all"  # the name of the row of all groups
 
 def lines(document: Mapping[str, Any]) -> Iterator[str]:
     """The document as tables and paragraphs, the most important first."""
+    blank = False
+    for line in _parts(document):
+        if line or not blank:
+            yield line
+        blank = not line
+
+
+def _parts(document: Mapping[str, Any]) -> Iterator[str]:
+    """The parts with a blank line before each, also before one in which nothing is."""
     first, end = (readable_time(parse_time_us(document[key])) for key in ("from", "to"))
     yield f"from {first} to {end}"
     if document.get("where"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,8 @@ def test_an_empty_range_is_a_page_too(tmp_path: Path) -> None:
     assert "Error patterns" in report_page(document)
     assert "**0** traces" in markdown(document)
     assert any("failures" not in line for line in lines(document))
+
+
+def test_no_two_blank_lines_follow_one_another(tmp_path: Path) -> None:
+    shown = list(lines(report(open_store(str(tmp_path)), T0, T0 + 60 * MINUTE, [], T0 + 60 * MINUTE)))
+    assert all(one or other for one, other in pairwise(shown))
