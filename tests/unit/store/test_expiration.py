@@ -174,10 +174,11 @@ def test_sem_19_traces_go_as_whole_files_and_none_that_the_stream_has_not_read(t
 def test_sem_10_every_table_states_how_long_it_is_kept_or_is_kept_for_ever():
     assert {name for name, spec in TABLES.items() if spec.expires_by} == set(DEFAULTS_US)
     maintenance = Maintenance(Store("none"), MaintenanceNeeds(keep_us={"facts": 60 * DAY_US}))
-    evidence, facts, labels = (
-        maintenance.cutoff(name, NOW) or 0 for name in ("evidence", "facts", "person_labels")
+    evidence, facts, labels, picks = (
+        maintenance.cutoff(name, NOW) or 0 for name in ("evidence", "facts", "person_labels", "dataset_picks")
     )
     assert labels < facts < evidence  # tags would be taken back, did evidence outlive its fact
+    assert picks == labels
     assert maintenance.cutoff("rule_sets", NOW) is None
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -214,3 +218,47 @@ def test_searches_that_are_asked_at_the_same_time_all_come_in(store: Store, tmp_
         "error_case",
         *(f"set{number}" for number in range(16)),
     }
+
+
+_KILLED = """
+import os, signal, sys
+import polars as pl
+import store.table as tables
+from store import open_store
+from store.picks import Picks
+from support.dataset_candidates import RULES, follower
+
+store, last = open_store(sys.argv[1]), int(sys.argv[2])
+follower(store).step(RULES, 1)
+write, commits = tables.write_deltalake, iter(range(1, 100))
+
+def write_and_die(*arguments, **named):
+    write(*arguments, **named)
+    if next(commits) == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+tables.write_deltalake = write_and_die
+traces = pl.DataFrame({"trace_id": ["t1", "t2"], "start_us": [int(sys.argv[3])] * 2})
+Picks(store).put(traces, "gold", sys.argv[4], 1)
+follower(store).step(RULES, 1)
+"""
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_killed_after_any_commit_a_search_is_done_once(store: Store, tmp_path: Path, commits: int) -> None:
+    """The commits: what was asked, what was decided of the candidates, the messages."""
+    start_us = str(fact("", 0)["start_us"])
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(tmp_path), str(commits), start_us, CONDITION],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    after = open_store(str(tmp_path))
+    made = 0 if commits == 3 else 2
+    assert (step(after), step(after), len(Picks(after).open())) == (made, 0, 0)
+    assert memberships(after)["t1"] == memberships(after)["t2"] == {"gold": PICKED}
+    rows = after.table("outbox").read(["target"]).group_by("target").len()
+    assert dict(rows.iter_rows()) == {"t0": 1, "t1": 1, "t2": 1}
