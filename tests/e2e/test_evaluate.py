@@ -253,7 +253,7 @@ def test_the_script_of_today_hides_what_a_judge_did_not_answer_and_the_gate_name
     assert (done.exit_code, {one["inputs"] for one in document["errors"]}) == (1, {"two"})
 
 
-def test_fresh_answers_are_asked_once_a_record_and_no_evaluation_is_traffic(
+def test_sem_05_40_fresh_answers_are_asked_once_a_record_and_no_evaluation_is_traffic(
     gate: Gate, mlflow_server: MlflowServer
 ) -> None:
     now_us = time.time_ns() // 1000

@@ -41,7 +41,7 @@ def test_records_that_came_and_went_are_named_and_compared_with_nothing() -> Non
     assert verdict({"new": "pass"}).new == []  # the first evaluation: all of them are
 
 
-def test_a_judge_that_gave_no_answer_is_never_a_pass() -> None:
+def test_sem_40_a_judge_that_gave_no_answer_is_never_a_pass() -> None:
     found = verdict({"one": "pass", "two": "error"}, at_least=1.0)
     assert found.scorers[0].share == 1.0
     assert found.reasons == ["safe: 1 have no score, at most 0 may"]

@@ -30,7 +30,7 @@ def put(history: History, name: str, at_us: int, one: str, two: str = "pass", **
     return history.put(loaded(CASES), [SAFE], made, history.find(name))
 
 
-def test_the_same_again_writes_nothing(store: Store) -> None:
+def test_sem_40_the_same_again_writes_nothing(store: Store) -> None:
     history = History(store)
     put(history, "e1", T0, "pass")
     version = store.table("evaluations").version()
@@ -56,7 +56,7 @@ def test_two_processes_that_write_the_same_attempt_are_one(store: Store) -> None
     assert store.table("evaluations").read().height == 2
 
 
-def test_it_is_compared_with_the_last_that_passed_not_with_the_last_that_failed(store: Store) -> None:
+def test_sem_40_it_is_compared_with_the_last_that_passed_not_with_the_last_that_failed(store: Store) -> None:
     history = History(store)
     put(history, "good", T0, "pass")
     put(history, "bad", T0 + 1, "fail", passed=False, compared_with="good")
@@ -64,7 +64,7 @@ def test_it_is_compared_with_the_last_that_passed_not_with_the_last_that_failed(
     assert found is not None and found.id == "good"
 
 
-def test_a_repeat_keeps_what_it_was_compared_with(store: Store) -> None:
+def test_sem_40_a_repeat_keeps_what_it_was_compared_with(store: Store) -> None:
     history = History(store)
     put(history, "good", T0, "pass")
     put(history, "bad", T0 + 1, "fail", passed=False, compared_with="good")
@@ -100,7 +100,7 @@ def test_answers_of_judges_are_known_by_what_was_judged_and_errors_are_not(store
     assert history.judged([replace(SAFE, hash="another")], None) == {}
 
 
-def test_an_evaluation_is_known_by_version_scorers_and_answers() -> None:
+def test_sem_40_an_evaluation_is_known_by_version_scorers_and_answers() -> None:
     contents = {"r1": "c1", "r2": "c2"}
     same = evaluation_id(loaded(CASES), [SAFE], "stored", contents)
     assert evaluation_id(loaded(CASES), [SAFE], "stored", dict(reversed(contents.items()))) == same

@@ -107,7 +107,7 @@ def test_records_in_sets_count_once_whatever_number_of_traces_is_behind_them(sto
     assert of(store, "bad")["in_sets"] == 1
 
 
-def test_a_stored_answer_that_passes_every_scorer_was_no_failure(store: Store) -> None:
+def test_sem_41_a_stored_answer_that_passes_every_scorer_was_no_failure(store: Store) -> None:
     judged(store, a="fail", b="pass", c="pass", d="error", e="skipped")
     found = of(store, "bad")
     assert (found["reviewed"], found["proved"]) == (3, 1)
@@ -116,7 +116,7 @@ def test_a_stored_answer_that_passes_every_scorer_was_no_failure(store: Store) -
     assert of(store, "slow")["precision"] is None
 
 
-def test_the_word_of_a_person_stands_above_that_of_scorers(store: Store) -> None:
+def test_sem_41_the_word_of_a_person_stands_above_that_of_scorers(store: Store) -> None:
     judged(store, a="fail", b="pass")
     taken(store, by_rule("a", is_failure=False), at_us=T0 + 1)
     assert (of(store, "bad")["reviewed"], of(store, "bad")["proved"]) == (2, 0)
