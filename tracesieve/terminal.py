@@ -47,6 +47,11 @@ def _escaped(one: str) -> str:
     )
 
 
+def number(count: int, noun: str) -> str:
+    """``1 record``, ``1,200 records``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def columns() -> int:
     """How wide lines may be: ``COLUMNS`` if it is set, in a pipe too, else the terminal's width, else 80."""
     # Asked of a pipe, shutil looks at the process's first stdout, which may be a terminal all the same.

@@ -51,7 +51,7 @@ def take(datasets: Datasets, at_us: int) -> list[str]:
     return [one.version for one in taken]
 
 
-def test_what_a_person_edits_comes_back_and_an_amended_trace_does_not_take_it_away(
+def test_sem_23_42_what_a_person_edits_comes_back_whatever_its_trace_becomes(
     datasets: Datasets,
 ) -> None:
     datasets.deliver("t2", "error_case")

@@ -24,6 +24,7 @@ from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.snapshots import Snapshots
 from tracesieve.datasets.versions import short
 from tracesieve.run.parts import Run, wall_us
+from tracesieve.terminal import number
 
 log = logging.getLogger("tracesieve.run")
 EVERY_US = HOUR_US
@@ -72,7 +73,7 @@ class VersionTaker:
         self.run.lease.check()
         found = self.snapshots.take(names, now_us)
         for one in found:
-            log.info("version %s of %s: %d records", short(one), one.place.dataset, one.records)
+            log.info("version %s of %s: %s", short(one), one.place.dataset, number(one.records, "record"))
         return found
 
     def waiting(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tracesieve.errors import TracesieveError
+from tracesieve.terminal import number
 
 
 @click.command("get")
@@ -33,4 +34,4 @@ def command(name: str, config: str, wanted: str | None, to: str) -> None:
             click.echo(line, nl=False)
         return
     write(store, chosen, Path(to))
-    click.echo(f"{chosen.records:,} records of {dataset}@{short(chosen)} in {to}", err=True)
+    click.echo(f"{number(chosen.records, 'record')} of {dataset}@{short(chosen)} in {to}", err=True)

@@ -9,7 +9,7 @@ import click
 
 from tracesieve.errors import TracesieveError
 from tracesieve.json_output import echo_json
-from tracesieve.terminal import wrapped
+from tracesieve.terminal import number, wrapped
 
 if TYPE_CHECKING:
     from store import Store
@@ -47,7 +47,7 @@ def command(name: str, config: str, to: str | None, as_json: bool) -> None:
         return
     counts = ", ".join(f"{number:,} {what}" for what, number in vars(done).items() if what != "kept")
     kept = f"; {done.kept:,} keep what a person edited there" if done.kept else ""
-    click.echo(wrapped(f"{chosen.records:,} records to {target}: {counts}{kept}"))
+    click.echo(wrapped(f"{number(chosen.records, 'record')} to {target}: {counts}{kept}"))
 
 
 def _check_target(store: Store, target: str) -> None:

@@ -10,7 +10,7 @@ import click
 from rules.units import parse_time_us, readable_time
 from tracesieve.commands.datasets.noted import lines
 from tracesieve.json_output import echo_json
-from tracesieve.terminal import fitted, plain, table, wrapped
+from tracesieve.terminal import fitted, number, plain, table, wrapped
 
 _MOST_VALUES = 5
 _MOST_VERSIONS = 5
@@ -46,7 +46,8 @@ def show(document: dict[str, Any]) -> None:
     """The document as paragraphs and tables no wider than the terminal."""
     taken = readable_time(parse_time_us(document["taken"]))
     click.echo(fitted(f"{document['name']}@{document['version'][:12]} in {document['experiment']}"))
-    head = f"taken {taken}: {document['records']:,} records from {document['sources']:,} traces"
+    held, behind = number(document["records"], "record"), number(document["sources"], "trace")
+    head = f"taken {taken}: {held} from {behind}"
     people = [f"{number:,} {_PEOPLE[what]}" for what, number in document["people"].items()]
     click.echo(wrapped("; ".join([head, *people])))
     for line in lines(document):
@@ -56,7 +57,7 @@ def show(document: dict[str, Any]) -> None:
     if document["items"]:
         click.echo("\n" + "\n".join(_items(document["items"])))
     if (more := document["records"] - len(document["items"])) > 0:
-        click.echo(wrapped(f"and {more:,} more records (`tracesieve datasets get` writes them all)"))
+        click.echo(wrapped(f"and {number(more, 'more record')} (`tracesieve datasets get` writes them all)"))
     click.echo("\n" + "\n".join(_history(document["history"])))
 
 

@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "store"))
 
 
-def test_a_version_is_read_back_as_it_was_whatever_came_later(store: Store) -> None:
+def test_sem_42_a_version_is_read_back_as_it_was_whatever_came_later(store: Store) -> None:
     first = [record("one"), record("two", {"deep": [1, None, 2.5]}), person_record("three", answer=4)]
     version = taken(store, *first)
     taken(store, record("one", "other"), at_us=T0 + 1)
@@ -42,7 +42,7 @@ def test_a_version_is_read_back_as_it_was_whatever_came_later(store: Store) -> N
     assert of_person.origin == {"source_type": "HUMAN", "source_data": {"user": "ada"}}
 
 
-def test_what_changes_by_itself_makes_no_version(store: Store) -> None:
+def test_sem_42_what_changes_by_itself_makes_no_version(store: Store) -> None:
     assert taken(store, record("one"), record("two"))
     before = {name: store.table(name).version() for name in ("dataset_versions", "dataset_records")}
     assert not taken(store, record("two"), record("one"), at_us=T0 + 1)
@@ -124,7 +124,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def test_killed_at_every_write_it_is_whole_or_not_there_and_a_repeat_is_the_same(
+def test_sem_42_killed_at_every_write_it_is_whole_or_not_there_and_a_repeat_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("store.dataset_versions._COMMIT_RECORDS", 2)
