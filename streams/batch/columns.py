@@ -73,8 +73,18 @@ class Shape:
         if source not in self._have:
             return self._located(name) or f"cast(null as {_ddl(kind)})"
         if pa.types.is_list(kind) or pa.types.is_map(kind) or self._have[source].simpleString() == _ddl(kind):
-            return quoted(source)
+            return self._without_ours(quoted(source)) if name == "assessments" else quoted(source)
         return f"try_cast({quoted(source)} as {_ddl(kind)})"
+
+    def _without_ours(self, assessments: str) -> str:
+        """Assessments without those that we wrote: they are no content (SEMANTICS 1), as tags of ours.
+
+        In each expression that reads them, not in a projection of its own: that would read whole spans.
+        """
+        if not {"assessment_name", "source_id"} <= self.fields("assessments").keys():
+            return assessments
+        ours = "x.source_id = 'tracesieve' AND startswith(x.assessment_name, 'tracesieve.')"
+        return f"filter({assessments}, x -> not coalesce({ours}, false))"
 
     def _located(self, name: str) -> str:
         """What the place of a trace says of a column that the table lacks; empty where it says nothing."""
@@ -250,20 +260,8 @@ def plain_names(columns: Sequence[str]) -> list[str]:
     return [f"c{number}" for number in range(len(columns))]
 
 
-def _without_ours(frame: DataFrame, mapping: dict[str, str]) -> DataFrame:
-    """The frame without the assessments that we wrote: they are no content (SEMANTICS 1), as tags of ours."""
-    name = mapping.get("assessments", "assessments")
-    if not {"assessment_name", "source_id"} <= Shape(frame.schema, mapping).fields("assessments").keys():
-        return frame
-    ours = "x.source_id = 'tracesieve' AND startswith(x.assessment_name, 'tracesieve.')"
-    kept = f"filter({quoted(name)}, x -> not coalesce({ours}, false))"
-    others = (quoted(one) for one in frame.columns if one != name)
-    return frame.selectExpr(*others, f"{kept} as {quoted(name)}")
-
-
 def raw_frame(frame: DataFrame, columns: Sequence[str], mapping: dict[str, str] | None = None) -> DataFrame:
     """The source's rows as raw columns plus ``_…`` columns for the fact itself."""
-    frame = _without_ours(frame, mapping or {})
     shape = Shape(frame.schema, mapping)
     lines = [f"{text} as {quoted('_' + name)}" for name, text in shape.plain().items()]
     lines += [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from support.content_cases import CHANGED, ERRORS, NOTHING, SAME, SECOND, counted, micros, narrow_of
-from support.delta_cases import T0, rule_set, trace
+from support.content_cases import CHANGED, ERRORS, NOTHING, SAME, SECOND, base, counted, micros, narrow_of
+from support.delta_cases import T0, rule_set, trace, write
+
+from streams.batch.columns import raw_frame
 
 pytestmark = pytest.mark.spark
 
@@ -43,3 +46,16 @@ def test_the_same_function_serves_a_static_frame_and_a_stream(spark: Any, tmp_pa
     facts = pl.DataFrame(list(counted(spark, tmp_path, rule_set()).values())).sort("trace_id")
     for name in ("trace_id", "content_hash", "change_us", "hits", "group", "tokens_total"):
         assert facts[name].to_list() == found[name].to_list(), name
+
+
+def test_of_spans_only_the_fields_that_the_content_has_are_read(spark: Any, tmp_path: Path) -> None:
+    write(tmp_path / "t", [base()])
+    frame = raw_frame(spark.read.format("delta").load(str(tmp_path / "t")), ["tags[environment]"])
+    spark.conf.set("spark.sql.maxMetadataStringLength", "100000")
+    try:
+        plan = frame._jdf.queryExecution().executedPlan().toString()
+    finally:
+        spark.conf.unset("spark.sql.maxMetadataStringLength")
+    (read,) = re.findall(r"ReadSchema: (.*)", plan)
+    assert "spans:array<struct<span_id:string,start_time" in read
+    assert "events" not in read
