@@ -42,10 +42,12 @@ def traces(draw: st.DrawFn, most: int = 8) -> list[Span]:
 
 
 def read(*of_traces: list[Span]) -> tuple[Spans, list[list[dict[str, Any]]]]:
-    """Whatever the ids: short and the same in all traces, or long and each there once."""
+    """Whatever the ids: short and the same in all traces, or long and each there once. Their order is the
+    same: it decides between spans that ran at the same time.
+    """
     short = [oracle.as_row(f"t{number}", spans) for number, spans in enumerate(of_traces)]
     long = [
-        oracle.as_row(f"t{number}", spans, lambda name, number=number: f"{number:014}{name[-2:]}")
+        oracle.as_row(f"t{number}", spans, lambda name, number=number: f"{number:012}{name:!<4}")
         for number, spans in enumerate(of_traces)
     ]
     tables = [pa.Table.from_pylist(rows, schema=TRACES) for rows in (short, long)]
