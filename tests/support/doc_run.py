@@ -41,6 +41,7 @@ PAGES_RUN_BY_OTHERS = {
     "docs/patterns/mine-by-filter.md": "tests/e2e/test_pattern_filter.py",
     "docs/python.md": "tests/unit/tracesieve/notebook/test_notebook.py",
     "docs/patterns/profile-by-span-type.md": "tests/e2e/test_pattern_profile.py",
+    "docs/patterns/one-dataset-a-category.md": "tests/e2e/test_pattern_category.py",
 }
 
 # Ports that pages name, and how it is seen that the server behind one is up.

@@ -72,7 +72,7 @@ class DatasetSets:
             for rule in entry["rules"]
             if not is_search(rule["rule"]) and (category in fed_by or rule["rule"] in of_set.rules)
         ]
-        person = bool(entry.get("person")) and of_set.people and category in (name, *fed_by)
+        person = of_set.people and bool(entry.get("person")) and category in (name, *fed_by)
         why: Entry = {"person": True} if person else {}
         if rules or person:
             _add(found, name, entry["reason"] if rules else PERSONS_REASON, rules, why)
