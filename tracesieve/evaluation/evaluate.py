@@ -15,12 +15,12 @@ from store import Store
 from tracesieve.config.file import ConfigFile
 from tracesieve.errors import ConfigError, OutsideError, TracesieveError
 from tracesieve.evaluation.asked import content_of
-from tracesieve.evaluation.case import LoadedVersion, load
+from tracesieve.evaluation.case import Case, LoadedVersion, load
 from tracesieve.evaluation.code import load_code
 from tracesieve.evaluation.gate import Verdict, judge
 from tracesieve.evaluation.history import STORED, Evaluation, History, evaluation_id
 from tracesieve.evaluation.judge import JudgeLine
-from tracesieve.evaluation.score import ERROR, Score
+from tracesieve.evaluation.score import ERROR, Score, bounded
 from tracesieve.evaluation.scorers import NamedScorer, scorers_of
 from tracesieve.evaluation.scoring import Application, Run, Scored, Shows, score
 
@@ -78,7 +78,7 @@ def evaluate(
     if not loaded.cases:
         raise TracesieveError(f"{wanted.name}: the version has no records")
     scorers = scorers_of(settings, loaded.name)
-    application = _application(settings, wanted)
+    application = _application(settings, wanted, loaded.cases)
     _check_secrets(settings, scorers)
     history = History(store)
     try:
@@ -205,8 +205,8 @@ class _Evaluating:
             raise OutsideError(f"the judge at {where} answered none of {asked}: {line.last_failure}{hint}")
 
 
-def _application(settings: Settings, wanted: Wanted) -> Application | None:
-    """The function that gives fresh answers."""
+def _application(settings: Settings, wanted: Wanted, cases: Sequence[Case]) -> Application | None:
+    """The function that gives fresh answers to these records."""
     if wanted.application is None:
         return None
     if ":" not in wanted.application:
@@ -214,11 +214,29 @@ def _application(settings: Settings, wanted: Wanted) -> Application | None:
     found: Callable[..., Any] = load_code(wanted.application, settings.base_dir).value
     if not callable(found):
         raise TracesieveError(f"--predict {wanted.application}: it is no function")
+    if wrong := _refusal(found, cases):
+        raise TracesieveError(f"--predict {wanted.application}: {wrong}")
     if inspect.iscoroutinefunction(found):
         import asyncio
 
         return lambda **inputs: asyncio.run(found(**inputs))
     return found
+
+
+def _refusal(function: Callable[..., Any], cases: Sequence[Case]) -> str:
+    """Why a function can take the inputs of no record as arguments, or ""."""
+    wrong = ""
+    for case in cases:
+        try:
+            inspect.signature(function).bind(**case.inputs)
+        except TypeError as error:
+            named = bounded(", ".join(case.inputs), 100)
+            wrong = wrong or f"it does not take the inputs of a record ({named}) as arguments: {error}"
+        except ValueError:  # of a function of C nothing is known beforehand
+            return ""
+        else:
+            return ""
+    return wrong
 
 
 def _check_secrets(settings: Settings, scorers: Sequence[NamedScorer]) -> None:

@@ -50,10 +50,12 @@ def test_a_key_that_is_missing_is_known_before_a_judge_is_asked(
 
 
 def test_an_application_that_cannot_be_had_is_named(tmp_path: Path, store: Store) -> None:
-    (tmp_path / "app.py").write_text("number = 5\n")
+    (tmp_path / "app.py").write_text("number = 5\ndef question(question):\n    return question\n")
     assert "write module:function" in mistake(tmp_path, store, application="app.answer")
     assert "app.py has no answer" in mistake(tmp_path, store, application="app.py:answer")
     assert "it is no function" in mistake(tmp_path, store, application="app.py:number")
+    found = mistake(tmp_path, store, application="app.py:question")
+    assert "it does not take the inputs of a record (q) as arguments" in found
 
 
 def test_an_evaluation_to_compare_with_must_be_there(tmp_path: Path, store: Store) -> None:
