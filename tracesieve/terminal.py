@@ -47,9 +47,9 @@ def _escaped(one: str) -> str:
     )
 
 
-def number(count: int, noun: str) -> str:
-    """``1 record``, ``1,200 records``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def number(count: int, noun: str, several: str = "") -> str:
+    """``1 record``, ``1,200 records``; ``several`` is the plural where that is no ``s`` more."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
 def columns() -> int:

@@ -27,6 +27,7 @@ from tracesieve.errors import OutsideError, TracesieveError
 from tracesieve.run.parts import open_run, wall_us
 from tracesieve.run.shutdown import handle_signals
 from tracesieve.run.versions import membership_sinks, version_taker
+from tracesieve.terminal import number
 
 if TYPE_CHECKING:
     from tracesieve.config.settings import Settings
@@ -83,7 +84,8 @@ def _by_itself(settings: Settings, names: Collection[str]) -> bool:
             raise OutsideError("stopped before the end: repeat the command")
         if waiting:
             why = "; ".join(one.reason for one in writing if one.reason) or "there is not enough time"
-            raise OutsideError(f"{waiting:,} records wait to be written ({why}): repeat the command")
+            left = number(waiting, "delivery", "deliveries")
+            raise OutsideError(f"{left} of records still waiting ({why}): repeat the command")
         taker = version_taker(run)
         if taker is not None:
             taker.take(names, wall_us())

@@ -83,7 +83,7 @@ class VersionTaker:
     def finish(self, now_us: int) -> None:
         """At the end of ``run --once``: take a version of all, which does what was asked meanwhile, too."""
         if waiting := self.waiting():
-            log.info("no versions of the datasets are taken: %d records wait to be written", waiting)
+            log.info("no versions of the datasets are taken: deliveries of records wait: %d", waiting)
             return
         asked = self._requests.open()
         self.take((), now_us)

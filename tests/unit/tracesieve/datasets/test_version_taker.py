@@ -151,7 +151,7 @@ def test_run_once_takes_versions_at_its_end_unless_records_wait(
     run.outbox.enqueue([OutboxMessage("mlflow_datasets", "tr-2", {"trace_id": "tr-2"})], T0)
     caplog.set_level(logging.INFO, "tracesieve.run")
     taker.finish(T0 + 1)
-    assert "1 records wait to be written" in caplog.text
+    assert "deliveries of records wait: 1" in caplog.text
 
 
 def test_a_server_that_is_down_does_not_fail_run_once(
