@@ -143,7 +143,7 @@ def _more(number: int) -> Element | None:
 def _trace(document: Mapping[str, Any], head: str) -> Iterator[Element]:
     rows = document["waterfall"]
     cells = [_line(row) for row in rows]
-    falls = element("div", table(("span", "type", "time", "when"), cells, numbers=[2]), class_="falls")
+    falls = element("div", table(("span", "time", "when"), cells, numbers=[1]), class_="falls")
     found = section(head, falls if rows else None, note=_WATERFALL if rows else "It has no spans.")
     if document["bottleneck"] is not None:
         found.append(element("p", document["bottleneck"]))
@@ -158,16 +158,16 @@ def _trace(document: Mapping[str, Any], head: str) -> Iterator[Element]:
 def _line(row: Mapping[str, Any]) -> list[Cell]:
     indent = "\u00a0" * 4 * min(row["depth"], _DEEPEST)
     if row["hidden"]:
-        return [f"{indent}… {row['hidden']:,} more", "", figure(row["duration_ms"], "ms"), ""]
-    name = element("div", indent, element("code", row["span_name"] or "(no name)"))
+        return [f"{indent}… {row['hidden']:,} more", figure(row["duration_ms"], "ms"), ""]
+    kind = element("small", f" {row['span_type']}")
+    name = element("div", indent, element("code", row["span_name"] or "(no name)"), kind)
     if row["begin"] is None:
-        return [name, row["span_type"], "?", ""]
-    kind = "bad" if row["failed"] else "hot" if row["critical"] else "faint"
+        return [name, "?", ""]
+    colour = "bad" if row["failed"] else "hot" if row["critical"] else "faint"
     words = f"begins at {figure(row['start_ms'], 'ms')}, takes {figure(row['duration_ms'], 'ms')}"
     state = ", failed" if row["failed"] else ""
     return [
         name,
-        row["span_type"],
         figure(row["duration_ms"], "ms"),
-        bar(row["begin"], row["end"], kind, words + state),
+        bar(row["begin"], row["end"], colour, words + state),
     ]
