@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from rules.errors import RuleFilesError
-from rules.selection import REASONS
 from tracesieve.json_output import echo_json
 from tracesieve.terminal import plain, wrapped
 
@@ -43,6 +42,8 @@ def show(document: dict[str, Any]) -> None:
     """How it is counted; one line a rule, under it the parts of its condition, those that decided marked with
     ``*``; what was written.
     """
+    from rules.selection import REASONS
+
     counted = document["counted"]
     if counted:
         took = "-" if counted["duration_us"] is None else f"{counted['duration_us'] / 1000:,.0f} ms"
