@@ -24,8 +24,8 @@ QUERY = "query"  # the stratum that is found here, from signatures
 
 @dataclass(eq=False)
 class _Unit:
-    """Candidates of one pattern with equal inputs: ``sharing`` have the very same, the others differ in case
-    or white space.
+    """Candidates of one pattern with equal inputs: ``sharing`` have the very same, the others differ in white
+    space.
     """
 
     order: tuple[bytes, str]
@@ -205,7 +205,7 @@ def _key(candidate: Candidate) -> _Key:
 
 
 def _unit(key: _Key, members: list[Candidate]) -> _Unit:
-    """Of the inputs that differ in case or white space those with the least hash stand for all."""
+    """Of the inputs that differ in white space those with the least hash stand for all."""
     inputs, pattern = key
     first = members[0]
     if len(members) > 1:

@@ -1,9 +1,10 @@
 """The inputs of a trace as a selection compares them: two digests, and a MinHash of their words.
 
-Inputs are *equal* when they differ in case, width of characters or white space alone; numbers count, since
-order 17 and order 18 may be two cases. Inputs are *near-duplicates* by what a user asked: the words of the
-user's messages, numbers masked, system prompts and earlier answers left out, which would make everything
-alike. What is compared is bounded: the first :data:`TEXT_LENGTH` characters.
+Inputs are *equal* when they differ in white space or the width of characters alone. Case and numbers count:
+order 17 and order 18, ``US`` and ``us`` may be two cases. Inputs are *near-duplicates* by what a user asked:
+the words of the user's messages in lower case, numbers masked, system prompts and earlier answers left out,
+which would make everything alike. What is compared is bounded: the first :data:`TEXT_LENGTH` characters; what
+has fewer than :data:`LEAST_WORDS` words is like nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 
 PERMUTATIONS: Final = 128
 TEXT_LENGTH: Final = 20_000
+LEAST_WORDS: Final = 3
 _SEED: Final = 20_261
 _NUMBER = re.compile(r"\d+")
 _SPACES = re.compile(r"\s+")
@@ -44,13 +46,13 @@ def features(inputs: Any) -> Features:
 
 
 def query_text(inputs: Any) -> str:
-    """What was asked, normalised: the user's messages where there are any, else every text and number."""
+    """What was asked, in lower case: the user's messages where there are any, else every text and number."""
     texts = list(_user_messages(inputs)) or list(_leaves(inputs))
-    return _normal_text(" ".join(texts)[:TEXT_LENGTH])
+    return _normal_text(" ".join(texts)[:TEXT_LENGTH]).casefold()
 
 
 def signature(text: str) -> bytes:
-    """The MinHash of the words of a normalised text and their pairs, empty where it has no word.
+    """The MinHash of the words of a normalised text and their pairs, empty where it has too few.
 
     128 permutations of 32 bits, little-endian: the share of places in which two agree estimates the Jaccard
     similarity of the two sets, with a standard error of at most 0.045 (Broder, "On the resemblance and
@@ -59,7 +61,7 @@ def signature(text: str) -> bytes:
     from rensa import RMinHash
 
     words = _WORD.findall(_NUMBER.sub("0", text))
-    if not words:
+    if len(words) < LEAST_WORDS:
         return b""
     pairs = (f"{first} {second}" for first, second in pairwise(words))
     sketch = RMinHash(num_perm=PERMUTATIONS, seed=_SEED)
@@ -83,7 +85,7 @@ def _normal(value: Any) -> Any:
 
 def _normal_text(text: str) -> str:
     whole = text.encode("utf-8", "replace").decode()  # half a surrogate pair is no character
-    return _SPACES.sub(" ", unicodedata.normalize("NFKC", whole).casefold()).strip()
+    return _SPACES.sub(" ", unicodedata.normalize("NFKC", whole)).strip()
 
 
 def _user_messages(value: Any) -> Iterator[str]:
