@@ -77,7 +77,7 @@ def _document(
     document = report(store, from_us, to_us, keys, now, content, sets, only=only, server=server)
     if only is not None:
         document["selected"] = {"searched": only.searched, "gone": only.gone}
-    return {**document, "datasets": listed(store, DatasetSets.of(settings), now)}
+    return {**document, "datasets": listed(store)}
 
 
 def _show(document: dict[str, Any], as_json: bool, as_markdown: bool, html: str | None) -> None:

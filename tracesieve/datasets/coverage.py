@@ -31,7 +31,6 @@ def noted(
     dataset: str,
     experiment_id: str,
     now_us: int,
-    pool: Pool | None = None,
 ) -> dict[str, Any]:
     """``left_out``, the number of candidates by reason, and ``coverage`` of the failures of the last 30 days;
     of a dataset by its whole name, in the experiment it is in. Nothing of one that has no candidates.
@@ -45,7 +44,7 @@ def noted(
     Raises:
         StoreError: the store cannot be read.
     """
-    pool = pool or Pool(store, sets)
+    pool = Pool(store, sets)
     name = dataset.removeprefix(f"{sets.prefix}_")
     if name not in pool.names():
         return {}

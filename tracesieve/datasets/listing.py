@@ -15,7 +15,6 @@ from store import Store
 from store.dataset_versions import DatasetVersions, StoredVersion
 from tracesieve.datasets.beginning import MOST_TEXT, beginning
 from tracesieve.datasets.coverage import noted
-from tracesieve.datasets.pool import Pool
 from tracesieve.datasets.record import Record
 from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.versions import records_of, versions_of
@@ -30,21 +29,17 @@ _NOT_COUNTED = (
 )
 
 
-def listed(store: Store, sets: DatasetSets, now_us: int) -> list[dict[str, Any]]:
+def listed(store: Store) -> list[dict[str, Any]]:
     """Every dataset that has a version, and those that have records of ours and no version yet.
 
-    ``left_out``, ``coverage`` and ``coverage_low`` are as things stand now; of a dataset that the config does
-    not feed any more, as at its last version.
-
-    Raises:
-        StoreError: the store cannot be read.
+    ``left_out``, ``coverage`` and ``coverage_low`` are as noted when the last version was taken: to find them
+    anew takes seconds where there are many candidates (:func:`described` does).
     """
     versions = DatasetVersions(store)
     counts = Counter(one.place.key for one in versions.all())
-    pool = Pool(store, sets) if counts else None
     rows = []
     for key, one in sorted(versions.latest().items()):
-        note = flat(noted(store, sets, *key, now_us, pool) or one.note)
+        note = flat(one.note)
         del note["covered"]
         rows.append({**heading(one), "versions": counts[key], **note})
     known = {one.dataset_id for one in versions.all()} | {one.place.dataset for one in versions.all()}

@@ -164,7 +164,7 @@ class Monitor:
 
     def datasets(self) -> pl.DataFrame:
         """The datasets and their latest versions, as ``datasets list`` has them."""
-        return frame(listed(self._store, DatasetSets.of(self.settings), range_of(None, None, None).now_us))
+        return frame(listed(self._store))
 
     def dataset(self, name: str, version: str = LATEST) -> pl.DataFrame:
         """The records of a version of a dataset: ``inputs``, ``outputs``, ``expectations`` and ``tags`` as

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -11,8 +10,8 @@ from tracesieve.json_output import echo_json
 from tracesieve.terminal import table, wrapped
 
 COVERS = (
-    "covers: of the failures of the last 30 days, how many have an error pattern that is in the set; "
-    "after >, how much of the failures to come it covers at least (95% sure)"
+    "covers: of the failures of the 30 days before the version was taken, how many have an error pattern "
+    "that is in the set; after >, how much of the failures to come it covers at least (95% sure)"
 )
 
 
@@ -24,11 +23,8 @@ def command(config: str, as_json: bool) -> None:
     from store import open_store
     from tracesieve.config.loading import load_settings
     from tracesieve.datasets.listing import listed
-    from tracesieve.datasets.sets import DatasetSets
 
-    settings = load_settings(config)
-    store = open_store(settings.store_path, create=False)
-    rows = listed(store, DatasetSets.of(settings), time.time_ns() // 1000)
+    rows = listed(open_store(load_settings(config).store_path, create=False))
     if as_json:
         echo_json({"datasets": rows})
         return
