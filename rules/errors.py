@@ -2,9 +2,13 @@
 
 ::
 
-    RuleError                exit 2: a rule or a set of rules cannot be used
-    ├── ConditionError       one condition
-    └── RuleFilesError       rule files that make no set of rules
+    RulesError                   exit 2
+    ├── RuleError                a rule or a set of rules cannot be used
+    │   ├── ConditionError       one condition
+    │   └── RuleFilesError       rule files that make no set of rules
+    └── RedactionError           a record cannot be redacted, and must not be written as it is
+        ├── PluginError          the function of the config that finds more failed
+        └── TooDeepError         a value is nested too deep
 """
 
 from __future__ import annotations
@@ -14,10 +18,14 @@ from collections.abc import Sequence
 from rules.diagnostics import Diagnostic
 
 
-class RuleError(Exception):
-    """A rule cannot be used; ``diagnostics`` says all that is wrong with it."""
+class RulesError(Exception):
+    """The root: what was given to the package cannot be used."""
 
     exit_code = 2
+
+
+class RuleError(RulesError):
+    """A rule cannot be used; ``diagnostics`` says all that is wrong with it."""
 
     def __init__(self, message: str, diagnostics: Sequence[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
@@ -38,3 +46,15 @@ class RuleFilesError(RuleError):
 
     def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
         super().__init__("\n".join(map(str, diagnostics)), diagnostics)
+
+
+class RedactionError(RulesError):
+    """A record cannot be redacted, and must not be written as it is. No message of these names content."""
+
+
+class PluginError(RedactionError):
+    """The function that finds more failed, or answered with something else than parts of the texts."""
+
+
+class TooDeepError(RedactionError):
+    """A value is nested too deep."""

@@ -31,7 +31,7 @@ INTERRUPTED = 130
 # The root of each package's errors. They are looked up among the modules that are loaded: an error whose
 # module is not loaded has not been raised, and loading all of them would cost what lazy commands save.
 ERROR_ROOTS = {
-    "rules.errors": "RuleError",
+    "rules.errors": "RulesError",
     "store.errors": "StoreError",
     "streams.errors": "StreamsError",
     "sinks.errors": "SinkError",

@@ -6,17 +6,15 @@ Pure: no clock, no network, no table. A text of any size costs time in proportio
 
 from rules.redaction.found import Found, FoundBy
 from rules.redaction.own import pattern_error
-from rules.redaction.plugin import Plugin, PluginFailed
-from rules.redaction.redactor import DETECTORS, Redacted, RedactionFailed, Redactor
+from rules.redaction.plugin import Plugin
+from rules.redaction.redactor import DETECTORS, Redacted, Redactor
 
 __all__ = [
     "DETECTORS",
     "Found",
     "FoundBy",
     "Plugin",
-    "PluginFailed",
     "Redacted",
-    "RedactionFailed",
     "Redactor",
     "pattern_error",
 ]

@@ -6,17 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from rules.errors import PluginError
 from rules.redaction.found import Found
 
 Plugin = Callable[[Sequence[str]], Iterable[Iterable[Any]]]
 _KIND = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
-
-
-class PluginFailed(Exception):  # noqa: N818
-    """The function failed, or answered with something else than parts of the texts.
-
-    The message names no content.
-    """
 
 
 def found_by(plugin: Plugin, texts: Sequence[str]) -> dict[str, list[Found]]:
@@ -26,16 +20,16 @@ def found_by(plugin: Plugin, texts: Sequence[str]) -> dict[str, list[Found]]:
     ``entity_type``, as Presidio's analyzer has them.
 
     Raises:
-        PluginFailed: it raised an error or answered with something else.
+        PluginError: it raised an error or answered with something else.
     """
     if not texts:
         return {}
     try:
         answers = [list(one) for one in plugin(list(texts))]
     except Exception as error:  # whatever it is, the record is refused
-        raise PluginFailed(f"the redaction plugin failed with {type(error).__name__}") from error
+        raise PluginError(f"the redaction plugin failed with {type(error).__name__}") from error
     if len(answers) != len(texts):
-        raise PluginFailed(f"the redaction plugin answered {len(answers)} texts of {len(texts)}")
+        raise PluginError(f"the redaction plugin answered {len(answers)} texts of {len(texts)}")
     return {text: list(_of(text, answer)) for text, answer in zip(texts, answers, strict=True)}
 
 
@@ -45,10 +39,10 @@ def _of(text: str, answer: Iterable[Any]) -> Iterator[Found]:
         parts = one if is_row else [getattr(one, name, None) for name in ("start", "end", "entity_type")]
         start, end = (_place(part) for part in parts[:2])
         if not 0 <= start < end <= len(text):
-            raise PluginFailed("the redaction plugin answered with a part that is not in the text")
+            raise PluginError("the redaction plugin answered with a part that is not in the text")
         kind = str(parts[2]).upper()
         if not _KIND.fullmatch(kind):
-            raise PluginFailed("the redaction plugin answered with a kind that is no name")
+            raise PluginError("the redaction plugin answered with a kind that is no name")
         yield Found(start, end, kind, text[start:end])
 
 

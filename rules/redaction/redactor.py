@@ -30,7 +30,7 @@ from rules.redaction.phone import is_phone_text, phones
 from rules.redaction.plugin import Plugin, found_by
 from rules.redaction.secret import KIND as SECRET
 from rules.redaction.secret import secret_of_key, secrets
-from rules.redaction.walk import TooDeep, Walk
+from rules.redaction.walk import Walk
 
 DETECTORS: Final = ("email", "phone", "card", "iban", "ip", "secret")
 VERSION: Final = 1  # of what the detectors find: with another one, records are looked at again
@@ -40,10 +40,6 @@ _PHONE_KEY = re.compile(
     r"(?i)(?:^|.*[_\-. ])(?:tele?)?(?:phone|mobile|cell|fax|msisdn|whatsapp)(?:[_ ]?(?:number|no|nr))?"
 )
 _WORDS_ONLY = re.compile(r"[A-Za-z\s_]{0,60}")  # nothing that a detector finds
-
-
-class RedactionFailed(Exception):  # noqa: N818
-    """A record cannot be redacted, and must not be written as it is."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +84,14 @@ class Redactor:
         """The JSON values of one record, redacted together: the same value has the same token in all.
 
         Raises:
-            RedactionFailed: a value is nested too deep.
-            PluginFailed: the plugin failed.
+            TooDeepError: a value is nested too deep.
+            PluginError: the plugin failed.
         """
         work = _Work(self)
-        try:
-            for value in values:
-                work.walk.value(value, work.collect)
-            work.find()
-            found = tuple(work.walk.value(value, work.replace) for value in values)
-        except TooDeep as error:
-            raise RedactionFailed("a value is nested too deep to be redacted") from error
+        for value in values:
+            work.walk.value(value, work.collect)
+        work.find()
+        found = tuple(work.walk.value(value, work.replace) for value in values)
         return Redacted(found, dict(sorted(work.counts.items())))
 
     def in_text(self, text: str) -> Iterator[Found]:

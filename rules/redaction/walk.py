@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from rules.errors import TooDeepError
+
 DEEPEST: Final = 64  # levels of a value, and of one in a text
 MOST_TEXTS: Final = 6  # texts in texts in texts
 _STYLES: Final[tuple[dict[str, Any], ...]] = (
@@ -24,10 +26,6 @@ _STYLES: Final[tuple[dict[str, Any], ...]] = (
 Visit = Callable[[str, str, bool], str]
 
 
-class TooDeep(Exception):  # noqa: N818
-    """A value is nested more than :data:`DEEPEST` levels deep."""
-
-
 class Walk:
     """Walks values of one record; what was found of a text that is JSON is kept for the next walk."""
 
@@ -39,7 +37,7 @@ class Walk:
         text stands under, or "". A number is visited as its digits and stays one unless they change.
 
         Raises:
-            TooDeep: it is nested too deep.
+            TooDeepError: it is nested more than :data:`DEEPEST` levels deep.
         """
         return self._any(value, "", 0, 0, visit)
 
@@ -49,7 +47,7 @@ class Walk:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _number(value, key, visit)
         if depth >= DEEPEST and isinstance(value, dict | list):
-            raise TooDeep
+            raise TooDeepError("a value is nested too deep to be redacted")
         if isinstance(value, list):
             return [self._any(one, key, depth + 1, texts, visit) for one in value]
         if isinstance(value, dict):

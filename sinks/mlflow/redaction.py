@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from rules.redaction import DETECTORS, Plugin, PluginFailed, RedactionFailed, Redactor, pattern_error
+from rules.errors import PluginError, RedactionError
+from rules.redaction import DETECTORS, Plugin, Redactor, pattern_error
 from sinks.errors import Refused
 
 Detector = Literal["email", "phone", "card", "iban", "ip", "secret"]
@@ -107,7 +108,7 @@ class Door:
             return Passed(values, "")
         try:
             redacted = self._redactor.record(*values)
-        except (RedactionFailed, PluginFailed) as error:
+        except RedactionError as error:
             raise Refused(f"not redacted, so not written: {error}") from error
         return Passed(redacted.values, summary(redacted.counts))
 
@@ -134,7 +135,7 @@ def plugin_problem(config: RedactionConfig | Literal[False]) -> str:
         return ""
     try:
         _imported(config.plugin)
-    except PluginFailed as error:
+    except PluginError as error:
         return str(error)
     return ""
 
@@ -151,8 +152,8 @@ def _imported(name: str) -> Plugin:
     try:
         found = getattr(importlib.import_module(module), function)
     except Exception as error:  # a module of the user's own may raise anything
-        raise PluginFailed(f"{name} cannot be imported ({type(error).__name__})") from error
+        raise PluginError(f"{name} cannot be imported ({type(error).__name__})") from error
     if not callable(found):
-        raise PluginFailed(f"{name} is no function")
+        raise PluginError(f"{name} is no function")
     plugin: Plugin = found
     return plugin
