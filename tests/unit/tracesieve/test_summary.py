@@ -30,7 +30,7 @@ def test_it_has_the_candidates_among_the_traces_that_the_run_took(tmp_path: Path
     outbox.enqueue([OutboxMessage("mlflow_tags", one, tags_of(RULES, one, rows[one], [])) for one in rows], 1)
     (first, _) = outbox.pending("mlflow_tags")
     outbox.ack([Ack(first, "delivered")], 2)
-    found = summary(store, "s", since, 0, 1, "tracesieve")
+    found = summary(store, "s", since, 0, 1)
     assert found["traces"] == 3
     (row,) = found["categories"]
     assert (row["category"], row["matched"], row["tagged"]) == ("error_case", 3, 1)
@@ -44,6 +44,6 @@ def test_it_has_the_candidates_among_the_traces_that_the_run_took(tmp_path: Path
 def test_a_run_without_candidates_says_nothing_of_them(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     batch(store, 0, [fact("fine", 2)])
-    text = render(summary(store, "s", -1, 0, 0, "tracesieve"))
+    text = render(summary(store, "s", -1, 0, 0))
     assert "candidates" not in text
     assert text.startswith("Took 1 new traces")
