@@ -48,6 +48,14 @@ class MessageKind(enum.Enum):
     """The rules that match a trace, for who writes more of them than tags.  Target and payload: those of
     ``TAGS``."""
 
+    PATTERN = "pattern"
+    """How an error pattern stands in an experiment.  Target: ``<experiment id>/<pattern>``.  Payload:
+    ``status`` (open, resolved), ``experiment_id``, ``pattern`` (the fingerprint that was seen first),
+    ``variants`` (all of them), ``text``, ``error_type``, ``span_type``, ``span_name``, ``traces``, ``recent``
+    (of them in the last 24 h), ``handled`` (of ``traces``), ``first_us``, ``last_us``, ``back_us`` and
+    ``silent_us`` (since when it is back, and until when it was seen before; or null), ``samples`` (trace
+    ids)."""
+
     MEMBERSHIP = "membership"
     """The datasets that a trace should be in.  Target: the trace id.  Payload: ``trace_id``, ``start_us``,
     ``end_us``, ``experiment_id``, ``categories``: ``{name: {rules: [{rule, hash}], reason, person?}}``."""

@@ -13,6 +13,7 @@ from sinks.base import ALERT_KINDS, ConfigKey, MessageKind, Payload, Sink, SinkC
 from sinks.delivery import Delivery
 from sinks.mlflow.assessments import MlflowAssessments
 from sinks.mlflow.datasets import MlflowDatasets
+from sinks.mlflow.issues import MlflowIssues
 from sinks.mlflow.tags import MlflowTags
 from store.outbox import Outbox
 
@@ -21,6 +22,7 @@ SINKS: dict[str, type[Sink]] = {
     Alertmanager.name: Alertmanager,
     MlflowTags.name: MlflowTags,
     MlflowAssessments.name: MlflowAssessments,
+    MlflowIssues.name: MlflowIssues,
     MlflowDatasets.name: MlflowDatasets,
 }
 

@@ -10,10 +10,11 @@ from typing import Literal
 @dataclass(frozen=True)
 class Holding:
     """One thing that stands at the other side because of a trace: a tag or an assessment with its ``value``,
-    or a record in ``place``, whose id is ``place_id``; several traces may stand behind one record.
+    or a record in ``place``, whose id is ``place_id``, or an issue of the experiment ``place_id``; several
+    traces may stand behind one record or issue.
     """
 
-    kind: Literal["tag", "assessment", "record"]
+    kind: Literal["tag", "assessment", "record", "issue"]
     trace_id: str
     name: str
     value: str = ""
@@ -23,7 +24,7 @@ class Holding:
     @property
     def thing(self) -> tuple[str, ...]:
         """The same for all traces that stand behind one thing."""
-        return (self.place_id, self.name) if self.kind == "record" else (self.trace_id, self.name)
+        return (self.place_id if self.kind in ("record", "issue") else self.trace_id, self.name)
 
 
 @dataclass(frozen=True)

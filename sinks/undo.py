@@ -35,6 +35,7 @@ class Part:
     tags: int
     records: int
     assessments: int = 0
+    issues: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,13 @@ class Plan:
         return sum(part.assessments for part in self.parts)
 
     @property
+    def issues(self) -> int:
+        """How many issues there are; each is of one experiment."""
+        return sum(part.issues for part in self.parts)
+
+    @property
     def traces(self) -> int:
-        """How many traces bear them, or are in datasets."""
+        """How many traces bear them, are in datasets, or are linked to issues."""
         return sum(part.traces for part in self.parts)
 
     @property
@@ -71,8 +77,8 @@ class Plan:
 
     @property
     def things(self) -> int:
-        """How many tags, assessments and records there are."""
-        return self.tags + self.assessments + self.records
+        """How many tags, assessments, issues and records there are."""
+        return self.tags + self.assessments + self.issues + self.records
 
     def as_json(self) -> dict[str, Any]:
         """The plan as plain JSON data."""
@@ -80,6 +86,7 @@ class Plan:
             "tags": self.tags,
             "traces": self.traces,
             "assessments": self.assessments,
+            "issues": self.issues,
             "records": self.records,
             "datasets": self.datasets,
             "experiments": [vars(part) for part in self.parts],
@@ -107,9 +114,12 @@ def plan(store: Store) -> Plan:
         one for name, sink in classes.items() for one in sink.holdings(store, delivered.get(name, {}))
     ]
     experiment_of = _experiments(store, {one.trace_id for one in holdings})
+    # An issue is of one experiment, also where the facts of some of its traces are gone.
+    known = [one for one in holdings if one.kind == "issue" and one.trace_id in experiment_of]
+    of_issue = {one.thing: experiment_of[one.trace_id] for one in known}
     by_experiment: dict[str, list[Holding]] = defaultdict(list)
     for one in holdings:
-        by_experiment[experiment_of.get(one.trace_id, "")].append(one)
+        by_experiment[experiment_of.get(one.trace_id) or of_issue.get(one.thing, "")].append(one)
     parts = [_part(name, found) for name, found in sorted(by_experiment.items())]
     records = {(one.place, one.thing) for one in holdings if one.kind == "record"}
     counts = Counter(place for place, _ in records)
@@ -121,7 +131,7 @@ def _part(experiment: str, holdings: Sequence[Holding]) -> Part:
     things = {(one.kind, one.thing) for one in holdings}
     kinds = Counter(kind for kind, _ in things)
     traces = len({one.trace_id for one in holdings})
-    return Part(experiment, traces, kinds["tag"], kinds["record"], kinds["assessment"])
+    return Part(experiment, traces, kinds["tag"], kinds["record"], kinds["assessment"], kinds["issue"])
 
 
 def _delivered(store: Store) -> dict[str, dict[str, Payload]]:

@@ -29,6 +29,10 @@ class MlflowTarget(BaseModel):
     assessments: bool = Field(
         default=False, description="true: a matched trace also gets a feedback for each rule, with why"
     )
+    issues: bool = Field(
+        default=False,
+        description="true: an error pattern that goes on is also an issue, open or resolved",
+    )
 
 
 class DatasetSet(BaseModel):

@@ -83,7 +83,9 @@ class Shape:
         """
         if not {"assessment_name", "source_id"} <= self.fields("assessments").keys():
             return assessments
-        ours = "x.source_id = 'tracesieve' AND startswith(x.assessment_name, 'tracesieve.')"
+        # A reference to an issue is named by the issue's id.
+        named = " OR ".join(f"startswith(x.assessment_name, '{begin}')" for begin in ("tracesieve.", "iss-"))
+        ours = f"x.source_id = 'tracesieve' AND ({named})"
         return f"filter({assessments}, x -> not coalesce({ours}, false))"
 
     def _located(self, name: str) -> str:

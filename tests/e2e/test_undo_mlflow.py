@@ -105,10 +105,18 @@ def test_what_it_says_it_will_take_back_is_what_it_takes_back(monitor: Monitor) 
         "tags": tags,
         "traces": 2,
         "assessments": 0,
+        "issues": 0,
         "records": 2,
         "datasets": there,
         "experiments": [
-            {"experiment": monitor.name, "traces": 2, "tags": tags, "records": 2, "assessments": 0}
+            {
+                "experiment": monitor.name,
+                "traces": 2,
+                "tags": tags,
+                "records": 2,
+                "assessments": 0,
+                "issues": 0,
+            }
         ],
     }
     done = json.loads(monitor.undo("--json").stdout)

@@ -124,6 +124,13 @@ SAME = {
                 source_id="tracesieve",
                 last_update_time=T0 + 90 * SECOND,
             ),
+            assessment(
+                assessment_id="link",
+                assessment_name="iss-0123456789abcdef",
+                source_type="CODE",
+                source_id="tracesieve",
+                last_update_time=T0 + 90 * SECOND,
+            ),
         ]
     ),
     "order of spans": changed_row(spans=base()["spans"][::-1]),

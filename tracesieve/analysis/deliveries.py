@@ -45,6 +45,9 @@ def subject(row: Mapping[str, Any]) -> str:
             f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in row["group"].items()
         )
         return " ".join(filter(None, ["alert", row["rule"], row["status"], group]))
+    if sink is not None and sink.consumes is MessageKind.PATTERN:
+        experiment_id, _, pattern = row["target"].rpartition("/")
+        return f"issue of pattern {pattern} in experiment {experiment_id or '-'}"
     return str(row["target"])
 
 

@@ -26,13 +26,14 @@ _NAMED = ("error_type", "span_type", "span_name")
 NEW, ONGOING, BACK = "new", "ongoing", "back"
 
 
-def failures_until(store: Store, to_us: int) -> pl.DataFrame:
+def failures_until(store: Store, to_us: int, *more: str) -> pl.DataFrame:
     """The failures of all traces that ended before then and stand: ``trace_id``, ``end_us``, the keys of a
-    failure, the ``merged`` pattern and its ``text``.
+    failure, the ``merged`` pattern and its ``text``; and these columns of facts too.
     """
     where = (pl.col("end_us") < to_us) & pl.col("failure").is_not_null()
-    facts = net_facts(store.table("facts").read(list(_COLUMNS), where))
-    decoded = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure").select(_KEPT)
+    facts = net_facts(store.table("facts").read([*_COLUMNS, *more], where))
+    decoded = facts.with_columns(pl.col("failure").str.json_decode(_FAILURE)).unnest("failure")
+    decoded = decoded.select(*_KEPT, *more)
     return decoded.join(_merged(decoded), on="pattern", how="left")
 
 

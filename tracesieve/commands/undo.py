@@ -1,5 +1,5 @@
-"""``tracesieve undo``: take back every tag and dataset record that was written; what people set or edited
-stays.
+"""``tracesieve undo``: take back every tag, issue and dataset record that was written; what people set or
+edited stays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def command(config: str, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove every tag and record that was written to MLflow; not while a run goes on.
 
     A trace whose ``eval_candidate`` a person has changed keeps it. A dataset that is empty then is deleted,
-    unless a person made it. Repeating it changes nothing.
+    unless a person made it. An issue is rejected and its text taken away, unless a person changed it.
+    Repeating it changes nothing.
     """
     from sinks.undo import plan
     from store import open_store
@@ -84,7 +85,9 @@ def _totals(planned: Plan) -> str:
     tags, traces = _number(planned.tags, "tag"), _number(planned.traces, "trace")
     if planned.assessments:
         tags = f"{tags} and {_number(planned.assessments, 'assessment')}"
-    return f"{tags} on {traces}, {_number(planned.records, 'record')} in {_number(planned.places, 'dataset')}"
+    issues = f"{_number(planned.issues, 'issue')}, " if planned.issues else ""
+    records = f"{_number(planned.records, 'record')} in {_number(planned.places, 'dataset')}"
+    return f"{tags} on {traces}, {issues}{records}"
 
 
 def _number(number: int, noun: str) -> str:

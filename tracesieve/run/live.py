@@ -15,6 +15,7 @@ from streams.query import Handle, start
 from tracesieve.errors import OutsideError
 from tracesieve.run.activity import Activity
 from tracesieve.run.apply import Applier
+from tracesieve.run.issues import pattern_follower
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.shutdown import finish
 from tracesieve.run.versions import version_taker
@@ -45,6 +46,8 @@ def run_live(run: Run) -> None:
     threads.append(_thread(run, "maintenance", MAINTENANCE_S, run.maintenance.step))
     if (versions := version_taker(run)) is not None:
         threads.append(_thread(run, "versions", 1.0, versions.step))
+    if (patterns := pattern_follower(run)) is not None:
+        threads.append(_thread(run, "patterns", 1.0, patterns.step))
     log.info("starting Spark")
     spark = spark_of(run)
     handle = start(spark, run.config, wall_us)

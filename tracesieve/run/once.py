@@ -17,6 +17,7 @@ from streams.errors import PartlyLanded, Stopped
 from streams.query import start
 from streams.sources.base import Landing
 from tracesieve.run.apply import Applier
+from tracesieve.run.issues import decide_at_end
 from tracesieve.run.parts import Run, spark_of, wall_us
 from tracesieve.run.progress import Progress, of_about
 from tracesieve.run.shutdown import finish_batch
@@ -46,6 +47,8 @@ def run_once(run: Run, progress: Progress | None = None) -> int:
         run.follow(fixed_us)  # as a run that goes on does: verdicts on what is old enough
     else:
         run.follow(fixed_us, fixed_us)
+    if counted:
+        decide_at_end(run, fixed_us)
     waiting = 0
     if not run.dry_run:
         progress.stage(_delivering(run))

@@ -21,6 +21,7 @@ from rules.units import utc
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OWN_TAGS = "tracesieve."
 _OWN_SOURCE = "tracesieve"
+_ISSUE = "iss-"  # a reference to an issue is named by its id
 _STATUS = {"STATUS_CODE_OK": "OK", "STATUS_CODE_ERROR": "ERROR", "STATUS_CODE_UNSET": "UNSET"}
 
 _TOO_DEEP = '"nested too deep to be read"'
@@ -143,7 +144,7 @@ def _span(span: Any, trace_id: str) -> Row:
 def _is_own(assessment: Any) -> bool:
     """Whether it is one that we wrote; a person's of the same name is not."""
     source_id = assessment.source.source_id if assessment.source else None
-    return source_id == _OWN_SOURCE and str(assessment.name).startswith(_OWN_TAGS)
+    return source_id == _OWN_SOURCE and str(assessment.name).startswith((_OWN_TAGS, _ISSUE))
 
 
 def _assessment(one: Any) -> Row:

@@ -41,6 +41,10 @@ def settings(folder: Path, text: str = "") -> Settings:
         (SERVER, ["alert_log", "mlflow_tags", "mlflow_datasets"]),
         (SERVER + "datasets: false\n", ["alert_log", "mlflow_tags"]),
         ("mlflow: {tracking_uri: 'http://a:1', tags: false}\n", ["alert_log", "mlflow_datasets"]),
+        (
+            "mlflow: {tracking_uri: 'http://a:1', assessments: true, issues: true}\n",
+            ["alert_log", "mlflow_tags", "mlflow_assessments", "mlflow_issues", "mlflow_datasets"],
+        ),
     ],
 )
 def test_the_config_asks_for_sinks_and_a_dry_run_for_the_log_alone(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from mlflow.entities import AssessmentSource, Feedback, TraceInfo, TraceLocation, TraceState
+from mlflow.entities.assessment import IssueReference
 from pydantic import ValidationError
 
 from store import open_store
@@ -58,7 +59,10 @@ def test_sem_01_our_own_assessments_are_no_content_of_the_row() -> None:
     own = [
         *info().assessments,
         Feedback(name="tracesieve.slow", value="x", source=AssessmentSource("CODE", "tracesieve")),
+        IssueReference("iss-1", "search: no *", source=AssessmentSource("CODE", "tracesieve")),
     ]
+    persons = [*own, IssueReference("iss-1", "search: no *", source=AssessmentSource("HUMAN", "ana"))]
+    assert hashed(assessments=persons) != hashed()
     assert info_row(info(assessments=own), None) == info_row(info(), None)
     assert hashed(assessments=own) == hashed()
 

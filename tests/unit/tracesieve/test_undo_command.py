@@ -67,11 +67,12 @@ PLAN = {
     "tags": 6,
     "traces": 2,
     "assessments": 0,
+    "issues": 0,
     "records": 2,
     "datasets": {"x": 1, "y": 1},
     "experiments": [
-        {"experiment": "one", "traces": 1, "tags": 3, "records": 1, "assessments": 0},
-        {"experiment": "two", "traces": 1, "tags": 3, "records": 2, "assessments": 0},
+        {"experiment": "one", "traces": 1, "tags": 3, "records": 1, "assessments": 0, "issues": 0},
+        {"experiment": "two", "traces": 1, "tags": 3, "records": 2, "assessments": 0, "issues": 0},
     ],
 }
 
