@@ -5,13 +5,14 @@ all through the door together.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sinks.errors import Refused
+from sinks.mlflow.expectations import Attached
 from sinks.mlflow.origin import failures_of, origin_of
 from sinks.mlflow.provenance import parsed
-from sinks.mlflow.redaction import Door
+from sinks.mlflow.redaction import Door, Passed
 from store import Store
 
 
@@ -30,20 +31,21 @@ class Contents(Protocol):
 @dataclass(frozen=True)
 class Case:
     """What an evaluation reads of a trace; ``found``: what was redacted, for a person to read; ``origin``:
-    tags that say where it comes from.
+    tags that say where it comes from; ``attached``: expectations that redaction changes, by dataset.
     """
 
     inputs: dict[str, Any]
     outputs: Any
     found: str
     origin: Mapping[str, str]
+    attached: Mapping[str, Passed] = field(default_factory=dict)
 
 
 class Cases:
     """Makes cases of traces."""
 
-    def __init__(self, contents: Contents, store: Store, door: Door) -> None:
-        self._contents, self._store, self._door = contents, store, door
+    def __init__(self, contents: Contents, store: Store, door: Door, attached: Attached) -> None:
+        self._contents, self._store, self._door, self._attached = contents, store, door, attached
 
     def of(self, traces: Iterable[tuple[str, int, int]]) -> dict[str, Case | Refused]:
         """The cases of traces, each given with its start and end, in µs; why there is none of one that is
@@ -64,13 +66,18 @@ class Cases:
                 continue
             origin = origin_of(failures.get(trace_id), labels.get(trace_id, {}))
             try:
-                found[trace_id] = case_of(self._door, contents[trace_id], origin)
+                found[trace_id] = case_of(self._door, contents[trace_id], origin, self._attached)
             except Refused as error:
                 found[trace_id] = error
         return found
 
 
-def case_of(door: Door, content: tuple[str | None, str | None], origin: Mapping[str, str]) -> Case:
+def case_of(
+    door: Door,
+    content: tuple[str | None, str | None],
+    origin: Mapping[str, str],
+    attached: Attached | None = None,
+) -> Case:
     """The case of a request and a response.
 
     Raises:
@@ -78,6 +85,8 @@ def case_of(door: Door, content: tuple[str | None, str | None], origin: Mapping[
     """
     request, response = (parsed(text) for text in content)
     inputs = request if isinstance(request, dict) else {"input": request}
-    passed = door.passed(inputs, response, list(origin.values()))
+    together = (inputs, response, list(origin.values()))
+    passed = door.passed(*together)
     inputs, outputs, texts = passed.values
-    return Case(inputs, outputs, passed.found, dict(zip(origin, texts, strict=True)))
+    with_case = {} if attached is None else attached.with_case(*together)
+    return Case(inputs, outputs, passed.found, dict(zip(origin, texts, strict=True)), with_case)

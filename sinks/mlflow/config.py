@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rules.address_key import TrackingUri
 from rules.selection import Quotas
 from sinks.base import ConfigKey, SinkConfig
+from sinks.mlflow.attachable import fault
 from sinks.mlflow.redaction import RedactionConfig
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -53,11 +54,22 @@ class DatasetSet(BaseModel):
         default=False,
         description="a candidate waits until a person sets its `eval_candidate` to the dataset's name",
     )
+    expectations: dict[str, Any] = Field(
+        default={}, description="expectations that its records get, such as `guidelines`; a person's win"
+    )
     quotas: Quotas | None = Field(default=None, description="instead of those of all datasets")
     keep: list[str] | None = Field(default=None, description="instead of those of all datasets")
     experiment: str | None = Field(
         default=None, min_length=1, description="the experiment that holds it; absent: that of all datasets"
     )
+
+    @field_validator("expectations")
+    @classmethod
+    def _expectations(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """All that is wrong with them at once."""
+        if wrong := [f"`{name}`: {why}" for name, one in value.items() if (why := fault(name, one))]:
+            raise ValueError("; ".join(wrong))
+        return value
 
     def fed_by(self, name: str) -> list[str]:
         """The categories that feed the set of that name."""
@@ -93,6 +105,13 @@ class DatasetsConfig(BaseModel):
     sets: dict[str, DatasetSet] = Field(
         default={}, description="the datasets and what feeds each; absent: one a category"
     )
+
+    @property
+    def expectations(self) -> dict[str, dict[str, Any]]:
+        """What sets attach to their records, by the dataset's whole name."""
+        return {
+            f"{self.prefix}_{name}": one.expectations for name, one in self.sets.items() if one.expectations
+        }
 
     @property
     def own_places(self) -> dict[str, str]:

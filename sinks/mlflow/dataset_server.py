@@ -114,8 +114,12 @@ class DatasetServer:
             for record in part:
                 key = digest(record["inputs"])
                 before = known.get(key, ListedRecord(record["inputs"], {}, {}, {}))
-                outputs = record.get("outputs", before.outputs)
-                known[key] = replace(before, outputs=outputs, tags={**before.tags, **record["tags"]})
+                known[key] = replace(
+                    before,
+                    outputs=record.get("outputs", before.outputs),
+                    expectations={**before.expectations, **record.get("expectations", {})},
+                    tags={**before.tags, **record["tags"]},
+                )
         self._written(dataset_id)
 
     def delete(self, dataset_id: str, digests: Sequence[str]) -> None:

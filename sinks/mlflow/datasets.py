@@ -26,6 +26,7 @@ from sinks.mlflow.case import Cases, Contents
 from sinks.mlflow.changes import Changes
 from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
 from sinks.mlflow.dataset_server import DatasetServer, digest
+from sinks.mlflow.expectations import Attached, Attaching
 from sinks.mlflow.leaving import delete
 from sinks.mlflow.leftovers import Leftovers
 from sinks.mlflow.provenance import source_of
@@ -64,7 +65,9 @@ class MlflowDatasets(Leftovers):
         self._experiments = config.own_places
         self._records = Records(store.table("records"))
         self._door = Door(config.redaction)
-        self._cases = Cases(contents, store, self._door)
+        self._attached = Attached(config.expectations, self._door)
+        self._cases = Cases(contents, store, self._door, self._attached)
+        self._attaching = Attaching(self.server, self._records, self._attached)
         self._rewriting = Rewriting(self.server, self._records, self._door)
 
     @classmethod
@@ -137,7 +140,9 @@ class MlflowDatasets(Leftovers):
             self.server.begin()
             delete(self.server, self._records, self._records.leaving())
             payloads = [message.payload for message in messages]
-            self._rewriting.look_through(self._touched(payloads))
+            touched = self._touched(payloads)
+            self._rewriting.look_through(touched)
+            self._attaching.look_through(touched)
             batch = self._planned(payloads)
             self._write(batch)
         except MlflowException as error:
@@ -217,14 +222,15 @@ class MlflowDatasets(Leftovers):
         merged: dict[RecordKey, dict[str, RecordSource | None]] = {}
         announced: dict[RecordKey, dict[str, RecordSource | None]] = {}
         records: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        batch.fetch(self._records, self._cases)
+        batch.fetch(self._records, self._cases, self._attached)
         for key, changes in batch.sources.items():
             before, after = self._records.sources(key), batch.after(self._records, key)
             present = self.server.listing(key.dataset_id).get(key.record)
             if self._records.is_gone(key) or (present is None and before):
                 merged[key] = {**changes, **marked(GONE)}  # a person deleted it: remembered, not written
             elif after:
-                records[key.dataset_id].append(batch.row(key, after, present, self.server, self._door))
+                row = batch.row(key, after, present, self.server, self._door, self._attached)
+                records[key.dataset_id].append(row)
                 merged[key] = changes
             else:
                 announced[key] = {**changes, **marked(LEAVING)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from rules.tags import is_search
 from sinks.mlflow.dataset_server import ListedRecord, digest
+from sinks.mlflow.expectations import theirs
 from sinks.mlflow.records import PERSON, RecordSource
 
 SOURCES, RULES, REASON, ADDED_BY = (
@@ -65,11 +66,11 @@ def is_ours(tag: str) -> bool:
 
 
 def edited(record: ListedRecord) -> bool:
-    """Whether a person made the record theirs: expectations, tags that are not ours, or another output than
+    """Whether a person made the record theirs: expectations or tags that are not ours, or another output than
     we wrote.
     """
     return (
-        bool(record.expectations)
+        bool(theirs(record))
         or not all(map(is_ours, record.tags))
         or record.tags.get(OUTPUT) != digest(record.outputs)
     )
@@ -85,10 +86,10 @@ def parsed(text: str | None) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return value if _is_storable(value) else text
+    return value if is_storable(value) else text
 
 
-def _is_storable(value: Any) -> bool:
+def is_storable(value: Any) -> bool:
     """Whether a value is nested at most :data:`DEEPEST` deep and has no number but finite doubles."""
     level = [value]
     for _ in range(DEEPEST):

@@ -2,8 +2,8 @@
 
 Each dataset is looked through once a process, before the first delivery to it.  A record whose inputs change
 gets another digest: it moves, with its sources and with what a person gave it (expectations, tags, another
-output), and the old one is deleted.  One whose outputs alone change is written again, unless a person gave it
-that output.  All others are not touched.
+output), and the old one is deleted.  One of which outputs or expectations alone change is written
+again, but for those that a person gave it.  All others are not touched.
 
 Killed anywhere and repeated it comes to the same: the new record is written first, then the move is noted and
 the deletion announced in one commit, then the old one is deleted.
@@ -16,6 +16,7 @@ from typing import Any
 
 from sinks.errors import Refused
 from sinks.mlflow.dataset_server import DatasetServer, ListedRecord, digest
+from sinks.mlflow.expectations import EXPECTATIONS, ours, put_together, tag_of
 from sinks.mlflow.leaving import delete
 from sinks.mlflow.origin import seen
 from sinks.mlflow.provenance import (
@@ -73,8 +74,8 @@ class Rewriting:
             if new != key:
                 moves.append(key)
                 self._move(key, new, present, passed, rows, changes)
-            elif present.outputs != passed.values[1] and _output_is_ours(present):
-                rows[key.record] = self._rewritten(dataset_id, present, passed)
+            elif row := self._rewritten(dataset_id, present, passed):
+                rows[key.record] = row
         if rows:
             self._server.merge(dataset_id, list(rows.values()))
         self._records.change(changes)
@@ -89,9 +90,19 @@ class Rewriting:
             return None
 
     def _rewritten(self, dataset_id: str, present: ListedRecord, passed: Passed) -> dict[str, Any]:
-        output = self._server.fitting(dataset_id, passed.values[1])
-        tags = {OUTPUT: digest(output), **self._tags(passed)}
-        return {"inputs": present.inputs, "outputs": output, "tags": tags}
+        """What is ours and was not redacted, redacted; empty where there is no such."""
+        _, outputs, expectations, _ = passed.values
+        row: dict[str, Any] = {}
+        tags = self._tags(passed)
+        if present.outputs != outputs and _output_is_ours(present):
+            row["outputs"] = self._server.fitting(dataset_id, outputs)
+            tags[OUTPUT] = digest(row["outputs"])
+        before = ours(present)
+        mine = {name: expectations.get(name, value) for name, value in before.items()}
+        if mine != before:
+            row["expectations"] = mine
+            tags |= tag_of(mine, present)
+        return {"inputs": present.inputs, **row, "tags": tags} if row else {}
 
     def _tags(self, passed: Passed) -> dict[str, str]:
         return {REDACTED: passed.found, REDACTION: self._door.fingerprint}
@@ -114,18 +125,18 @@ class Rewriting:
             return
         inputs, outputs, expectations, own_tags = passed.values
         row = rows.get(new.record) or self._begun(new, inputs)
-        row["expectations"] = {**expectations, **row["expectations"]}
+        put_together(row, expectations, ours(present))
         standing = {**self._records.sources(new), **{t: one for t, one in into.items() if one is not None}}
         if self._gives_output(new, present, newest(standing).trace_id in sources):
             row["outputs"] = self._server.fitting(new.dataset_id, outputs)
             # A person's output must not look like ours.
             row["tags"][OUTPUT] = digest(row["outputs"]) if _output_is_ours(present) else ""
-        ours = {
+        noted = {
             **tags_of(standing),
             **seen(standing),
             REASON: self._door.passed(newest(standing).reason).values[0],
         }
-        row["tags"] = {**own_tags, **row["tags"], **ours, **self._tags(passed)}
+        row["tags"] = {**own_tags, **row["tags"], **noted, **self._tags(passed)}
         rows[new.record] = row
 
     def _gives_output(self, new: RecordKey, present: ListedRecord, is_last: bool) -> bool:
@@ -142,7 +153,7 @@ class Rewriting:
         there = self._server.listing(new.dataset_id).get(new.record)
         if there is None:
             return {"inputs": inputs, "expectations": {}, "tags": {}}
-        own = {name: text for name, text in there.tags.items() if not is_ours(name)}
+        own = {name: text for name, text in there.tags.items() if not is_ours(name) or name == EXPECTATIONS}
         return {"inputs": there.inputs, "expectations": dict(there.expectations), "tags": own}
 
 

@@ -17,7 +17,7 @@ from sinks.delivery import Delivery
 from sinks.errors import Refused
 from sinks.mlflow.dataset_server import DatasetServer
 from sinks.mlflow.origin import FAILED_SPAN, MESSAGE, PATTERN, TRACES
-from sinks.mlflow.provenance import SOURCES, WITHDRAWN
+from sinks.mlflow.provenance import SOURCES, WITHDRAWN, edited
 from sinks.mlflow.tags import CANDIDATE, MlflowTags
 from sinks.undo import undo
 from store import Store, open_store
@@ -119,6 +119,41 @@ def test_sem_23_an_edited_record_is_kept_and_tagged_withdrawn(datasets: Datasets
     datasets.deliver("t3")
     assert datasets.records()["other"].tags[WITHDRAWN] == "true"
     assert datasets.records()["other"].expectations == {"answer": 4}
+
+
+def test_expectations_of_the_config_are_attached_follow_it_and_never_take_a_persons_place(
+    datasets: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def of_config(**expectations: Any) -> None:
+        datasets.restart(sets={"error_case": {"expectations": expectations}})
+
+    monkeypatch.setitem(CONTENT, "t3", ('{"q": "of ada@example.com"}', '"x"'))
+    datasets.deliver("t1", "error_case")  # before the config had any
+    of_config(guidelines=["polite"], expected_response="yes")
+    datasets.deliver("t3", "error_case")
+    of_t1, of_t3 = "same", "of [EMAIL_1]"
+    for record in datasets.records().values():
+        assert record.expectations == {"guidelines": ["polite"], "expected_response": "yes"}
+        assert not edited(record)
+    edit = {"inputs": {"q": of_t3}, "expectations": {"expected_response": "no"}}
+    datasets.sink.server._store.upsert_dataset_records(datasets.dataset().dataset_id, [edit])
+    wanted = {"guidelines": ["short"], "expected_response": "maybe", "extra": {"a": [1.5]}}
+    of_config(**wanted, contact="ada@example.com")
+    datasets.together(("t2", "error_case"), ("t3",))  # one gets another output, the other leaves
+    records = datasets.records()
+    assert records[of_t1].expectations == {**wanted, "contact": "[EMAIL_1]"}
+    assert (records[of_t1].outputs, edited(records[of_t1])) == ("second", False)
+    assert records[of_t3].expectations == {"guidelines": ["polite"], "expected_response": "no"}
+    assert (records[of_t3].tags[WITHDRAWN], edited(records[of_t3])) == ("true", True)
+    datasets.deliver("t3", "error_case")
+    theirs = {**wanted, "expected_response": "no", "contact": "[EMAIL_1]"}
+    assert datasets.records()[of_t3].expectations == theirs
+    written = {one.dataset_record_id: one.last_update_time for one in datasets.records().values()}
+    of_config(guidelines=["short"])  # nothing is to be changed, and MLflow takes no name away
+    datasets.together(("t1", "error_case"), ("t2", "error_case"), ("t3", "error_case"))
+    assert written == {one.dataset_record_id: one.last_update_time for one in datasets.records().values()}
+    datasets.together(("t1",), ("t2",))
+    assert list(datasets.records()) == [of_t3]
 
 
 def test_sem_23_a_record_a_person_deleted_stays_deleted(datasets: Datasets) -> None:

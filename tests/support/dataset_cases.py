@@ -49,8 +49,10 @@ class Datasets:
         self.store, self.uri, self.experiment_id = store, uri, experiment_id
         self.restart()
 
-    def restart(self) -> None:
-        self.sink = MlflowDatasets(self.uri, DatasetsConfig(), self.store, Contents())
+    def restart(self, **config: Any) -> None:
+        """A new process, with these keys below ``datasets`` of its config."""
+        of_config = DatasetsConfig.model_validate(config)
+        self.sink = MlflowDatasets(self.uri, of_config, self.store, Contents())
 
     def answers(self, responses: Mapping[str, str | None]) -> None:
         """Deliver traces together, each with a request of its own and that response."""

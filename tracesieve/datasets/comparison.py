@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from sinks.mlflow.records import RecordKey, Records
@@ -68,15 +68,19 @@ def _parts(old: Record, new: Record) -> Iterator[dict[str, Any]]:
     if canonical(old.outputs) != canonical(new.outputs):
         by = PERSON if new.output_edited or old.output_edited or not new.is_ours else TRACESIEVE
         yield _part("outputs", None, old.outputs, new.outputs, by)
-    yield from _keys("expectations", old.expectations, new.expectations)
-    yield from _keys("tags", old.own_tags, new.own_tags)
+    theirs = old.own_expectations.keys() | new.own_expectations.keys()
+    yield from _keys("expectations", old.expectations, new.expectations, theirs)
+    tags = old.own_tags, new.own_tags
+    yield from _keys("tags", *tags, tags[0].keys() | tags[1].keys())
 
 
-def _keys(part: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _keys(
+    part: str, old: Mapping[str, Any], new: Mapping[str, Any], theirs: Set[str]
+) -> Iterator[dict[str, Any]]:
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
         if before is _ABSENT or after is _ABSENT or canonical(before) != canonical(after):
-            yield _part(part, key, before, after, PERSON)
+            yield _part(part, key, before, after, PERSON if key in theirs else TRACESIEVE)
 
 
 def _part(part: str, key: str | None, before: Any, after: Any, by: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from sinks.mlflow.expectations import EXPECTATIONS
 from sinks.mlflow.origin import FIRST_SEEN, LAST_SEEN, MESSAGE, TRACES
 from sinks.mlflow.provenance import OUTPUT, REDACTED, REDACTION, RULES, SOURCES, WITHDRAWN
 from sinks.mlflow.records import GONE, LEAVING
@@ -24,7 +25,7 @@ MOST_ITEMS = 10  # records that `show` names
 MOST_VALUES = 10  # of a tag
 # Tags of ours that say little of a whole set: they differ from record to record.
 _NOT_COUNTED = (
-    *(SOURCES, OUTPUT, RULES, WITHDRAWN, REDACTED, REDACTION),
+    *(EXPECTATIONS, SOURCES, OUTPUT, RULES, WITHDRAWN, REDACTED, REDACTION),
     *(MESSAGE, TRACES, FIRST_SEEN, LAST_SEEN, "tracesieve.session"),
 )
 
@@ -134,7 +135,7 @@ def edits(record: Record) -> Iterable[str]:
         yield "added"
     if record.output_edited:
         yield "outputs"
-    if record.expectations:
+    if record.own_expectations:
         yield "expectations"
     if record.own_tags:
         yield "tags"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sinks.mlflow.dataset_server import digest
+from sinks.mlflow.expectations import theirs
 from sinks.mlflow.provenance import OUTPUT, SOURCES
 
 _NOT_PEOPLES = ("tracesieve.", "mlflow.")
@@ -42,6 +43,11 @@ class Record:
     def own_tags(self) -> dict[str, str]:
         """The tags that people gave it."""
         return {key: value for key, value in self.tags.items() if is_peoples(key)}
+
+    @property
+    def own_expectations(self) -> dict[str, Any]:
+        """The expectations that people gave it, or changed."""
+        return theirs(self)
 
     @property
     def case(self) -> dict[str, Any]:

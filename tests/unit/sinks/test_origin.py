@@ -14,6 +14,7 @@ from support.made_facts import T0, fact
 
 from sinks.errors import Refused
 from sinks.mlflow.case import Case, Cases
+from sinks.mlflow.expectations import Attached
 from sinks.mlflow.origin import (
     ERROR,
     FAILED_SPAN,
@@ -118,7 +119,8 @@ def test_the_failure_that_stands_is_read_from_facts_and_redacted_with_the_record
     ends = {"a": old["end_us"], "b": fact("b", 2)["end_us"]}
     assert failures_of(store, ends) == {"a": FAILURE}
     assert failures_of(store, {}) == {}
-    cases = Cases(Contents(), store, Door(RedactionConfig()))
+    door = Door(RedactionConfig())
+    cases = Cases(Contents(), store, door, Attached({}, door))
     found = cases.of((trace, end, end) for trace, end in [*ends.items(), ("gone", 1)])
     assert isinstance(found["a"], Case)
     assert found["a"].inputs == {"q": "mail [EMAIL_1]"}

@@ -105,6 +105,13 @@ def test_every_mistake_that_only_the_rules_can_tell_is_named_at_its_line_with_th
         ("{quotas: {total: 0}}", "2: datasets.quotas.total: "),
         ("{sets: {a b: {}}}", "2: datasets.sets: a b: a name has letters"),
         ("{sets: {a: {categries: []}}}", "2: datasets.sets.a.categries: unknown key"),
+        (
+            "{sets: {a: {expectations: {guidelines: [1], expected_response: [],"
+            " is_failure: no, d: 2026-01-01}}}}",
+            "2: datasets.sets.a.expectations: `guidelines`: a list of texts is expected, or one text; "
+            "`expected_response`: a text is expected; `is_failure`: is what a person says of one record, not "
+            "of a set; `d`: is no JSON: a date is written in quotes",
+        ),
     ],
 )
 def test_a_mistake_in_the_shape_is_named(tmp_path: Path, text: str, message: str) -> None:

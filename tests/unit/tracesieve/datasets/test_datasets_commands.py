@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from support.versioned_records import PLACE, T0, person_record, record, taken
 
+from sinks.mlflow.expectations import EXPECTATIONS, tag_of
 from sinks.mlflow.origin import LAST_SEEN, PATTERN
 from sinks.mlflow.records import GONE, RecordKey, Records, RecordSource, marked
 from store import Store, open_store
@@ -160,6 +161,25 @@ def test_diff_names_what_changed_and_whose_change_it_is(store: Store) -> None:
     assert "2 added, 2 removed, 2 changed, 1 same" in shown.replace("\n", " ")
     back = document(store, "diff", f"{NAME}@{b}", f"{NAME}@{a}")
     assert (back["added"], back["removed"]) == (2, 2)
+
+
+def test_expectations_of_the_config_are_no_edit_of_a_person(store: Store) -> None:
+    old, new = ({"guidelines": [text], "answer": text} for text in ("a", "b"))
+    noted = {EXPECTATIONS: tag_of({"guidelines": ["b"]})[EXPECTATIONS]}
+    before = {EXPECTATIONS: tag_of({"guidelines": ["a"]})[EXPECTATIONS]}
+    config = record("c", expectations={"guidelines": ["b"]}, **noted)
+    taken(store, record("p", expectations=old, **before), record("c"))
+    taken(store, record("p", expectations=new, **noted), config, at_us=T0 + 1)
+    shown = document(store, "show", NAME)
+    assert shown["people"] == {"expectations": 1}
+    assert EXPECTATIONS not in shown["tags"]
+    changes = document(store, "diff", NAME)["changes"]
+    parts = {(row["by"], part["key"]): part["by"] for row in changes for part in row["parts"]}
+    assert parts == {
+        ("person", "answer"): "person",
+        ("person", "guidelines"): "tracesieve",
+        ("tracesieve", "guidelines"): "tracesieve",
+    }
 
 
 def test_diff_of_the_first_version_and_of_equal_ones(store: Store) -> None:
