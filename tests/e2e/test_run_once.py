@@ -105,6 +105,17 @@ def found_by(server: MlflowServer, experiment_id: str, category: str) -> int:
     return len(client(server).search_traces(locations=[experiment_id], filter_string=text))
 
 
+def issues(server: MlflowServer, experiment_id: str) -> list[tuple[str, str, set[str]]]:
+    """The name and status of each issue, and the traces that are linked to it."""
+    found = []
+    for one in client(server)._tracing_client.store.search_issues(experiment_id):
+        linked = client(server).search_traces(
+            locations=[experiment_id], filter_string=f"issue.id = '{one.issue_id}'"
+        )
+        found.append((one.name, str(one.status), {trace.info.trace_id for trace in linked}))
+    return found
+
+
 def numbers(rows: list[dict[str, Any]]) -> dict[str, tuple[int, ...]]:
     names = ("matched", "tagged", "in_set", "records")
     return {row["category"]: tuple(row[name] for name in names) for row in rows}
@@ -118,12 +129,16 @@ def test_sem_22_33_every_category_is_found_also_behind_another_and_goes_with_its
     failed = set(log_traces(mlflow_server, number, 5, failing=3)[-3:])
     config = write_config(tmp_path, mlflow_server, name)
     own_rule(tmp_path, config, "refund_error")
+    config.write_text(
+        config.read_text().replace(mlflow_server.uri + "'}\n", mlflow_server.uri + "', issues: true}\n")
+    )
     done = answer("run", "--once", "-c", str(config))
     both = {"error_case": (3, 3, 3, 3), "refund_error": (3, 3, 3, 3)}
     assert numbers(done["categories"]) == both
     assert set(tagged(mlflow_server, number).values()) == {"refund_error"}
     found = {category: found_by(mlflow_server, number, category) for category in both}
     assert found == {"error_case": 3, "refund_error": 3}
+    assert issues(mlflow_server, number) == [("agent: ValueError: the tool is down", "pending", failed)]
 
     labelled = sorted(failed)[0]
     client(mlflow_server).set_trace_tag(labelled, "eval_candidate", "golden")
@@ -139,7 +154,9 @@ def test_sem_22_33_every_category_is_found_also_behind_another_and_goes_with_its
     assert report["candidates"] == {"golden": 1, "refund_slow": 2}
     assert found_by(mlflow_server, number, "refund_error") == 0
     assert found_by(mlflow_server, number, "refund_slow") == 3
-    answer("undo", "-c", str(config))
+    assert issues(mlflow_server, number) == [("agent: ValueError: the tool is down", "pending", failed)]
+    assert answer("undo", "-c", str(config))["plan"]["issues"] == 1
+    assert issues(mlflow_server, number) == [("Withdrawn by tracesieve", "rejected", set())]
     tags = [one.info.tags for one in client(mlflow_server).search_traces(locations=[number], max_results=100)]
     assert {key for found in tags for key in found if key.startswith("tracesieve.")} == set()
     assert tagged(mlflow_server, number) == {labelled: "golden"}

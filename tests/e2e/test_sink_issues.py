@@ -12,10 +12,11 @@ from mlflow.entities import AssessmentSource, IssueReference
 from mlflow.entities.issue import IssueSeverity, IssueStatus
 from support.made_facts import T0, fact
 from support.mlflow_traces import logged_trace
-from support.servers import MlflowServer
+from support.servers import MlflowServer, free_port
 
 from sinks.delivery import Delivery
 from sinks.errors import Refused
+from sinks.mlflow.config import MlflowTarget
 from sinks.mlflow.issues import MlflowIssues
 from sinks.mlflow.redaction import Door, RedactionConfig
 from sinks.undo import plan, undo
@@ -39,6 +40,7 @@ class Issues:
         )
         self.client = MlflowClient(server.uri)
         self.server = self.client._tracing_client.store
+        self.sink_uri = server.uri
         self.sink = MlflowIssues(server.uri, Door(RedactionConfig()))
         self.target = f"{experiment_id}/{PATTERN}"
 
@@ -208,3 +210,32 @@ def test_an_experiment_that_is_gone_is_refused(issues: Issues) -> None:
     with pytest.raises(Refused):
         issues.deliver(issues.payload())
     assert issues.take_back() == ""
+
+
+def test_traces_that_are_of_no_experiment_of_the_server_have_theirs_in_one_by_name(issues: Issues) -> None:
+    issues.sink = MlflowIssues(issues.sink_uri, Door(False), "archive")
+    assert issues.take_back() == ""
+    assert issues.client.get_experiment_by_name("archive") is None
+    assert issues.deliver(issues.payload(experiment_id="", samples=[])) == "created"
+    assert issues.deliver(issues.payload(experiment_id="", samples=[])) == ""
+    assert issues.all() == []
+    archive = issues.client.get_experiment_by_name("archive").experiment_id
+    assert [one.name for one in issues.server.search_issues(archive)] == [
+        "search: TimeoutError: no answer for bob@example.com"
+    ]
+
+
+def test_the_probe_says_whether_the_server_has_issues(
+    issues: Issues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def probed(uri: str, *, wanted: bool = True) -> list[str]:
+        return [
+            one.status
+            for one in MlflowIssues.probe({"mlflow": MlflowTarget(tracking_uri=uri, issues=wanted)}, 1)
+        ]
+
+    assert probed(issues.sink_uri, wanted=False) == []
+    assert probed(issues.sink_uri) == ["ok"]
+    assert probed(f"http://127.0.0.1:{free_port()}") == ["fail"]

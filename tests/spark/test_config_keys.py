@@ -38,7 +38,8 @@ def written_config(folder: Path) -> Path:
     file.write_text(
         "source: {kind: delta_traces, table: traces}\nevaluate_after: 0s\n"
         "spark: {master: 'local[2]', memory: 1g}\n"
-        f"mlflow: {{tracking_uri: '{gone}'}}\nalerts: {{alertmanager: ['{gone}']}}\n"
+        f"mlflow: {{tracking_uri: '{gone}', assessments: true, issues: true}}\n"
+        f"alerts: {{alertmanager: ['{gone}']}}\n"
         f"metrics: {{listen: '127.0.0.1:{free_port()}'}}\n"
         "datasets: {sets: {error_case: {quotas: {total: 5}, keep: [duration], experiment: here},"
         " errors: {categories: [error_case]}}}\n"

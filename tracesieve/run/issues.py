@@ -44,7 +44,7 @@ class PatternFollower:
             StoreUnwritable: the store cannot be written; the next call tries again.
         """
         version = self.run.store.table("facts").version()
-        if now_us < self._due_us or (version == self._seen and now_us < self._again_us):
+        if version < 0 or now_us < self._due_us or (version == self._seen and now_us < self._again_us):
             return
         began_s = time.monotonic()
         self.decide(now_us)

@@ -19,6 +19,7 @@ from rules.failures import fingerprint, masked
 from rules.units import DAY_US, HOUR_US, MINUTE_US
 from sinks.mlflow.issues import MlflowIssues
 from store import Store
+from store.errors import StoreUnwritable
 from store.outbox import OutboxMessage
 from store.schemas import TRACES
 from tracesieve.analysis.deliveries import listed, subject
@@ -212,7 +213,23 @@ def test_it_looks_once_a_minute_and_only_where_something_was_counted(
             monitor.count(failed(f"m{minute}", HOUR_US))
         for second in (0, 30):
             monitor.follower.step(NOW + minute * MINUTE_US + second * 1_000_000)
-    assert looks == [0, 3, 4, 64, 124]
+    assert looks == [3, 4, 64, 124]
+
+
+def test_a_decision_that_could_not_be_written_is_made_again(
+    monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor.count(*three(HOUR_US))
+
+    def broken(*_: Any) -> int:
+        raise StoreUnwritable("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(monitor.run.outbox, "enqueue", broken)
+        with pytest.raises(StoreUnwritable):
+            monitor.follower.step(NOW)
+    monitor.follower.step(NOW)
+    assert monitor.run.outbox.count("mlflow_issues") == 1
 
 
 def test_without_the_key_there_is_no_follower(written: Callable[[str], Settings]) -> None:
