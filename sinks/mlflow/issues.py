@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sinks.base import MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, SinkContext
 from sinks.delivery import each
-from sinks.errors import Refused
+from sinks.errors import Refused, RetryLater
 from sinks.mlflow.config import DATASETS, SERVER, DatasetsConfig
 from sinks.mlflow.issue_links import IssueLinks
 from sinks.mlflow.issue_text import (
@@ -29,10 +29,13 @@ from sinks.mlflow.issue_text import (
     written,
 )
 from sinks.mlflow.redaction import Door
-from sinks.mlflow.server import classify_error, client
+from sinks.mlflow.server import NO_SUCH_CALL, classify_error, client
 from sinks.shown import Holding
 from store import Store
 from store.outbox import PendingMessage
+
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
 
 CREATOR = "tracesieve"  # and the target of the message
 _PAGE = 100
@@ -72,17 +75,23 @@ class MlflowIssues(Sink):
 
     @classmethod
     def probe(cls, config: SinkConfig, timeout_s: float) -> Iterable[Probe]:
-        """Whether the server has issues, where the config wants them."""
+        """Whether the server has issues, where the config wants them. One that cannot be reached, or does not
+        let us in, is named by the probe of tags.
+        """
         from mlflow.exceptions import MlflowException
 
         if not cls.names(config):
             return []
         try:
             client(config[SERVER.path].tracking_uri)._tracing_client.store.search_issues(max_results=1)
-        except (MlflowException, OSError) as error:
-            why = str(classify_error(error)) if isinstance(error, MlflowException) else type(error).__name__
+        except OSError:
+            return []
+        except MlflowException as error:
+            failure = _failure(error)
+            if isinstance(failure, RetryLater) and not failure.answered:
+                return []
             hint = "issues need an open-source MLflow server with a database: update it, or drop `issues`"
-            return [Probe("mlflow issues", "fail", why, hint)]
+            return [Probe("mlflow issues", "fail", str(failure), hint)]
         return [Probe("mlflow issues", "ok", "the server has issues")]
 
     @classmethod
@@ -120,7 +129,7 @@ class MlflowIssues(Sink):
         try:
             return json.dumps(self._brought(message), sort_keys=True)
         except MlflowException as error:
-            raise classify_error(error) from error
+            raise _failure(error) from error
 
     def _brought(self, message: PendingMessage) -> dict[str, str]:
         """Write what differs: ``{"issue": its id, "done": created | updated | withdrawn | kept | ""}``."""
@@ -210,6 +219,13 @@ class MlflowIssues(Sink):
         if found is not None:
             return str(found.experiment_id)
         return str(self._client.create_experiment(self._experiment)) if make else None
+
+
+def _failure(error: MlflowException) -> RetryLater | Refused:
+    """What an error means; a server without issues may be updated, and nothing is wrong with the message."""
+    if error.error_code in NO_SUCH_CALL:
+        return RetryLater("the MLflow server has no issues", answered=True)
+    return classify_error(error)
 
 
 def _is_theirs(issue: Any) -> bool:

@@ -19,7 +19,7 @@ from sinks.base import MessageKind, Outcome, Payload, Probe, Sink, SinkConfig, S
 from sinks.delivery import each
 from sinks.errors import RetryLater
 from sinks.mlflow.config import SERVER
-from sinks.mlflow.server import classify_error, client, probe
+from sinks.mlflow.server import NO_SUCH_CALL, classify_error, client, probe
 from sinks.shown import Holding
 from store import Store
 from store.outbox import PendingMessage
@@ -29,7 +29,6 @@ OF_CATEGORY = f"{CATEGORY}."  # and the name of the category
 WORKERS = 4  # beside one another: more only queue up at a server that writes to one database
 MOST_CHARACTERS = 4096  # of a tag's value: the server cuts off the rest, in the middle of an id
 _INFOS = 100  # traces in one listing call
-_NO_SUCH_CALL = ("NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
 
 
 class MlflowTags(Sink):
@@ -104,7 +103,7 @@ class MlflowTags(Sink):
                 infos = self._store.batch_get_trace_infos(list(trace_ids[start : start + _INFOS]))
             except MlflowException as error:
                 failure = classify_error(error)
-                if isinstance(failure, RetryLater) and error.error_code not in _NO_SUCH_CALL:
+                if isinstance(failure, RetryLater) and error.error_code not in NO_SUCH_CALL:
                     raise failure from error
                 self._batched = False  # an older server, or Databricks: one call a trace
                 break

@@ -9,6 +9,9 @@ from support.recording_proxy import answering
 from support.servers import free_port
 
 from sinks.errors import Refused, RetryLater
+from sinks.mlflow.config import MlflowTarget
+from sinks.mlflow.issues import MlflowIssues
+from sinks.mlflow.redaction import Door
 from sinks.mlflow.server import probe
 from sinks.mlflow.tags import MlflowTags
 from store.outbox import PendingMessage
@@ -87,3 +90,29 @@ def test_sem_21_a_server_that_is_not_there_waits() -> None:
     error = delivered(f"http://127.0.0.1:{free_port()}")
     assert isinstance(error, RetryLater)
     assert "cannot be reached" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        (404, PAGE, ["fail"]),  # an older server
+        (404, of_code("ENDPOINT_NOT_FOUND"), ["fail"]),
+        (501, of_code("NOT_IMPLEMENTED"), ["fail"]),
+        (401, PAGE, []),  # the check of the server says it
+        (200, '{"issues": []}', ["ok"]),
+    ],
+)
+def test_doctor_says_whether_the_server_has_issues(status: int, body: str, found: list[str]) -> None:
+    with answering(status, body) as uri:
+        config = {"mlflow": MlflowTarget(tracking_uri=uri, issues=True)}
+        assert [one.status for one in MlflowIssues.probe(config, 1)] == found
+
+
+def test_a_server_without_issues_may_get_them_and_is_named() -> None:
+    with answering(404, PAGE) as uri:
+        payload = MlflowIssues.withdrawal("1/00ff")
+        (outcome,) = MlflowIssues(uri, Door(False)).deliver(
+            [PendingMessage("mlflow_issues", "1/00ff", payload)]
+        )
+    assert isinstance(outcome.error, RetryLater)
+    assert str(outcome.error) == "the MLflow server has no issues"
