@@ -44,6 +44,11 @@ class Rule:
         return None
 
     @property
+    def dataset(self) -> str | None:
+        """The dataset, without the prefix, that its matches enter though nothing is tagged; None: none."""
+        return None
+
+    @property
     def alert(self) -> AlertRule | None:
         """This rule as one that alerts; None: it does not alert."""
         return None

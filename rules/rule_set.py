@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from rules.alerting.contract import AlertRule
 from rules.dialect import Condition
 from rules.errors import ConditionError
-from rules.kinds import RuleModel, all_kinds, has_kind, kind_of
+from rules.kinds import RuleModel, all_kinds, kind_of, stored_kind_of
 from rules.rule import SEVERITY_ORDER, Rule, Severity
 
 
@@ -56,6 +56,14 @@ class RuleSet:
     def per_trace(self) -> tuple[tuple[Rule, Condition], ...]:
         """The rules of which something is evaluated on each trace, and what (SEMANTICS 7)."""
         return tuple((rule, condition) for rule in self.rules if (condition := rule.per_trace) is not None)
+
+    def with_rules(self, models: Sequence[RuleModel]) -> RuleSet:
+        """These rules and some more behind them."""
+        if not models:
+            return self
+        more = build_rule_set(models)
+        source = json.dumps([*json.loads(self.source), *json.loads(more.source)], sort_keys=True)
+        return RuleSet((*self.rules, *more.rules), source, self.unread)
 
     @property
     def counts(self) -> str:
@@ -97,8 +105,9 @@ def stored_rule(item: dict[str, Any]) -> Rule | None:
     """A rule of a store; None where this program has no such kind, or does not know its keys or conditions:
     the store was written by a newer program, or by one with a kind that was taken away since.
     """
+    kind = stored_kind_of(item)
     try:
-        return build(parse_rule(item)) if has_kind(item) else None
+        return None if kind is None else build(kind.model.model_validate(item))
     except (ValidationError, ConditionError):
         return None
 

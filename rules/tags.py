@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rules.rule import Rule
 from rules.rule_set import RuleSet
 
 _SEARCH = "search:"
@@ -78,7 +79,8 @@ def membership_of(
 
     No category at all takes the trace out of its datasets. ``candidate`` is a person's own
     ``eval_candidate``; ``picks`` are the categories that searches put it into, with their conditions. The
-    reason of a category is that of the match that decides, else that of the first search.
+    reason of a category is that of the match that decides, else that of the first search. A condition of a
+    dataset that it matches is a category of its own, named as the rule.
     """
     if fact is None:
         return {"trace_id": trace_id, "categories": {}}
@@ -96,6 +98,10 @@ def membership_of(
     if candidate is not None:
         entry = categories.setdefault(candidate, {"rules": [], "reason": PERSONS_REASON})
         entry["person"] = True
+    for rule in rule_set.rules:
+        if rule.dataset is not None and rule.id in of_hits:
+            entry = categories.setdefault(rule.id, {"rules": [], "reason": _reason_of_condition(rule)})
+            entry["rules"].append({"rule": rule.id, "hash": of_hits[rule.id]})
     for category, conditions in sorted((picks or {}).items()):
         entry = categories.setdefault(category, {"rules": [], "reason": reason_of_search(conditions[0])})
         entry["rules"] += [search_rule(one) for one in conditions]
@@ -122,8 +128,16 @@ def is_search(rule: str) -> bool:
 
 def reason_of_search(condition: str) -> str:
     """Why a search put a trace into a dataset."""
+    return f"search: {_cut(condition)}"
+
+
+def _reason_of_condition(rule: Rule) -> str:
+    return f"condition: {_cut(rule.condition_text)}"
+
+
+def _cut(condition: str) -> str:
     text = " ".join(condition.split())
-    return f"search: {text if len(text) <= _LONGEST else text[: _LONGEST - 1] + '…'}"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _hits(fact: Mapping[str, Any]) -> set[str]:

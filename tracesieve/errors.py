@@ -22,11 +22,14 @@ class TracesieveError(Exception):
 
 
 class ConfigError(TracesieveError):
-    """The config cannot be used; the message says all that is wrong with it."""
+    """The config cannot be used; the message says all that is wrong with it.
 
-    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+    ``shown`` are the diagnostics for people, where more than a line each is to be shown.
+    """
+
+    def __init__(self, diagnostics: Sequence[Diagnostic], shown: Sequence[str] = ()) -> None:
         self.diagnostics = tuple(diagnostics)
-        super().__init__("\n".join(map(str, diagnostics)))
+        super().__init__("\n".join(shown or map(str, diagnostics)))
 
 
 class AnswerIsNoError(TracesieveError):

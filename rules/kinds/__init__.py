@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import Discriminator, Field, Tag, create_model
 
-from rules.kinds import trace, window
+from rules.kinds import dataset, trace, window
 from rules.kinds.base import Kind, RuleModel
 from rules.kinds.strict import Strict
 
@@ -31,20 +31,28 @@ def kind_of(item: Any) -> Kind:
     keys are then reported as missing.
     """
     if isinstance(item, RuleModel):
-        return next(kind for kind in KINDS if type(item) is kind.model)
+        return next(kind for kind in (*KINDS, dataset.KIND) if type(item) is kind.model)
     keys = item if isinstance(item, Mapping) else {}
     return next((kind for kind in KINDS if kind.key in keys), KINDS[-1])
 
 
-def has_kind(item: Mapping[str, Any]) -> bool:
-    """Whether a rule is of one of these kinds: it has the key that only that kind has."""
-    return any(kind.key in item for kind in KINDS)
+def stored_kind_of(item: Mapping[str, Any]) -> Kind | None:
+    """The kind of a rule of a store, which may be one that no rule file can hold; None: it has the key of
+    none.
+    """
+    return next((kind for kind in (*KINDS, dataset.KIND) if kind.key in item), None)
 
 
 class _FileBase(Strict):
     """One rule file."""
 
     version: Literal[1] = Field(description="the version of the format")
+
+
+def tags_matches(item: Mapping[str, Any]) -> bool:
+    """Whether the matches of a rule of a store are tagged (``Rule.tags_matches``)."""
+    kind = stored_kind_of(item)
+    return kind is not None and kind.rule.tags_matches
 
 
 def file_model() -> type[Strict]:
@@ -55,4 +63,13 @@ def file_model() -> type[Strict]:
     return create_model("FileModel", __base__=_FileBase, __doc__=_FileBase.__doc__, rules=rules)
 
 
-__all__ = ["KINDS", "Kind", "RuleModel", "all_kinds", "file_model", "has_kind", "kind_of"]
+__all__ = [
+    "KINDS",
+    "Kind",
+    "RuleModel",
+    "all_kinds",
+    "file_model",
+    "kind_of",
+    "stored_kind_of",
+    "tags_matches",
+]

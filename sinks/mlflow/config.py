@@ -8,7 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rules.address_key import TrackingUri
+from rules.condition_key import ConditionText
+from rules.kinds.dataset import dataset_rule, is_dataset_rule
 from rules.selection import Quotas
+from rules.tags import is_search
 from sinks.base import ConfigKey, SinkConfig
 from sinks.mlflow.attachable import fault
 from sinks.mlflow.redaction import RedactionConfig
@@ -37,15 +40,18 @@ class MlflowTarget(BaseModel):
 
 
 class DatasetSet(BaseModel):
-    """One dataset, ``<prefix>_<name>``, and what feeds it: categories, rules, people.
+    """One dataset, ``<prefix>_<name>``, and what feeds it: categories, rules, a condition, people.
 
-    Without ``categories`` and ``rules`` it is fed by the category of its own name.
+    Without ``categories``, ``rules`` and ``where`` it is fed by the category of its own name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     categories: list[str] | None = Field(default=None, description="categories of rules that feed it")
     rules: list[str] = Field(default=[], description="ids of rules that feed it, whatever their category")
+    where: ConditionText | None = Field(
+        default=None, description="a condition on traces, in the rules' language, that feeds it"
+    )
     people: bool = Field(
         default=True,
         description="whether an `eval_candidate` of a person that names it, or one of its categories, does",
@@ -74,8 +80,14 @@ class DatasetSet(BaseModel):
     def fed_by(self, name: str) -> list[str]:
         """The categories that feed the set of that name."""
         if self.categories is None:
-            return [] if self.rules else [name]
+            return [] if self.rules or self.where is not None else [name]
         return self.categories
+
+    def is_fed_by(self, name: str, rule: str, of_category: bool) -> bool:
+        """Whether a match of a rule feeds the set of that name; ``of_category``: its category does."""
+        if is_dataset_rule(rule):
+            return self.where is not None and rule == dataset_rule(name)
+        return not is_search(rule) and (of_category or rule in self.rules)
 
 
 class DatasetsConfig(BaseModel):

@@ -42,7 +42,8 @@ def written_config(folder: Path) -> Path:
         f"alerts: {{alertmanager: ['{gone}']}}\n"
         f"metrics: {{listen: '127.0.0.1:{free_port()}'}}\n"
         "datasets: {sets: {error_case: {quotas: {total: 5}, keep: [duration], experiment: here},"
-        " errors: {categories: [error_case]}}}\n"
+        " errors: {categories: [error_case], expectations: {guidelines: [short]}},"
+        " long: {where: execution_time_ms > 1}}}\n"
     )
     return file
 

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 
 import polars as pl
 
-from rules.kinds import kind_of
+from rules.kinds import tags_matches
+from rules.kinds.dataset import is_dataset_rule
 from rules.units import MINUTE_US
 from store.content import TraceTable
 from store.rule_sets import RuleSets
@@ -80,14 +81,15 @@ def _of_rule(store: Store, facts: pl.DataFrame, rule: str | None) -> pl.DataFram
     if rule is None:
         return facts
     rules = RuleSets(store)
-    versions = [kind_of(item).rule for item in rules.ever() if item.get("id") == rule]
+    ever = [item for item in rules.ever() if not is_dataset_rule(str(item.get("id")))]
+    versions = [item for item in ever if item.get("id") == rule]
     if not versions:
-        ids = sorted({str(item.get("id")) for item in rules.ever()})
+        ids = sorted({str(item.get("id")) for item in ever})
         near = get_close_matches(rule, ids, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(ids)}"
         raise TracesieveError(f"--rule {rule}: there is no such rule ({hint})")
     evidence = store.table("evidence").read(["trace_id"], pl.col("rule") == rule)["trace_id"]
     wanted = pl.col("trace_id").is_in(evidence.unique().implode())
-    if any(one.tags_matches for one in versions):
+    if any(map(tags_matches, versions)):
         wanted |= pl.col("hits").list.eval(pl.element().struct.field("rule") == rule).list.any()
     return facts.filter(wanted)

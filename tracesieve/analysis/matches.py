@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rules.kinds import kind_of
+from rules.kinds import tags_matches
 from rules.rule_set import RuleSet
 from rules.tags import matches_of
 from rules.units import HOUR_US
@@ -42,7 +42,7 @@ def matches_in(store: Store, facts: pl.DataFrame, from_us: int) -> Matches:
     present = rule_sets.in_force()
     rule_set = present.rules if present is not None else None
     # Hits of rules that only count traces are no matches, whichever version of the rules wrote them.
-    counting = {str(item.get("id")) for item in rule_sets.ever() if not kind_of(item).rule.tags_matches}
+    counting = {str(item.get("id")) for item in rule_sets.ever() if not tags_matches(item)}
     counting -= {rule.id for rule in rule_set.trace_rules} if rule_set else set()
     hits = facts.filter(pl.col("hits").list.len() > 0).select("trace_id", "hits").explode("hits")
     hits = hits.select("trace_id", rule=pl.col("hits").struct.field("rule")).unique()

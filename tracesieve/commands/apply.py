@@ -35,14 +35,14 @@ def command(
     Nobody is paged. A run that goes on does it when asked; without one it is done here. It may be ended at
     any point and repeated.
     """
-    from rules.loading.packs import load_packs
     from tracesieve.config.loading import load_settings
     from tracesieve.log import set_up_logging
+    from tracesieve.run.rule_files import RuleFiles
 
     settings = load_settings(config)
     level = "warning" if settings.log.level.lower() == "info" else settings.log.level
     set_up_logging(level, settings.log.format)
-    loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
+    loaded = RuleFiles.of(settings).load()
     if loaded.rule_set is None:
         raise RuleFilesError(loaded.errors)
     known = [rule.id for rule in loaded.rule_set.rules]

@@ -24,13 +24,13 @@ def command(trace_id: str, config: str, as_json: bool) -> None:
     """Show for every rule whether the trace TRACE_ID matches, and which part and span decided; whether it is
     counted, its tags and its datasets. The beginning of an id is enough.
     """
-    from rules.loading.packs import load_packs
     from store import open_store
     from tracesieve.analysis.explain import explain_trace
     from tracesieve.config.loading import load_settings
+    from tracesieve.run.rule_files import RuleFiles
 
     settings = load_settings(config)
-    loaded = load_packs(settings.rules, settings.group_by, settings.base_dir)
+    loaded = RuleFiles.of(settings).load()
     if loaded.rule_set is None:
         raise RuleFilesError(loaded.errors)
     store = open_store(settings.store_path, create=False)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from rules.condition_key import ConditionTextError
 from rules.diagnostics import Diagnostic
 from rules.loading.expected import expected, lists_choices, nearest, one_of, written
 from rules.loading.shape import path_of
@@ -35,7 +36,7 @@ class Faults:
         for (variable, path), of_key in found.items():
             inner = any(key[0] == variable and _within(key[1], path) for key in found)
             if not (inner and _is_shape(of_key)):  # another type was tried, and is not what was meant
-                yield self._diagnostic(variable, path, of_key)
+                yield from self._diagnostics(variable, path, of_key)
 
     def _place(self, problem: Problem) -> tuple[str, tuple[str, ...]]:
         """The variable that set the key, or "" for the file, and the key without the types that were tried.
@@ -51,6 +52,16 @@ class Faults:
         lacking = problem["type"] in ("missing", "union_tag_not_found", "extra_forbidden")
         path = [*self._file.path_of(loc[:-1]), loc[-1]] if lacking else self._file.path_of(loc) or loc
         return "", tuple(path)
+
+    def _diagnostics(
+        self, variable: str, path: tuple[str, ...], problems: list[Problem]
+    ) -> Iterator[Diagnostic]:
+        raised = (one.get("ctx", {}).get("error") for one in problems)
+        condition = next((one for one in raised if isinstance(one, ConditionTextError)), None)
+        if condition is not None and not variable:
+            yield from self._file.inside(path, condition.diagnostics)
+        else:
+            yield self._diagnostic(variable, path, problems)
 
     def _diagnostic(self, variable: str, path: tuple[str, ...], problems: list[Problem]) -> Diagnostic:
         kind = problems[0]["type"]

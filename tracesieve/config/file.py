@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from rules.diagnostics import Diagnostic
-from rules.loading.yaml_file import fault_of
+from rules.diagnostics import Path as KeyPath
+from rules.loading.yaml_file import QUOTE_IT, YamlFile, fault_of
 from tracesieve.errors import ConfigError
+from tracesieve.terminal import pointed
 
 _EVERY_KEY = "`tracesieve init` writes a config with every key"
 
@@ -24,6 +26,7 @@ class ConfigFile:
     name: str
     root: yaml.Node
     data: dict[str, Any]
+    text: str = ""
 
     @classmethod
     def read(cls, path: str | Path) -> ConfigFile:
@@ -48,7 +51,7 @@ class ConfigFile:
             raise ConfigError([_whole(name, 1, "is nested too deep to be a config")]) from error
         if not isinstance(data, dict) or root is None:
             raise ConfigError([_whole(name, 1, "is not a mapping of keys", "start with `source:`")])
-        return cls(name, root, data)
+        return cls(name, root, data, text)
 
     def repeated_keys(self) -> list[Diagnostic]:
         """Keys that are given twice in one mapping, of which YAML would take the last."""
@@ -65,6 +68,26 @@ class ConfigFile:
         """
         parts, line = self._found(loc)
         return Diagnostic("", message, hint, path=tuple(parts or loc), file=self.name, line=line)
+
+    def inside(self, loc: Sequence[str], faults: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+        """What is wrong inside the text at a key, whose places count in that text."""
+        parts, node = self.path_of(loc), self.root
+        for part in parts:
+            if (child := _child(node, part)) is not None:
+                node = child[1]
+        path: KeyPath = tuple(parts)
+        scalars: dict[KeyPath, yaml.ScalarNode] = {path: node} if isinstance(node, yaml.ScalarNode) else {}
+        file = YamlFile(self.name, self.data, self.text, scalars=scalars)
+        for one in faults:
+            place = file.place_inside(path, one.line, one.column)
+            hint = f"YAML takes what follows ` #` for a comment; {QUOTE_IT}"
+            is_cut = one.code == "syntax" and file.comment_follows(path)
+            yield replace(one.at(place), code="", path=path, hint=hint if is_cut else one.hint)
+
+    def shown(self, fault: Diagnostic) -> list[str]:
+        """A fault as lines for people; one that has a column with its line of the file and a caret."""
+        caret = pointed(self.text.split("\n")[fault.line - 1], fault.column) if fault.column else []
+        return [str(fault), *caret]
 
     def missing_key(self, loc: Sequence[str]) -> Diagnostic:
         """A key that is required and not there."""

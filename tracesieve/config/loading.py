@@ -34,7 +34,8 @@ def load_settings(path: str | Path) -> Settings:
     try:
         settings = model(**values, base_dir=str(Path(path).resolve().parent), config_file=str(path))
     except ValidationError as error:
-        raise ConfigError([*faults, *Faults(file, model, paths).of(error.errors())]) from error
+        found = [*faults, *Faults(file, model, paths).of(error.errors())]
+        raise ConfigError(found, [line for one in found for line in file.shown(one)]) from error
     if faults:
         raise ConfigError(faults)
     return settings

@@ -32,11 +32,16 @@ def mistakes(config: DatasetsConfig, rule_set: RuleSet, group_by: Sequence[str])
 def _of_set(
     place: tuple[str, ...], name: str, of_set: DatasetSet, categories: Collection[str], rules: Collection[str]
 ) -> Iterator[Mistake]:
-    if of_set.categories is None and not of_set.rules and name not in categories:
+    is_fed = bool(of_set.rules) or of_set.where is not None
+    if of_set.categories is None and not is_fed and name not in categories:
         hint = _hint(name, categories, "the categories are")
         yield place, f"no rule has the category {name}, and nothing else feeds the set", hint
-    if of_set.categories == [] and not of_set.rules and not of_set.people:
-        yield place, "nothing feeds the set", "name categories or rules, or write people: true"
+    if of_set.categories == [] and not is_fed and not of_set.people:
+        yield (
+            place,
+            "nothing feeds the set",
+            "name categories or rules, give a condition (where), or write people: true",
+        )
     if of_set.approval and name in categories:
         hint = "a person approves a trace by setting its eval_candidate to the name of the set"
         yield place, f"with approval a set cannot be named as the category {name}", hint

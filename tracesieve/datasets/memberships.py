@@ -283,11 +283,12 @@ def _of_facts(memory: _Memory, facts: pl.DataFrame, rule_set: RuleSet) -> tuple[
     counting = [rule.id for rule in rule_set.rules if not rule.tags_matches]
     tagging = pl.col("hits").list.eval(~pl.element().struct.field("rule").is_in(counting)).list.any()
     matched = facts.filter(tagging | pl.col("trace_id").is_in(list(memory.evidence_traces)))
+    feeding = _has_hit_of([rule.id for rule in rule_set.rules if rule.dataset is not None])
     # A labelled or picked trace is in a dataset without any rule: the sink needs to know its amendments.
     without_rule = [*memory.label_of, *memory.picks.standing()]
-    labelled = facts.filter(pl.col("trace_id").is_in(without_rule))
+    untagged = facts.filter(feeding | pl.col("trace_id").is_in(without_rule))
     columns = _NO_TRACES.columns
-    return matched.select(columns), pl.concat([matched.select(columns), labelled.select(columns)])
+    return matched.select(columns), pl.concat([matched.select(columns), untagged.select(columns)])
 
 
 def _has_hit_of(rules: Sequence[str]) -> pl.Expr:

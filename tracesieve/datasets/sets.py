@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rules.kinds.dataset import is_dataset_rule
 from rules.selection import Quotas
 from rules.tags import PERSONS_REASON, is_search
 from sinks.mlflow.config import DATASETS, DatasetsConfig
@@ -49,7 +50,7 @@ class DatasetSets:
         what a search picked is for the dataset of that name alone.
         """
         if not self._config.sets:
-            return {name: dict(entry) for name, entry in categories.items()}
+            return {name: dict(entry) for name, entry in categories.items() if not _is_condition(entry)}
         found: dict[str, Entry] = {}
         for category, entry in categories.items():
             taken = [self._feed(found, name, category, entry) for name in self._config.sets]
@@ -67,11 +68,7 @@ class DatasetSets:
         of_set = self._config.sets[name]
         fed_by = of_set.fed_by(name)
         searches = _searches(entry) if category == name else []
-        rules = [
-            rule
-            for rule in entry["rules"]
-            if not is_search(rule["rule"]) and (category in fed_by or rule["rule"] in of_set.rules)
-        ]
+        rules = [rule for rule in entry["rules"] if of_set.is_fed_by(name, rule["rule"], category in fed_by)]
         person = of_set.people and bool(entry.get("person")) and category in (name, *fed_by)
         why: Entry = {"person": True} if person else {}
         if rules or person:
@@ -103,6 +100,12 @@ class DatasetSets:
 def default_sets() -> DatasetSets:
     """One dataset a category, with the quotas that there are without a config."""
     return DatasetSets(DatasetsConfig())
+
+
+def _is_condition(entry: Entry) -> bool:
+    """Whether nothing but the condition of a set gives a category; there are no sets any more."""
+    by_conditions = all(is_dataset_rule(rule["rule"]) for rule in entry["rules"])
+    return by_conditions and not entry.get("person") and "picked" not in entry
 
 
 def _searches(entry: Entry) -> list[Any]:

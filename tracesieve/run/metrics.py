@@ -182,7 +182,7 @@ class MetricsFollower:
             firing[key] = firing.get(key, 0.0) + 1
         unfinished = len(memory.unfinished) + sum(memory.experiments.values())
         gauges: dict[str, dict[LabelValues, float]] = {
-            "tracesieve_rules_loaded": {(): float(len(rule_set.rules))},
+            "tracesieve_rules_loaded": {(): float(sum(rule.dataset is None for rule in rule_set.rules))},
             "tracesieve_outbox_pending": {(sink,): float(count) for sink, count in waiting.items()},
             "tracesieve_alerts": firing,
             "tracesieve_in_progress_traces": {(): float(unfinished)},

@@ -210,7 +210,7 @@ def open_run(
     """
     if problems := missing(settings):
         raise ConfigError(problems)
-    rule_files = RuleFiles(settings.rules, settings.group_by, settings.base_dir)
+    rule_files = RuleFiles.of(settings)
     rule_set = _rule_set(settings, rule_files)
     store = open_store(settings.store_path)
     lease = Lease(settings.store_path)

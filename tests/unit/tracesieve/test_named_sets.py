@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 from support.dataset_candidates import RULES, counted, failed, follower, labelled, members
 from support.made_facts import T0, put
 
+from rules.rule_set import RuleSet
 from rules.tags import search_rule
 from rules.units import DAY_US
 from sinks.mlflow.config import DatasetsConfig
 from store import Store, open_store
+from store.outbox import last_messages
 from tracesieve.analysis.report import report
 from tracesieve.config.loading import load_settings
+from tracesieve.datasets.conditions import dataset_rules
 from tracesieve.datasets.pool import left_out
 from tracesieve.datasets.sets import DatasetSets
 from tracesieve.errors import ConfigError
@@ -54,6 +58,72 @@ def test_sets_of_the_config_take_the_place_of_categories(store: Store) -> None:
     assert shown == {"regressions": 7, "checked": 6, "slow": 1, "golden": 1}
 
 
+CONDITIONS = {
+    "sets": {
+        "long": {"where": "execution_time_ms > 9000"},
+        "checked": {"where": "execution_time_ms > 9000", "approval": True},
+        "slow": {"rules": ["slow"], "categories": ["datasets.long"]},
+    }
+}
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> RuleSet:
+    file = tmp_path / "c.yaml"
+    file.write_text(f"source: {{kind: delta_traces, table: t}}\ndatasets: {json.dumps(CONDITIONS)}\n")
+    return RULES.with_rules(dataset_rules(load_settings(file)))
+
+
+def test_a_condition_feeds_its_set_and_no_other_tags_nothing_and_is_counted_as_no_rule(
+    store: Store, rules: RuleSet
+) -> None:
+    hashes = {rule.id: rule.hash for rule in rules.rules}
+    assert list(hashes)[-2:] == ["datasets.long", "datasets.checked"]
+
+    def hit(*ids: str) -> list[dict[str, str]]:
+        return [{"rule": one, "hash": hashes[one]} for one in ids]
+
+    rows = [
+        failed("a", rules=[], hits=hit("datasets.long", "datasets.checked")),
+        failed("b", rules=[], hits=hit("slow", "datasets.long", "datasets.checked")),
+        failed("c", rules=["slow"]),
+    ]
+    counted(store, 0, rows)
+    labelled(store, "b", "checked")
+    put(store, rules, 1)
+    both = follower(store, **CONDITIONS)
+    both.tag_sinks = ["mlflow_tags"]
+    both.step(rules, 1)
+    assert members(store) == {"a": ["long"], "b": ["checked", "long", "slow"], "c": ["slow"]}
+    tagged = last_messages(store, ["mlflow_tags"])["target"].to_list()
+    assert sorted(tagged) == ["b", "c"]
+    (payload,) = (
+        json.loads(text)
+        for target, text in last_messages(store, ["mlflow_datasets"]).select("target", "newest").iter_rows()
+        if target == "a"
+    )
+    assert payload["categories"]["long"] == {
+        "rules": hit("datasets.long"),
+        "reason": "condition: execution_time_ms > 9000",
+    }
+    sets = DatasetSets(DatasetsConfig.model_validate(CONDITIONS))
+    document = report(store, T0, T0 + DAY_US, [], T0 + DAY_US, sets=sets)
+    assert {row["category"]: row["matched"] for row in document["categories"]} == {
+        "long": 2,
+        "checked": 2,
+        "slow": 2,
+    }
+    assert document["rules"] == {"slow": 2}
+
+
+def test_once_the_config_has_no_such_condition_its_matches_feed_nothing() -> None:
+    entry = {"rules": [{"rule": "datasets.long", "hash": "h"}], "reason": "condition: x"}
+    without: dict[str, Any] = {"sets": {"long": {}, "slow": {"rules": ["slow"]}}}
+    for config in (without, {}):
+        left = DatasetSets(DatasetsConfig.model_validate(config))
+        assert left.fed({"datasets.long": entry}) == {}
+
+
 def test_a_search_feeds_the_set_that_it_names() -> None:
     sets = DatasetSets(
         DatasetsConfig.model_validate({"sets": {"error_case": {}, "slow": {"rules": ["slow"]}}})
@@ -82,6 +152,8 @@ def test_every_mistake_that_only_the_rules_can_tell_is_named_at_its_line_with_th
         "      keep: [trace_nam, query]\n"
         "    error_case: {approval: true}\n"
         "    checked: {rules: [slow], approval: true, people: false}\n"
+        "    long: {where: execution_time_ms > 1}\n"
+        "    alone: {categories: [], where: execution_time_ms > 1, people: false}\n"
     )
     found = [str(one).removeprefix(f"{file}:") for one in dataset_faults(load_settings(file), RULES)]
     assert [one.partition(" (")[0] for one in found] == [
@@ -105,6 +177,25 @@ def test_every_mistake_that_only_the_rules_can_tell_is_named_at_its_line_with_th
         ("{quotas: {total: 0}}", "2: datasets.quotas.total: "),
         ("{sets: {a b: {}}}", "2: datasets.sets: a b: a name has letters"),
         ("{sets: {a: {categries: []}}}", "2: datasets.sets.a.categries: unknown key"),
+        (
+            "{sets: {a: {where: \"statsu = 'OK'\"}}}",
+            "2:31: datasets.sets.a.where: unknown field `statsu` (did you mean `status`?)\n"
+            "    datasets: {sets: {a: {where: \"statsu = 'OK'\"}}}\n"
+            "                                  ^",
+        ),
+        (
+            "\n  sets:\n    a:\n      where: |\n        status = 'OK'\n        AND nothing = 1\n",
+            "7:13: datasets.sets.a.where: unknown field `nothing`",
+        ),
+        (
+            "{sets: {a: {where: status = #1\n}}}",
+            "(YAML takes what follows ` #` for a comment; quote the condition,",
+        ),
+        ("{sets: {a: {where: 7}}}", "2: datasets.sets.a.where: a text is expected, not 7"),
+        (
+            "{sets: {a: {where: \"x = 1 AND y = 2\"}, b: {where: ''}}}",
+            "2:41: datasets.sets.a.where: unknown field `y`",
+        ),
         (
             "{sets: {a: {expectations: {guidelines: [1], expected_response: [],"
             " is_failure: no, d: 2026-01-01}}}}",
