@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import threading
 import time
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from sinks import registry
@@ -15,7 +13,6 @@ from sinks.drain import drain
 from sinks.mlflow.datasets import MlflowDatasets
 from store import Store, open_store
 from store.dataset_versions import BuildRequests, DatasetVersions, StoredVersion
-from store.errors import StoreTaken
 from store.lease import holder
 from tracesieve.config.trace_table import trace_table
 from tracesieve.datasets.comparison import compared
@@ -24,8 +21,8 @@ from tracesieve.datasets.renewal import renew
 from tracesieve.datasets.sets import DatasetSets
 from tracesieve.datasets.versions import full_name
 from tracesieve.errors import OutsideError, TracesieveError
-from tracesieve.run.parts import open_run, wall_us
-from tracesieve.run.shutdown import handle_signals
+from tracesieve.run.alone import run_alone
+from tracesieve.run.parts import wall_us
 from tracesieve.run.versions import membership_sinks, version_taker
 from tracesieve.terminal import number
 
@@ -63,24 +60,15 @@ def build(settings: Settings, names: Collection[str], show: Show) -> dict[str, A
 
 def _by_itself(settings: Settings, names: Collection[str]) -> bool:
     """Do it in this process; False where a run goes on."""
-    if holder(settings.store_path) is not None:
-        return False
-    stop = threading.Event()
-    with ExitStack() as stack:
-        try:
-            run = open_run(settings, stack, dry_run=False, rebuild=False, now_us=wall_us(), stop=stop)
-        except StoreTaken:
-            if holder(settings.store_path) is None:
-                raise
+    with run_alone(settings) as run:
+        if run is None:
             return False
-        handle_signals(stop)
-        run.follow_past(wall_us())
         sinks = membership_sinks(run)
         sets, contents = DatasetSets.of(settings), trace_table(settings)
         renew(run.store, run.outbox, sets, contents, sinks, wall_us())
         writing = [one for one in run.deliveries if one.sink.name in sinks]
-        waiting = drain(writing, run.outbox, wall_us, _MOST_S, stop.is_set, _IDLE_S)
-        if stop.is_set():
+        waiting = drain(writing, run.outbox, wall_us, _MOST_S, run.stop.is_set, _IDLE_S)
+        if run.stop.is_set():
             raise OutsideError("stopped before the end: repeat the command")
         if waiting:
             why = "; ".join(one.reason for one in writing if one.reason) or "there is not enough time"

@@ -5,10 +5,8 @@ The run that goes on does it, or else this process.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,13 +19,12 @@ from sinks.drain import drain
 from sinks.mlflow.config import dataset_prefix
 from sinks.mlflow.datasets import MlflowDatasets
 from store import Store
-from store.errors import StoreTaken
 from store.lease import holder
 from store.outbox import Outbox
 from store.picks import Picks
 from tracesieve.errors import OutsideError, TracesieveError
-from tracesieve.run.parts import open_run, wall_us
-from tracesieve.run.shutdown import handle_signals
+from tracesieve.run.alone import run_alone
+from tracesieve.run.parts import wall_us
 from tracesieve.run.versions import membership_sinks
 
 if TYPE_CHECKING:
@@ -92,22 +89,13 @@ def pick(
 
 def _by_itself(settings: Settings) -> int | None:
     """Do what is asked in this process; None where a run goes on."""
-    if holder(settings.store_path) is not None:
-        return None
-    stop = threading.Event()
-    with ExitStack() as stack:
-        try:
-            run = open_run(settings, stack, dry_run=False, rebuild=False, now_us=wall_us(), stop=stop)
-        except StoreTaken:
-            if holder(settings.store_path) is None:
-                raise
+    with run_alone(settings) as run:
+        if run is None:
             return None
-        handle_signals(stop)
-        run.follow_past(wall_us())
         sinks = membership_sinks(run)
         writing = [one for one in run.deliveries if one.sink.name in sinks]
-        waiting = drain(writing, run.outbox, wall_us, _MOST_S, stop.is_set, _IDLE_S)
-        if stop.is_set():
+        waiting = drain(writing, run.outbox, wall_us, _MOST_S, run.stop.is_set, _IDLE_S)
+        if run.stop.is_set():
             raise OutsideError("stopped before the end: the next run goes on with it")
         return waiting
 
