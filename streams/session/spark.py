@@ -38,9 +38,6 @@ _CONF = {
     "spark.sql.streaming.metricsEnabled": "false",
     "spark.log.level": "ERROR",
 }
-# The code that Spark makes for all columns of a batch is longer than the JVM compiles by itself: interpreted,
-# a batch takes a third more CPU.
-_COMPILE_ALL = "-XX:-DontCompileHugeMethods"
 _LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 
 
@@ -75,8 +72,7 @@ def session(config: SparkConfig) -> SparkSession:
 def _conf(config: SparkConfig, jars: Sequence[Path]) -> dict[str, str]:
     """Everything that Spark is started with; what the config says wins."""
     conf = {**_CONF, "spark.driver.memory": config.memory, "spark.jars": ",".join(map(str, jars))}
-    conf["spark.driver.extraJavaOptions"] = f"{_COMPILE_ALL} -Dlog4j2.configurationFile={_LOG4J.as_uri()}"
-    conf["spark.executor.extraJavaOptions"] = _COMPILE_ALL
+    conf["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}"
     if _local(config):  # a cluster calls back to this machine by name, not by loopback
         conf |= _LOOPBACK
     return {**conf, **config.conf}
