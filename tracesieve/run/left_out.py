@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tracesieve.run.parts import Run
 
 log = logging.getLogger("tracesieve.run")
+_PATIENCE_S = 10.0  # at the end of a run, for a count that is still going on
 
 
 def log_left_out(run: Run, now_us: int) -> threading.Thread | None:
@@ -31,6 +32,8 @@ def log_left_out(run: Run, now_us: int) -> threading.Thread | None:
         change = f"dedupe_horizon: {horizon}`; a longer one and `run --rebuild` take them"
     thread = threading.Thread(target=_log, args=(count.ask, change), name="left out", daemon=True)
     thread.start()
+    # A thread that is in a library's native code while the interpreter is torn down crashes the process.
+    run.stack.callback(thread.join, _PATIENCE_S)
     return thread
 
 
